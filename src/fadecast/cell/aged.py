@@ -1,0 +1,151 @@
+"""The slow state of a cell: what ageing has changed, apart from where the lithium happens to be today.
+
+A `SlowState` and a state of charge make a full state vector (`lift`); a full state vector gives its slow state back
+(`restrict`). The lithium inventory is carried, not read back, so no lift or restriction loses or makes lithium.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from fadecast.cell.model import CellModel
+
+FARADAY = 96485.33212  # [C.mol-1], CODATA 2018
+
+# SEI keeps at least this share of a cell's lithium loss when material lost at half charge would have trapped more.
+_SMALLEST_SEI_SHARE = 0.1
+
+Lanes = Float[Array, "1 lanes"]
+
+
+class SlowState(NamedTuple):
+    """What ageing has changed in each cell, every field `(1, lanes)`."""
+
+    sei: Lanes
+    """SEI concentration in the negative electrode [mol.m-3]."""
+    dead: Lanes
+    """Dead plated lithium concentration in the negative electrode [mol.m-3]."""
+    crack_length: Lanes
+    """Mean crack length of negative particles [m]."""
+    active_fraction_ne: Lanes
+    """Negative active material volume fraction [1]."""
+    active_fraction_pe: Lanes
+    """Positive active material volume fraction [1]."""
+    lam_lithium_ne: Lanes
+    """Lithium lost with negative active material since the start of service [mol]."""
+    lam_lithium_pe: Lanes
+    """Lithium lost with positive active material since the start of service [mol]."""
+    inventory: Lanes
+    """All lithium at the start of service: cyclable, in SEI and dead [mol]. Never changes."""
+
+
+class Diagnosis(NamedTuple):
+    """A retired cell as diagnostics describe it, every field `(1, lanes)`."""
+
+    lli: Lanes
+    """Loss of lithium inventory over first-life inventory, lithium trapped in lost material included [1]."""
+    lam_ne: Lanes
+    """Loss of negative active material [1]."""
+    lam_pe: Lanes
+    """Loss of positive active material [1]."""
+    dead_share: Lanes
+    """Share of the lost lithium that is dead plated lithium [1]."""
+    crack_length: Lanes
+    """Crack length of negative particles [m]."""
+
+
+def fresh_state(cell: CellModel, lanes: int) -> SlowState:
+    """PyBaMM's own initial state as a slow state."""
+    y = jnp.tile(jnp.asarray(cell.initial_state)[:, None], (1, lanes))
+    fields = {name: cell.physical(y, name) for name in SlowState._fields if name != "inventory"}
+    held = cell.negative.volume * (cell.lithium_per_sei * fields["sei"] + fields["dead"])
+    return SlowState(**fields, inventory=cell.fresh_lithium + held)
+
+
+def aged_state(cell: CellModel, diagnosis: Diagnosis, mid_stoichiometry: tuple[float, float]) -> SlowState:
+    """Start a cell as its diagnostics found it.
+
+    Active fractions shrink at unchanged particle radius. The lost lithium is split into what was trapped in lost
+    material (lost at half charge), dead lithium, and SEI; the split is a prior, since no diagnostic tells it apart.
+
+    Parameters
+    ----------
+    mid_stoichiometry
+        Negative and positive stoichiometry of the fresh cell at half charge [1].
+    """
+    fresh = fresh_state(cell, diagnosis.lli.shape[1])
+    lost = diagnosis.lli * cell.fresh_lithium
+    dead = diagnosis.dead_share * lost
+    trapped = (
+        diagnosis.lam_ne * cell.negative.capacity * mid_stoichiometry[0]
+        + diagnosis.lam_pe * cell.positive.capacity * mid_stoichiometry[1]
+    )
+    sei = jnp.maximum(lost - dead - trapped, _SMALLEST_SEI_SHARE * lost)
+    volume = cell.negative.volume
+    state = fresh._replace(
+        sei=fresh.sei + sei / (cell.lithium_per_sei * volume),
+        dead=fresh.dead + dead / volume,
+        crack_length=diagnosis.crack_length,
+        active_fraction_ne=fresh.active_fraction_ne * (1.0 - diagnosis.lam_ne),
+        active_fraction_pe=fresh.active_fraction_pe * (1.0 - diagnosis.lam_pe),
+    )
+    cyclable = (1.0 - diagnosis.lli) * cell.fresh_lithium
+    return state._replace(inventory=cyclable + held_lithium(cell, state))
+
+
+def held_lithium(cell: CellModel, slow: SlowState) -> Lanes:
+    """Lithium that no longer cycles: in SEI, dead, or lost with active material in service [mol]."""
+    in_films = cell.negative.volume * (cell.lithium_per_sei * slow.sei + slow.dead)
+    return in_films + slow.lam_lithium_ne + slow.lam_lithium_pe
+
+
+def cyclable_lithium(cell: CellModel, slow: SlowState) -> Lanes:
+    """Lithium in the particles and reversibly plated [mol]."""
+    return slow.inventory - held_lithium(cell, slow)
+
+
+def lift(cell: CellModel, slow: SlowState, stoichiometry: Lanes, temperature: Lanes) -> Float[Array, "states lanes"]:
+    """Make a rested full state: uniform particles, no plated lithium, all cyclable lithium placed.
+
+    Parameters
+    ----------
+    stoichiometry
+        Negative-electrode stoichiometry [1].
+    temperature
+        Cell temperature [K].
+    """
+    lanes = stoichiometry.shape[1]
+    concentration_ne = stoichiometry * cell.negative.maximum_concentration
+    in_negative = slow.active_fraction_ne * cell.negative.volume * concentration_ne
+    in_positive = cyclable_lithium(cell, slow) - in_negative
+    blocks = {
+        **{name: getattr(slow, name) for name in SlowState._fields if name != "inventory"},
+        "concentration_ne": concentration_ne,
+        "concentration_pe": in_positive / (slow.active_fraction_pe * cell.positive.volume),
+        "temperature": temperature,
+        "plated": jnp.zeros_like(temperature),
+        "discharge_capacity": jnp.zeros_like(temperature),
+        "charge_throughput": jnp.zeros_like(temperature),
+    }
+    y = jnp.zeros((len(cell.initial_state), lanes), stoichiometry.dtype)
+    for name, rows in cell.rows.items():
+        values = jnp.broadcast_to(blocks[name], (rows.stop - rows.start, lanes))
+        y = y.at[rows].set(cell.scaled(values, name))
+    return y
+
+
+def restrict(cell: CellModel, y: Float[Array, "states lanes"], inventory: Lanes) -> SlowState:
+    """Read the slow state out of a full state."""
+    fields = {name: cell.physical(y, name) for name in SlowState._fields if name != "inventory"}
+    return SlowState(**fields, inventory=inventory)
+
+
+def total_lithium(cell: CellModel, y: Float[Array, "states lanes"]) -> Lanes:
+    """All lithium of a full state: particles, plated, dead, in SEI, and lost with active material [mol]."""
+    negative, positive = (
+        cell.physical(y, f"active_fraction_{side}") * electrode.volume * cell.mean_concentration(y, side)
+        for side, electrode in cell.electrodes
+    )
+    plated = cell.negative.volume * cell.physical(y, "plated")
+    return negative + positive + plated + held_lithium(cell, restrict(cell, y, jnp.zeros_like(plated)))

@@ -1,0 +1,122 @@
+"""What a tester would measure on an aged cell: electrode windows, C/10 capacity, pulse resistance."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from fadecast.cell.aged import FARADAY, Lanes, SlowState, cyclable_lithium, fresh_state, lift
+from fadecast.cell.control import Window, hold_current
+from fadecast.cell.lowering import Inputs
+from fadecast.cell.model import AMBIENT, CURRENT, CellModel
+from fadecast.cell.stepper import extrapolated_step
+
+# 50 halvings leave 1e-15 of a stoichiometry.
+_HALVINGS = 50
+
+# Nodes of the C/10 discharge as shares of the equilibrium capacity: fine where the voltage drops to its limit.
+_DISCHARGE_NODES = np.concatenate([np.linspace(0.0, 0.9, 19)[:-1], np.linspace(0.9, 1.0, 41)])
+
+_PULSE_STEPS = (0.5, 1.0, 2.5, 6.0)  # [s], sum 10 s
+
+
+class Health(NamedTuple):
+    """Results of a check-up at the reference temperature, each `(1, lanes)`."""
+
+    capacity: Lanes
+    """C/10 discharge capacity between the voltage limits [A.h]."""
+    resistance: Lanes
+    """Resistance of a 10 s 1C discharge pulse at half charge [ohm]."""
+
+
+def electrode_window(cell: CellModel, slow: SlowState, inputs: Inputs) -> Window:
+    """Find the negative stoichiometries at which the rested cell meets its voltage limits.
+
+    The open-circuit voltage rises with the negative stoichiometry at constant cyclable lithium, so each limit is
+    found by bisection between the points where either electrode is empty or full. A limit that cannot be met is
+    returned as the end of that range.
+    """
+    temperature = jnp.full_like(slow.sei, cell.reference_temperature)
+    lithium = cyclable_lithium(cell, slow)
+    sites_ne = slow.active_fraction_ne * cell.negative.volume * cell.negative.maximum_concentration
+    sites_pe = slow.active_fraction_pe * cell.positive.volume * cell.positive.maximum_concentration
+    low = jnp.clip((lithium - sites_pe) / sites_ne, 0.0, 1.0)
+    high = jnp.clip(lithium / sites_ne, 0.0, 1.0)
+    rest = {**inputs, AMBIENT: temperature, CURRENT: jnp.zeros_like(temperature)}
+
+    def crossing(limit: float) -> Lanes:
+        def halve(_: int, bracket: tuple[Lanes, Lanes]) -> tuple[Lanes, Lanes]:
+            below, above = bracket
+            middle = 0.5 * (below + above)
+            under = cell.voltage(lift(cell, slow, middle, temperature), rest) < limit
+            return jnp.where(under, middle, below), jnp.where(under, above, middle)
+
+        below, above = jax.lax.fori_loop(0, _HALVINGS, halve, (low, high))
+        return 0.5 * (below + above)
+
+    empty, full = (crossing(limit) for limit in cell.voltage_limits)
+    return Window(empty, full, (full - empty) * sites_ne * FARADAY / 3600.0)
+
+
+def stoichiometry_at(window: Window, state_of_charge: Lanes) -> Lanes:
+    """Negative stoichiometry at a state of charge of the aged cell [1]."""
+    return window.stoichiometry_empty + state_of_charge * (window.stoichiometry_full - window.stoichiometry_empty)
+
+
+def check_up(cell: CellModel, slow: SlowState, inputs: Inputs) -> Health:
+    """Measure capacity and resistance as a tester does, at the reference temperature, on a copy of the cell."""
+    window = electrode_window(cell, slow, inputs)
+    temperature = jnp.full_like(slow.sei, cell.reference_temperature)
+    lab = {**inputs, AMBIENT: temperature}
+    full = lift(cell, slow, window.stoichiometry_full, temperature)
+    half = lift(cell, slow, stoichiometry_at(window, jnp.full_like(slow.sei, 0.5)), temperature)
+    return Health(_discharge_capacity(cell, full, lab, window), _pulse_resistance(cell, half, lab))
+
+
+def _discharge_capacity(cell: CellModel, y: Float[Array, "states lanes"], inputs: Inputs, window: Window) -> Lanes:
+    """Discharge at C/10 to the lower voltage limit; the crossing is interpolated linearly within its step."""
+    current = jnp.full_like(window.capacity, 0.1 * cell.nominal_capacity)
+    limit = cell.voltage_limits[0]
+
+    def volts(state: Float[Array, "states lanes"]) -> Lanes:
+        return cell.voltage(state, {**inputs, CURRENT: current})
+
+    def advance(carry, share):  # type: ignore[no-untyped-def]
+        y, voltage, capacity, done = carry
+        charge = share * window.capacity
+        on = jnp.where(done, 0.0, current)
+        step = extrapolated_step(
+            cell, y, inputs, lambda state, _: hold_current(cell, state, inputs, on), charge * 3600.0 / current
+        )
+        after = volts(step.y)
+        fraction = jnp.clip((voltage - limit) / jnp.maximum(voltage - after, 1e-12), 0.0, 1.0)
+        capacity = capacity + jnp.where(done, 0.0, charge * jnp.where(after < limit, fraction, 1.0))
+        return (step.y, after, capacity, done | (after < limit)), None
+
+    start = (y, volts(y), jnp.zeros_like(current), jnp.zeros_like(current, bool))
+    (_, _, capacity, _), _ = jax.lax.scan(advance, start, jnp.asarray(np.diff(_DISCHARGE_NODES)))
+    return capacity
+
+
+def _pulse_resistance(cell: CellModel, y: Float[Array, "states lanes"], inputs: Inputs) -> Lanes:
+    current = jnp.full_like(y[:1], cell.nominal_capacity)
+    at_rest = cell.voltage(y, {**inputs, CURRENT: jnp.zeros_like(current)})
+
+    def advance(y, tau):  # type: ignore[no-untyped-def]
+        step = extrapolated_step(cell, y, inputs, lambda state, _: hold_current(cell, state, inputs, current), tau)
+        return step.y, None
+
+    y, _ = jax.lax.scan(advance, y, jnp.asarray(_PULSE_STEPS))
+    return (at_rest - cell.voltage(y, {**inputs, CURRENT: current})) / current
+
+
+def fresh_mid_stoichiometry(cell: CellModel) -> tuple[float, float]:
+    """Negative and positive stoichiometry of the fresh cell at half charge [1]."""
+    slow = fresh_state(cell, 1)
+    inputs = {name: jnp.full((1, 1), value) for name, value in cell.inputs.items()}
+    window = electrode_window(cell, slow, inputs)
+    negative = 0.5 * (window.stoichiometry_empty + window.stoichiometry_full)
+    positive = (cell.fresh_lithium - negative * cell.negative.capacity) / cell.positive.capacity
+    return float(negative[0, 0]), float(positive[0, 0])

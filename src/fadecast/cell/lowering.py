@@ -1,0 +1,205 @@
+"""Discretised PyBaMM expressions as JAX functions on `(state, lane)` arrays.
+
+PyBaMM evaluates a discretised symbol on column vectors `(n, 1)`; the same rules hold when each column is a
+lane, so `(n, 1)` constants broadcast over `(n, lanes)` values. Common sub-expressions are lowered once.
+"""
+
+from collections.abc import Callable, Mapping
+
+import jax.numpy as jnp
+import numpy as np
+import pybamm
+import scipy.sparse
+from jaxtyping import Array, Float
+
+from fadecast.cell.tables import piecewise_polynomial
+
+Value = Float[Array, "n lanes"] | np.ndarray | float
+Inputs = Mapping[str, Float[Array, "1 lanes"]]
+
+# Beyond this many diagonals a dense product costs less than shifted multiply-adds.
+_MAX_DIAGONALS = 4
+
+
+class LoweringError(NotImplementedError):
+    """A PyBaMM symbol that fadecast cannot express in JAX."""
+
+    def __init__(self, symbol: pybamm.Symbol, why: str) -> None:
+        super().__init__(
+            f"PyBaMM symbol {type(symbol).__name__} ({symbol.name[:80]!r}) cannot be lowered: {why}. It comes with "
+            "one of the model options or the parameter set; choose another or extend src/fadecast/cell/lowering.py"
+        )
+
+
+def lower(
+    symbols: Mapping[str, pybamm.Symbol],
+) -> Callable[[Float[Array, "states lanes"], Inputs], dict[str, Float[Array, "n lanes"]]]:
+    """Make one JAX function of several discretised symbols.
+
+    Parameters
+    ----------
+    symbols
+        Discretised, parameter-processed symbols by the name they get in the result.
+
+    Returns
+    -------
+    callable
+        `f(y, inputs)` with `y` of shape `(states, lanes)` and `inputs` a mapping from the name of each PyBaMM
+        input parameter to `(1, lanes)`; returns the values by name, each `(n, lanes)`.
+
+    Raises
+    ------
+    LoweringError
+        When a symbol has no JAX form, naming it.
+    """
+    order: dict[pybamm.Symbol, Callable[..., Value]] = {}
+    for symbol in symbols.values():
+        for node in symbol.post_order():
+            if node not in order:
+                order[node] = _operation(node)
+
+    def evaluate(y: Float[Array, "states lanes"], inputs: Inputs) -> dict[str, Float[Array, "n lanes"]]:
+        values: dict[pybamm.Symbol, Value] = {}
+        for node, operation in order.items():
+            if isinstance(node, pybamm.StateVector):
+                values[node] = operation(y)
+            elif isinstance(node, pybamm.InputParameter):
+                values[node] = operation(inputs)
+            else:
+                values[node] = operation(*(values[child] for child in node.children))
+        lanes = y.shape[1]
+        return {
+            name: jnp.broadcast_to(jnp.asarray(values[s], dtype=y.dtype), (s.size, lanes))
+            for name, s in symbols.items()
+        }
+
+    return evaluate
+
+
+def _operation(node: pybamm.Symbol) -> Callable[..., Value]:
+    """Return the JAX operation of one node on the values of its children."""
+    if isinstance(node, pybamm.Scalar):
+        scalar = float(node.value)
+        return lambda: scalar
+    if isinstance(node, pybamm.Array):  # Vector and Matrix
+        entries = node.entries
+        if scipy.sparse.issparse(entries):
+            return lambda: entries
+        column = np.asarray(entries, dtype=float)
+        return lambda: column
+    if isinstance(node, pybamm.StateVector):
+        return _state_rows(node)
+    if isinstance(node, pybamm.InputParameter):
+        name = node.name
+        return lambda inputs: inputs[name]
+    if isinstance(node, pybamm.MatrixMultiplication):
+        return _matrix_product(node)
+    if isinstance(node, pybamm.Concatenation):
+        sizes = [child.size for child in node.children]
+        return lambda *parts: _stack(parts, sizes)
+    if isinstance(node, pybamm.Interpolant):
+        return _interpolation(node)
+    for kind, operation in _ELEMENTWISE.items():
+        if type(node) is kind:
+            return operation
+    if type(node) is pybamm.RegPower:
+        return _regularised_power(node.delta)
+    if type(node) is pybamm.Arcsinh2:
+        return _regularised_arcsinh(node.eps)
+    raise LoweringError(node, "no JAX operation is known for it")
+
+
+_ELEMENTWISE: dict[type, Callable[..., Value]] = {
+    pybamm.Addition: lambda a, b: a + b,
+    pybamm.Subtraction: lambda a, b: a - b,
+    pybamm.Multiplication: lambda a, b: a * b,
+    pybamm.Division: lambda a, b: a / b,
+    pybamm.Power: lambda a, b: a**b,
+    pybamm.Negate: lambda a: -a,
+    pybamm.AbsoluteValue: lambda a: jnp.abs(a),
+    pybamm.Sign: lambda a: jnp.sign(a),
+    pybamm.Minimum: lambda a, b: jnp.minimum(a, b),
+    pybamm.Maximum: lambda a, b: jnp.maximum(a, b),
+    pybamm.EqualHeaviside: lambda a, b: jnp.where(a <= b, 1.0, 0.0),
+    pybamm.NotEqualHeaviside: lambda a, b: jnp.where(a < b, 1.0, 0.0),
+    pybamm.Exp: lambda a: jnp.exp(a),
+    pybamm.Log: lambda a: jnp.log(a),
+    pybamm.Sqrt: lambda a: jnp.sqrt(a),
+    pybamm.Tanh: lambda a: jnp.tanh(a),
+    pybamm.Cosh: lambda a: jnp.cosh(a),
+    pybamm.Sinh: lambda a: jnp.sinh(a),
+    pybamm.Arcsinh: lambda a: jnp.arcsinh(a),
+    pybamm.Sin: lambda a: jnp.sin(a),
+    pybamm.Cos: lambda a: jnp.cos(a),
+}
+
+
+def _state_rows(node: pybamm.StateVector) -> Callable[..., Value]:
+    pieces = [(piece.start, piece.stop) for piece in node.y_slices]
+    if len(pieces) == 1:
+        start, stop = pieces[0]
+        return lambda y: y[start:stop]
+    return lambda y: jnp.concatenate([y[start:stop] for start, stop in pieces])
+
+
+def _stack(parts: tuple[Value, ...], sizes: list[int]) -> Value:
+    lanes = max(np.shape(part)[1] if np.ndim(part) else 1 for part in parts)
+    return jnp.concatenate(
+        [jnp.broadcast_to(jnp.asarray(part), (size, lanes)) for part, size in zip(parts, sizes, strict=True)]
+    )
+
+
+def _regularised_power(delta: float) -> Callable[..., Value]:
+    def power(base: Value, exponent: Value, scale: Value) -> Value:
+        x = base / scale
+        return x * (x * x + delta**2) ** ((exponent - 1) / 2) * scale**exponent
+
+    return power
+
+
+def _regularised_arcsinh(eps: float) -> Callable[..., Value]:
+    def arcsinh2(a: Value, b: Value) -> Value:
+        magnitude = jnp.hypot(b, eps)
+        return jnp.arcsinh(a / jnp.where(b < 0.0, -magnitude, magnitude))
+
+    return arcsinh2
+
+
+def _interpolation(node: pybamm.Interpolant) -> Callable[..., Value]:
+    if node.dimension != 1 or not node.extrapolate:
+        raise LoweringError(node, "only one-dimensional interpolants that extrapolate are known")
+    pieces = node.function
+    if node.interpolator == "linear":
+        x, y = np.asarray(node.x[0], float), np.asarray(node.y, float)
+        return piecewise_polynomial(x, np.stack([np.diff(y) / np.diff(x), y[:-1]]))
+    return piecewise_polynomial(np.asarray(pieces.x), np.asarray(pieces.c))
+
+
+def _matrix_product(node: pybamm.MatrixMultiplication) -> Callable[..., Value]:
+    """Lower `constant matrix @ value`, the only product a discretised PyBaMM model contains."""
+    left = node.children[0]
+    if not left.is_constant():
+        raise LoweringError(node, "its left factor is not a constant matrix")
+    matrix = left.evaluate()
+    dense = matrix.toarray() if scipy.sparse.issparse(matrix) else np.asarray(matrix, dtype=float)
+    rows, columns = dense.shape
+    if columns == 1:
+        return lambda _, value: dense * value
+    if (dense == dense[0]).all():
+        weights = dense[0][:, None]
+        return lambda _, value: jnp.broadcast_to(
+            jnp.sum(weights * value, axis=0, keepdims=True), (rows, np.shape(value)[1])
+        )
+    offsets = [d for d in range(1 - rows, columns) if np.diagonal(dense, d).any()]
+    if len(offsets) <= _MAX_DIAGONALS:
+        return lambda _, value: sum(_shifted(dense, offset, value) for offset in offsets)
+    return lambda _, value: jnp.matmul(dense, value, precision="highest")
+
+
+def _shifted(dense: np.ndarray, offset: int, value: Value) -> Value:
+    """One diagonal of a banded matrix times a value: rows `i` get `dense[i, i + offset] * value[i + offset]`."""
+    rows, _ = dense.shape
+    first = max(0, -offset)
+    diagonal = np.diagonal(dense, offset)[:, None]
+    product = diagonal * jnp.asarray(value)[first + offset : first + offset + len(diagonal)]
+    return jnp.pad(product, ((first, rows - first - len(diagonal)), (0, 0)))

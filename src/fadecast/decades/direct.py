@@ -1,0 +1,83 @@
+"""Every day simulated: the truth that `leap` is measured against."""
+
+from functools import partial
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+
+from fadecast.cell.aged import Lanes, SlowState, restrict
+from fadecast.cell.control import Window
+from fadecast.cell.health import electrode_window
+from fadecast.cell.lowering import Inputs
+from fadecast.cell.profile import Profile
+from fadecast.decades.leap import History
+from fadecast.decades.service import Operation, Service, day_change, judge
+from fadecast.outcome import Outcome
+
+
+def direct(
+    operation: Operation,
+    slow: SlowState,
+    inputs: Inputs,
+    state_of_charge: Lanes,
+    power: Float[Array, "days steps lanes"],
+    ambient: Float[Array, "days steps lanes"],
+    times: np.ndarray,
+) -> History:
+    """Simulate day after day, the given days repeating, through the given whole days.
+
+    Parameters
+    ----------
+    slow
+        Slow state at time 0, fields `(1, lanes)`.
+    state_of_charge
+        At time 0 [1], `(1, lanes)`.
+    power, ambient
+        Terminal power of the cell [W] and ambient temperature [K].
+    times
+        Times of the history [day]: whole numbers, increasing from 0.
+
+    Raises
+    ------
+    ValueError
+        When a time is not a whole day.
+    """
+    ends = np.round(times).astype(int)
+    if not np.allclose(ends, times, atol=1e-6):
+        raise ValueError(f"direct mode stops at whole days, got {times}; choose an output interval of whole days")
+    lanes = slow.sei.shape[1]
+    outcome, failed_at = np.zeros(lanes, dtype=np.int8), np.full(lanes, np.inf)
+    hottest = np.full(lanes, -np.inf)
+    y, _ = operation.begin_day(slow, inputs, state_of_charge, ambient[0, :1])
+    state = jax.tree.map(np.asarray, Service.start(slow))
+    rows, highest = [state], [hottest]
+    for day in range(ends[-1]):
+        which = day % len(power)
+        y, change, high, window = _one_day(operation, y, slow.inventory, inputs, Profile(power[which], ambient[which]))
+        change, high, window = jax.tree.map(np.asarray, (change, high, window))
+        codes = judge(operation.cell, state.slow, window, change)
+        newly = (codes != Outcome.COMPLETED) & (outcome == Outcome.COMPLETED)
+        outcome, failed_at = np.where(newly, codes, outcome), np.where(newly, day, failed_at)
+        alive = outcome == Outcome.COMPLETED
+        hottest = np.where(alive, np.maximum(hottest, high), hottest)
+        state = jax.tree.map(partial(_add, alive), state, change)
+        if day + 1 in ends:
+            rows.append(state)
+            highest.append(hottest)
+    service = jax.tree.map(lambda *parts: np.stack(parts), *rows)
+    return History(service, np.stack(highest), outcome, failed_at, float(ends[-1] * lanes))
+
+
+def _add(alive: np.ndarray, value: Lanes, change: Lanes) -> Lanes:
+    return np.where(alive, value + change, value)
+
+
+@partial(jax.jit, static_argnums=0)
+def _one_day(
+    operation: Operation, y: Float[Array, "states lanes"], inventory: Lanes, inputs: Inputs, profile: Profile
+) -> tuple[Float[Array, "states lanes"], Service, Float[Array, " lanes"], Window]:
+    slow = restrict(operation.cell, y, inventory)
+    window = electrode_window(operation.cell, slow, inputs)
+    course = operation.run(y, inputs, window, profile)
+    return course.end, day_change(operation, course, slow), course.totals.temperature_max[0], window

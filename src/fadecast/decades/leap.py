@@ -1,0 +1,228 @@
+"""Decades from typical days: a heterogeneous multiscale method on the slow state.
+
+At a macro time the slow state is lifted to a full state at each typical day's state of charge, the days are run, and
+their weighted changes are the rates. An adaptive Heun method advances the slow state; the difference to Euler's
+method controls the step (E et al., Commun. Comput. Phys. 2, 367, 2007).
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from annotated_types import Ge, Gt, Le
+from jaxtyping import Array, Float
+
+from fadecast.cell.aged import Lanes, SlowState, cyclable_lithium
+from fadecast.cell.control import Window
+from fadecast.cell.health import electrode_window
+from fadecast.cell.lowering import Inputs
+from fadecast.cell.profile import Profile
+from fadecast.decades.service import Operation, Service, day_change, judge
+from fadecast.outcome import Outcome
+from fadecast.settings import settings
+
+_SAFETY, _SHRINK, _GROW = 0.9, 0.3, 3.0
+
+
+@settings
+class Leap:
+    """How the slow state is advanced."""
+
+    tolerance: Annotated[float, Gt(0), Le(0.05)] = 5e-4
+    """Largest error estimate of one macro step in lithium inventory or active material, as a fraction [1]."""
+    first_step_days: Annotated[float, Gt(0), Le(3650)] = 30.0
+    """First macro step [day]."""
+    longest_step_days: Annotated[float, Ge(1), Le(3650)] = 730.0
+    """Longest macro step [day]."""
+
+
+class DayBatch(NamedTuple):
+    """Typical days of every lane; `lanes` is the innermost axis of each field."""
+
+    weight: Float[Array, "days lanes"]
+    """Share of the year, summing to 1 over days."""
+    state_of_charge: Float[Array, "days lanes"]
+    """At the start of spin-up [1]."""
+    power: Float[Array, "steps days lanes"]
+    """Terminal power of the cell, spin-up steps first [W]."""
+    ambient: Float[Array, "steps days lanes"]
+    """[K]"""
+
+
+@dataclass(frozen=True)
+class History:
+    """A batch of cells over its service, at the requested times.
+
+    Attributes
+    ----------
+    service
+        Fields of shape `(times, 1, lanes)`.
+    temperature_max
+        Highest temperature of the days run up to each time [K], shape `(times, lanes)`.
+    outcome
+        Outcome code, shape `(lanes,)`.
+    failed_at
+        Time of failure [day], infinite where there was none, shape `(lanes,)`.
+    cell_days
+        Days simulated, summed over lanes.
+    """
+
+    service: Service
+    temperature_max: np.ndarray
+    outcome: np.ndarray
+    failed_at: np.ndarray
+    cell_days: float
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def daily_rates(
+    operation: Operation, spin_up: int, slow: SlowState, inputs: Inputs, days: DayBatch
+) -> tuple[Service, Float[Array, " lanes"], Window]:
+    """Weighted change per day over the typical days, the highest temperature [K], and the electrode window."""
+    count = days.weight.shape[0]
+
+    def over_days(value: Lanes) -> Lanes:
+        return jnp.tile(value, (1, count))
+
+    def flat(value: Float[Array, "steps days lanes"]) -> Float[Array, "steps dayslanes"]:
+        return value.reshape(*value.shape[:-2], -1)
+
+    window = electrode_window(operation.cell, slow, inputs)
+    every, every_input = (
+        jax.tree.map(over_days, slow),
+        {name: over_days(value) for name, value in inputs.items()},
+    )
+    power, ambient = flat(days.power), flat(days.ambient)
+    y, every_window = operation.begin_day(every, every_input, flat(days.state_of_charge[None]), ambient[:1])
+    course = operation.run(y, every_input, every_window, Profile(power, ambient), spin_up)
+    change = day_change(operation, course, every)
+
+    def mean(value: Lanes) -> Lanes:
+        return jnp.sum(days.weight * value.reshape(count, -1), axis=0, keepdims=True)
+
+    highest = course.totals.temperature_max.reshape(count, -1).max(axis=0)
+    return jax.tree.map(mean, change), highest, window
+
+
+def leap(
+    operation: Operation,
+    settings: Leap,
+    slow: SlowState,
+    inputs: Inputs,
+    days: DayBatch,
+    spin_up: int,
+    times: np.ndarray,
+) -> History:
+    """Advance a batch of cells through the given times.
+
+    All lanes of the batch share the macro steps; a failed lane is frozen and leaves the error norm.
+
+    Parameters
+    ----------
+    slow
+        Slow state at time 0, fields `(1, lanes)`.
+    inputs
+        PyBaMM input parameters, each `(1, lanes)`.
+    times
+        Times of the history [day], increasing from 0.
+    """
+    return _Integration(operation, settings, inputs, days, spin_up).run(Service.start(slow), np.asarray(times, float))
+
+
+class _Integration:
+    """The macro loop of one batch, with what it remembers from step to step."""
+
+    def __init__(self, operation: Operation, settings: Leap, inputs: Inputs, days: DayBatch, spin_up: int) -> None:
+        self.operation, self.settings, self.inputs, self.days, self.spin_up = operation, settings, inputs, days, spin_up
+        lanes = days.weight.shape[1]
+        self.outcome = np.zeros(lanes, dtype=np.int8)
+        self.failed_at = np.full(lanes, np.inf)
+        self.hottest = np.full(lanes, -np.inf)
+        self.evaluations = 0
+
+    def run(self, start: Service, times: np.ndarray) -> History:
+        """March through the times; states and rates are kept in the straightened variables."""
+        time, step = 0.0, min(self.settings.first_step_days, times[-1])
+        # The macro loop is plain NumPy: only the days themselves are worth compiling.
+        start = jax.tree.map(np.asarray, start)
+        state = _straighten(start)
+        rate = self._rates(state, time)
+        rows, highest = [start], [self.hottest]
+        while time < times[-1]:
+            step = min(step, self.settings.longest_step_days, times[-1] - time)
+            predicted = _advance(state, rate, step)
+            mean_rate = jax.tree.map(lambda a, b: 0.5 * (a + b), rate, self._rates(predicted, time))
+            new = _advance(state, mean_rate, step)
+            error = self._error(predicted, new)
+            change = float(np.clip(_SAFETY * np.sqrt(self.settings.tolerance / max(error, 1e-30)), _SHRINK, _GROW))
+            if error > self.settings.tolerance:
+                step *= change
+                continue
+            new = self._freeze_failed(state, new)
+            new_rate = self._rates(new, time + step)
+            for at in times[(times > time) & (times <= (time + step) * (1 + 1e-12))]:
+                rows.append(_relax(_hermite(state, rate, new, new_rate, step, (at - time) / step)))
+                highest.append(self.hottest)
+            state, rate, time, step = new, new_rate, time + step, step * change
+        service = jax.tree.map(lambda *parts: np.stack(parts), *rows)
+        days_run = (
+            self.evaluations * self.days.weight.shape[0] * self.days.power.shape[0] / self.operation.steps_per_day
+        )
+        return History(service, np.stack(highest), self.outcome, self.failed_at, days_run * len(self.outcome))
+
+    def _rates(self, state: Service, time: float) -> Service:
+        """Rates at a state; lanes that fail here are recorded and stand still from now on."""
+        slow = _relax(state).slow
+        results = daily_rates(self.operation, self.spin_up, slow, self.inputs, self.days)
+        rate, hottest, window = jax.tree.map(np.asarray, results)
+        self.evaluations += 1
+        codes = judge(self.operation.cell, slow, window, rate)
+        newly = (codes != Outcome.COMPLETED) & (self.outcome == Outcome.COMPLETED)
+        self.outcome = np.where(newly, codes, self.outcome)
+        self.failed_at = np.where(newly, time, self.failed_at)
+        alive = self.outcome == Outcome.COMPLETED
+        self.hottest = np.where(alive, np.maximum(self.hottest, hottest), self.hottest)
+        rate = jax.tree.map(lambda value: np.where(alive, value, 0.0), rate)
+        return rate._replace(slow=rate.slow._replace(sei=2.0 * slow.sei * rate.slow.sei))
+
+    def _freeze_failed(self, old: Service, new: Service) -> Service:
+        alive = self.outcome == Outcome.COMPLETED
+        return jax.tree.map(lambda a, b: np.where(alive, b, a), old, new)
+
+    def _error(self, predicted: Service, new: Service) -> float:
+        """Largest difference of the two orders over the lanes alive, in the fractions `Leap.tolerance` bounds."""
+        first, second = _relax(predicted).slow, _relax(new).slow
+        cell = self.operation.cell
+        parts = [
+            (cyclable_lithium(cell, second) - cyclable_lithium(cell, first)) / cell.fresh_lithium,
+            second.active_fraction_ne / first.active_fraction_ne - 1.0,
+            second.active_fraction_pe / first.active_fraction_pe - 1.0,
+        ]
+        worst = np.abs(np.concatenate(parts)).max(axis=0)
+        return float(worst[self.outcome == Outcome.COMPLETED].max(initial=0.0))
+
+
+def _straighten(service: Service) -> Service:
+    """Replace the SEI concentration by its square, which diffusion-limited growth makes linear in time."""
+    return service._replace(slow=service.slow._replace(sei=service.slow.sei**2))
+
+
+def _relax(service: Service) -> Service:
+    """Undo `_straighten`."""
+    return service._replace(slow=service.slow._replace(sei=np.sqrt(service.slow.sei)))
+
+
+def _advance(state: Service, rate: Service, step: float) -> Service:
+    return jax.tree.map(lambda value, slope: value + step * slope, state, rate)
+
+
+def _hermite(old: Service, old_rate: Service, new: Service, new_rate: Service, step: float, share: float) -> Service:
+    """Cubic Hermite interpolation at a share of a macro step."""
+    a = (1 + 2 * share) * (1 - share) ** 2
+    b = share * (1 - share) ** 2 * step
+    c = share**2 * (3 - 2 * share)
+    d = -(share**2) * (1 - share) * step
+    return jax.tree.map(lambda y0, f0, y1, f1: a * y0 + b * f0 + c * y1 + d * f1, old, old_rate, new, new_rate)

@@ -1,0 +1,25 @@
+"""A year of duty for the battery of an off-grid AI site: load, sun, temperature and dispatch."""
+
+from fadecast.duty.climate import Climate, Site
+from fadecast.duty.container import Container
+from fadecast.duty.cooling import Cooling
+from fadecast.duty.dispatch import Dispatch
+from fadecast.duty.inference import Inference
+from fadecast.duty.solar import Solar
+from fadecast.duty.training import Training
+from fadecast.duty.workload import Workload
+from fadecast.duty.year import Duty, make_duty
+
+__all__ = [
+    "Climate",
+    "Container",
+    "Cooling",
+    "Dispatch",
+    "Duty",
+    "Inference",
+    "Site",
+    "Solar",
+    "Training",
+    "Workload",
+    "make_duty",
+]

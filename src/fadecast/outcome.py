@@ -1,0 +1,28 @@
+"""How a pack's run ended: one code per pack, stored with the forecast, with the remedy."""
+
+from enum import IntEnum
+
+
+class Outcome(IntEnum):
+    """End of one pack's run; anything but `COMPLETED` masks the pack from its last good time on."""
+
+    COMPLETED = 0
+    NOT_FINITE = 1
+    STATE_OUT_OF_BOUNDS = 2
+    AGED_START_INFEASIBLE = 3
+    CAPACITY_EXHAUSTED = 4
+
+    @property
+    def remedy(self) -> str:
+        """What a user can do about this outcome."""
+        return _REMEDIES[self]
+
+
+_REMEDIES = {
+    Outcome.COMPLETED: "nothing to do",
+    Outcome.NOT_FINITE: "a state became NaN or infinite: raise cell.stepper.substeps or check this pack's parameters",
+    Outcome.STATE_OUT_OF_BOUNDS: "a concentration or volume fraction left its physical range: raise "
+    "cell.stepper.substeps or narrow the current limits",
+    Outcome.AGED_START_INFEASIBLE: "no electrode windows fit this pack's LLI and LAM: narrow the population",
+    Outcome.CAPACITY_EXHAUSTED: "the pack can no longer be charged to its upper voltage: it is at the end of its life",
+}

@@ -1,0 +1,97 @@
+"""The committed statistics of measured cells that the population is sampled from."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+
+@dataclass(frozen=True)
+class RetiredCandidates:
+    """Cells of one class that are candidates for a second life.
+
+    `soh` and `relative_resistance` (over the class median) are quantiles at `levels`; `rank_correlation` is
+    Spearman's between the two.
+    """
+
+    name: str
+    chemistry: str
+    citation: str
+    cells: int
+    levels: Float[np.ndarray, " level"]
+    soh: Float[np.ndarray, " level"]
+    relative_resistance: Float[np.ndarray, " level"]
+    rank_correlation: float
+
+    def share_below(self, soh: float) -> float:
+        """Return the share of the candidates whose SOH is below a value."""
+        return float(np.interp(soh, self.soh, self.levels))
+
+
+@dataclass(frozen=True)
+class DegradationModes:
+    """Losses of lithium and active material per capacity lost, over LG M50T cells: log-normal slopes.
+
+    The order is loss of lithium inventory, of negative, of positive active material.
+    """
+
+    chemistry: str
+    citation: str
+    cells: int
+    soh_min: float
+    log_mean: Float[np.ndarray, " 3"]
+    log_covariance: Float[np.ndarray, "3 3"]
+
+
+@cache
+def retired_classes() -> Mapping[str, RetiredCandidates]:
+    """Return the classes of retired cells that have candidates enough to be sampled."""
+    table = _read("retired_cells.json")
+    citations = {source["name"]: source["citation"] for source in table["sources"]}
+    classes = {}
+    for name, entry in table["classes"].items():
+        candidates = entry["candidates"]
+        if candidates is not None:
+            classes[name] = RetiredCandidates(
+                name=name,
+                chemistry=entry["chemistry"],
+                citation=citations[entry["source"]],
+                cells=candidates["cells"],
+                levels=np.array(table["levels"]),
+                soh=np.array(candidates["soh"]),
+                relative_resistance=np.array(candidates["relative_resistance"]),
+                rank_correlation=candidates["rank_correlation"],
+            )
+    return classes
+
+
+@cache
+def candidate_soh() -> float:
+    """Return the SOH above which measured cells were not taken as candidates for a second life."""
+    return float(_read("retired_cells.json")["candidate_soh"])
+
+
+@cache
+def degradation_modes() -> DegradationModes:
+    """Return the measured relation of lithium and active-material losses to capacity loss."""
+    table = _read("lgm50_degradation_modes.json")
+    fit = table["modes_per_capacity_lost"]
+    sd = np.array(fit["slope_log_sd"])
+    return DegradationModes(
+        chemistry=table["chemistry"],
+        citation=table["sources"][0]["citation"],
+        cells=len(fit["cells"]),
+        soh_min=fit["soh_min"],
+        log_mean=np.array(fit["slope_log_mean"]),
+        log_covariance=np.array(fit["slope_log_correlation"]) * sd[:, None] * sd,
+    )
+
+
+def _read(file: str) -> dict[str, Any]:
+    table: dict[str, Any] = json.loads(files("fadecast").joinpath("data", file).read_text())
+    return table

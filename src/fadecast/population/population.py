@@ -1,0 +1,188 @@
+"""The packs of a study: their states at the start of second life and the ageing rates of each draw."""
+
+from collections import Counter
+from typing import Annotated
+
+import numpy as np
+import xarray as xr
+from annotated_types import Ge, Gt, Lt
+
+from fadecast import variables
+from fadecast.population.evidence import (
+    RetiredCandidates,
+    candidate_soh,
+    degradation_modes,
+    retired_classes,
+)
+from fadecast.population.modes import MODE_NAMES, CapacityOf, sample_directions, scale_to_soh
+from fadecast.population.priors import (
+    LogNormalPrior,
+    RatePrior,
+    SharePrior,
+    sample_lognormal,
+    sample_rate,
+    sample_share,
+)
+from fadecast.population.retirement import LOW_LEVEL, RetiredPacks, cells_in_band, sample_retired
+from fadecast.settings import settings
+
+DEAD_LITHIUM = "Dead lithium share of lithium loss"
+CRACK_LENGTH = "Negative electrode initial crack length [m]"
+CONTACT_RESISTANCE = "Contact resistance [Ohm]"
+STATE_UNITS = {
+    **dict.fromkeys(MODE_NAMES, "1"),
+    DEAD_LITHIUM: "1",
+    CRACK_LENGTH: "m",
+    CONTACT_RESISTANCE: "ohm",
+}
+
+
+@settings
+class ClassShare:
+    """A class of retired cells and its share of the packs."""
+
+    name: str
+    """Class of the measured table: lmo_10ah, lfp_20ah, lfp_35ah or lfp_68ah."""
+    weight: Annotated[float, Gt(0.0)] = 1.0
+    """Share of the accepted packs, on any scale [1]."""
+
+
+@settings
+class Population:
+    """Packs at the start of second life: from measured retired cells where these tell, else from priors.
+
+    Measured spreads are between cells; a pack here is as its representative cell, so they are taken as the
+    spread between packs. That overstates how much the means of packs differ, and leaves out weak cells in a
+    pack.
+    """
+
+    classes: tuple[ClassShare, ...] = (
+        ClassShare(name="lmo_10ah"),
+        ClassShare(name="lfp_20ah"),
+        ClassShare(name="lfp_35ah"),
+        ClassShare(name="lfp_68ah"),
+    )
+    """Classes of retired cells. Equal shares are an assumption: whose packs are in use is not public."""
+    soh_range: tuple[Annotated[float, Gt(0.0)], Annotated[float, Lt(1.0)]] = (0.60, 0.80)
+    """Capacity over first-life nameplate accepted for second life [1]. Retired packs are said to keep
+    50-80 %; the lower end is 0.60 because only 7 of 401 measured cells lie below it, all of one class."""
+    reference_resistance: Annotated[float, Ge(0.0)] = 0.0336
+    """Cell resistance that the measured relative spread multiplies [ohm]: 10 s, half charge, 25 degC, median
+    of six fresh LG M50 cells (Kuzhiyil, Damoulas, Widanage 2024)."""
+    dead_lithium_share: SharePrior = SharePrior(median=0.05, logit_sd=1.0, pack_logit_sd=0.5)
+    """Share of the lithium loss that is dead plated lithium [1]. An assumption (90 % of draws: 1-21 %):
+    voltage curves cannot tell it from lithium in SEI."""
+    crack_length: LogNormalPrior = LogNormalPrior(median=2e-8, log_sd=0.3, pack_log_sd=0.1)
+    """Crack length of negative particles [m]. An assumption about the fresh 20 nm of OKane2022, whose own
+    rate adds 1.2 pm in a 1 C cycle at 25 degC, 6 % in 1000 cycles."""
+    rates: tuple[RatePrior, ...] = ()
+    """Ageing-rate parameters; their priors come from a fit of measured ageing."""
+
+    def __post_init__(self) -> None:
+        low, high = self.soh_range
+        if not 0.0 < low < high <= candidate_soh():
+            raise ValueError(
+                f"soh_range is {low} to {high}; expected 0 < lower < upper <= {candidate_soh()}, the end of "
+                "the measured candidates for a second life"
+            )
+        if not self.classes:
+            raise ValueError("classes is empty; name at least one class of retired cells")
+        unknown = {share.name for share in self.classes} - set(retired_classes())
+        if unknown:
+            raise ValueError(
+                f"classes names {sorted(unknown)}; those with enough measured candidates for a second life "
+                f"are {sorted(retired_classes())}"
+            )
+        names = [*STATE_UNITS, *(rate.name for rate in self.rates), *(share.name for share in self.classes)]
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if twice:
+            raise ValueError(f"named more than once among states, rates and classes: {twice}; keep one of each")
+
+
+def make_population(population: Population, draws: int, packs: int, seed: int, capacity_of: CapacityOf) -> xr.Dataset:
+    """Sample the packs of a study.
+
+    SOH and resistance come from measured retired cells, the split of the losses from measured LG M50T cells;
+    the split is scaled so that `capacity_of` gives exactly the sampled SOH. Dead lithium, cracks and rates
+    are priors. Draw i and pack j are the same whatever the number of draws and packs.
+
+    Parameters
+    ----------
+    population
+        Settings.
+    draws, packs
+        How many, at least 1.
+    seed
+        Of the study, at least 0.
+    capacity_of
+        Capacity over fresh capacity of cells with given LLI, LAM_NE, LAM_PE, from the cell engine.
+
+    Returns
+    -------
+    `parameter_value(draw, pack, parameter)` with coordinates `parameter_units` and `parameter_kind`,
+    `initial_soh(draw, pack)` and `retired_class(draw, pack)`. The attributes name what is measured, what is a
+    prior, and where a measurement is used outside its range or chemistry.
+
+    Raises
+    ------
+    ValueError
+        When a class has too few measured cells in the band, or a pack's SOH cannot be reached.
+    """
+    classes = [retired_classes()[share.name] for share in population.classes]
+    weights = [share.weight for share in population.classes]
+    retired = sample_retired(seed, classes, weights, population.soh_range, draws, packs)
+    directions = sample_directions(seed, degradation_modes(), draws, packs)
+    losses = scale_to_soh(directions, retired.soh, capacity_of)
+    states = {
+        **dict(zip(MODE_NAMES, losses, strict=True)),
+        DEAD_LITHIUM: sample_share(seed, DEAD_LITHIUM, population.dead_lithium_share, draws, packs),
+        CRACK_LENGTH: sample_lognormal(seed, CRACK_LENGTH, population.crack_length, draws, packs),
+        CONTACT_RESISTANCE: population.reference_resistance * retired.excess_resistance,
+    }
+    rates = {rate.name: sample_rate(seed, rate, draws, packs) for rate in population.rates}
+    dataset = xr.Dataset(
+        {
+            "parameter_value": (
+                ("draw", "pack", "parameter"),
+                np.stack([*states.values(), *rates.values()], axis=-1),
+            ),
+            "initial_soh": (("draw", "pack"), retired.soh),
+            "retired_class": (("draw", "pack"), np.array([entry.name for entry in classes])[retired.member]),
+        },
+        coords={
+            "draw": np.arange(draws),
+            "pack": np.arange(packs),
+            "parameter": [*states, *rates],
+            "parameter_units": (
+                "parameter",
+                [*STATE_UNITS.values(), *(rate.units for rate in population.rates)],
+            ),
+            "parameter_kind": ("parameter", ["state"] * len(states) + ["rate"] * len(rates)),
+        },
+        attrs={"seed": seed, **_explanation(population, classes, retired)},
+    )
+    return variables.describe(dataset)
+
+
+def _explanation(
+    population: Population, classes: list[RetiredCandidates], retired: RetiredPacks
+) -> dict[str, str | float]:
+    modes = degradation_modes()
+    low, high = population.soh_range
+    support = ", ".join(f"{entry.name} {cells_in_band(entry, population.soh_range):.0f}" for entry in classes)
+    chemistries = ", ".join(sorted({entry.chemistry for entry in classes}))
+    return {
+        "soh_source": f"measured 1 C capacity over nameplate of retired cells, SOH {low} to {high}; "
+        f"cells in the band by class: {support}",
+        "resistance_source": "measured spread of 5 s pulse resistance of the same cells above its "
+        f"{LOW_LEVEL} quantile, times {population.reference_resistance} ohm",
+        "mode_source": f"LLI : LAM_NE : LAM_PE per capacity lost of {modes.cells} LG M50T cells",
+        "state_priors": f"not measured, assumed: {DEAD_LITHIUM}; {CRACK_LENGTH}; spread between packs equal "
+        "to that between cells",
+        "cross_chemistry": f"SOH and resistance spread of {chemistries} cells and loss split of "
+        f"{modes.chemistry} cells are used together, whatever the chemistry of the modelled cell",
+        "extrapolation": f"the loss split was measured down to SOH {modes.soh_min:.2f} and is used as far as "
+        f"{retired.soh.min():.2f}",
+        "extrapolated_share": float(np.mean(retired.soh < modes.soh_min)),
+        "citations": "; ".join(dict.fromkeys([*(entry.citation for entry in classes), modes.citation])),
+    }

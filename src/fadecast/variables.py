@@ -1,0 +1,159 @@
+"""Every quantity fadecast stores: dims, units and meaning, declared once and enforced by the writer.
+
+Time in the fade and price datasets is `time` [year] since the start of second-life service; in the duty
+dataset it is `hour` [h] since local midnight of 1 January. `draw` counts what we do not know (rates,
+weather, workload: common to all packs), `pack` counts how packs differ.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from fadecast.outcome import Outcome
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One stored quantity; `valid_range` bounds its finite values (None: unbounded)."""
+
+    dims: tuple[str, ...]
+    units: str
+    long_name: str
+    valid_range: tuple[float | None, float | None] = (None, None)
+
+
+_DUTY = ("draw", "hour")
+_STATE = ("draw", "pack")
+_FADE = ("draw", "pack", "time")
+_NONNEGATIVE = (0.0, None)
+_FRACTION = (0.0, 1.0)
+
+COORDINATES: Mapping[str, Variable] = {
+    "draw": Variable(("draw",), "1", "draw of what is unknown and common to all packs"),
+    "pack": Variable(("pack",), "1", "pack"),
+    "time": Variable(("time",), "year", "time since start of second-life service", _NONNEGATIVE),
+    "hour": Variable(("hour",), "h", "time since local midnight of 1 January", _NONNEGATIVE),
+    "parameter": Variable(("parameter",), "1", "name of a pack state or ageing-rate parameter"),
+    "parameter_units": Variable(("parameter",), "1", "units of the parameter"),
+    "parameter_kind": Variable(("parameter",), "1", "state (of a pack) or rate (of a draw)"),
+    "level": Variable(("level",), "1", "probability level of a quantile", _FRACTION),
+    "policy_year": Variable(("policy_year",), "1", "year of the warranty term, from 1", (1.0, None)),
+}
+
+VARIABLES: Mapping[str, Variable] = {
+    # duty
+    "it_power": Variable(_DUTY, "kW", "power of the computing racks", _NONNEGATIVE),
+    "load_power": Variable(_DUTY, "kW", "site load: computing and cooling", _NONNEGATIVE),
+    "solar_power": Variable(_DUTY, "kW", "photovoltaic power available at the bus", _NONNEGATIVE),
+    "battery_power": Variable(_DUTY, "kW", "power asked of the battery, discharge positive"),
+    "unserved_power": Variable(_DUTY, "kW", "load that dispatch could not serve", _NONNEGATIVE),
+    "spilled_power": Variable(_DUTY, "kW", "solar power that dispatch could not use", _NONNEGATIVE),
+    "pack_power": Variable(
+        _DUTY, "h-1", "pack terminal power per first-life nameplate energy (W per W.h), discharge positive"
+    ),
+    "state_of_charge": Variable(_DUTY, "1", "state of charge of the dispatched battery at step start", _FRACTION),
+    "ambient_temperature": Variable(_DUTY, "degC", "outdoor dry-bulb air temperature", (-60.0, 60.0)),
+    "pack_ambient_temperature": Variable(_DUTY, "degC", "air temperature inside the container", (-60.0, 90.0)),
+    # population
+    "parameter_value": Variable(
+        ("draw", "pack", "parameter"), "1", "pack state or ageing rate, in the units of its parameter"
+    ),
+    "initial_soh": Variable(_STATE, "1", "capacity over first-life nameplate at start of service", _FRACTION),
+    "retired_class": Variable(_STATE, "1", "class of retired cells that a pack is sampled from"),
+    # fade
+    "capacity": Variable(_FADE, "A.h", "C/10 discharge capacity of the representative cell", _NONNEGATIVE),
+    "soh": Variable(_FADE, "1", "capacity over first-life nameplate capacity", (0.0, 1.5)),
+    "retention": Variable(_FADE, "1", "capacity over capacity at start of service", (0.0, 1.5)),
+    "resistance": Variable(_FADE, "ohm", "10 s discharge-pulse resistance at half charge, 25 degC", _NONNEGATIVE),
+    "lli": Variable(_FADE, "1", "loss of lithium inventory over first-life inventory", (-0.01, 1.0)),
+    "lam_ne": Variable(_FADE, "1", "loss of active material, negative electrode", (-0.01, 1.0)),
+    "lam_pe": Variable(_FADE, "1", "loss of active material, positive electrode", (-0.01, 1.0)),
+    "lithium_sei": Variable(_FADE, "A.h", "lithium held in SEI since first life", (-0.01, None)),
+    "lithium_dead": Variable(_FADE, "A.h", "lithium held as dead plated lithium since first life", (-0.01, None)),
+    "lithium_lam_ne": Variable(_FADE, "A.h", "lithium lost with negative active material in service"),
+    "lithium_lam_pe": Variable(_FADE, "A.h", "lithium lost with positive active material in service"),
+    "crack_length": Variable(_FADE, "m", "mean crack length of negative particles", _NONNEGATIVE),
+    "charge_throughput": Variable(_FADE, "A.h", "absolute charge through the representative cell", _NONNEGATIVE),
+    "temperature_mean": Variable(_FADE, "degC", "mean cell temperature since the last time", (-60.0, 150.0)),
+    "temperature_max": Variable(_FADE, "degC", "highest cell temperature since the last time", (-60.0, 150.0)),
+    "energy_unserved": Variable(_FADE, "kW.h", "cumulative energy demanded of a pack, not delivered", _NONNEGATIVE),
+    "energy_spilled": Variable(_FADE, "kW.h", "cumulative charging energy offered to a pack, not taken", _NONNEGATIVE),
+    "outcome": Variable(_STATE, "1", "how the pack's run ended"),
+    # price
+    "loss": Variable(_STATE, "USD", "discounted warranty loss of a pack over the term", _NONNEGATIVE),
+    "claim_amount": Variable(
+        ("draw", "policy_year"), "USD", "undiscounted claims of all packs by policy year", _NONNEGATIVE
+    ),
+    "base_energy": Variable(_STATE, "kW.h", "energy at start of service that the guarantee refers to", _NONNEGATIVE),
+    "expected_loss": Variable((), "USD.kW-1.h-1", "expected discounted loss per base energy"),
+    "expenses": Variable((), "USD.kW-1.h-1", "expense loading per base energy"),
+    "capital_load": Variable((), "USD.kW-1.h-1", "cost-of-capital loading per base energy"),
+    "premium": Variable((), "USD.kW-1.h-1", "premium per base energy"),
+    "premium_interval": Variable((), "USD.kW-1.h-1", "half-width of the Monte-Carlo interval of the premium"),
+    "value_at_risk": Variable(("level",), "USD.kW-1.h-1", "quantile over draws of the portfolio loss per base energy"),
+    "tail_value_at_risk": Variable(
+        ("level",), "USD.kW-1.h-1", "mean portfolio loss per base energy beyond the quantile"
+    ),
+    "tail_event_probability": Variable(
+        (), "1", "probability that retention falls below 0.80 within 3 years", _FRACTION
+    ),
+    "expected_loss_interval": Variable((), "USD.kW-1.h-1", "half-width of the interval of the expected loss"),
+    "expenses_interval": Variable((), "USD.kW-1.h-1", "half-width of the interval of the expenses"),
+    "capital_load_interval": Variable((), "USD.kW-1.h-1", "half-width of the interval of the capital load"),
+    "value_at_risk_interval": Variable(("level",), "USD.kW-1.h-1", "half-width of the interval of the quantile"),
+    "tail_value_at_risk_interval": Variable(("level",), "USD.kW-1.h-1", "half-width of the interval of the tail mean"),
+    "tail_event_probability_interval": Variable((), "1", "half-width of the interval of the tail-event probability"),
+    "failed_share": Variable(
+        (), "1", "share of packs left out because their forecast failed within the term", _FRACTION
+    ),
+    "exhausted_share": Variable((), "1", "share of packs at the end of life within the term", _FRACTION),
+}
+
+
+class VariableError(ValueError):
+    """A dataset does not say what `VARIABLES` says about it."""
+
+
+def describe(dataset: xr.Dataset) -> xr.Dataset:
+    """Return the dataset with units, names and flag meanings attached, after checking it.
+
+    Parameters
+    ----------
+    dataset
+        Plain arrays under the names of `VARIABLES` and `COORDINATES`.
+
+    Raises
+    ------
+    VariableError
+        On an unknown name, wrong dims, or a finite value outside the valid range.
+    """
+    described = dataset.copy()
+    for name in [*dataset.coords, *dataset.data_vars]:
+        variable = (COORDINATES if name in dataset.coords else VARIABLES).get(str(name))
+        if variable is None:
+            raise VariableError(f"{name!r} is not declared in fadecast.variables; declare its dims and units there")
+        _check(str(name), dataset[name], variable)
+        described[name].attrs |= {"units": variable.units, "long_name": variable.long_name}
+    if "outcome" in described:
+        described["outcome"].attrs |= {
+            "flag_values": np.array([o.value for o in Outcome], dtype=np.int8),
+            "flag_meanings": " ".join(o.name.lower() for o in Outcome),
+        }
+    described.attrs |= {"Conventions": "CF-1.11"}
+    return described
+
+
+def _check(name: str, array: xr.DataArray, variable: Variable) -> None:
+    if array.dims != variable.dims:
+        raise VariableError(f"{name!r} has dims {array.dims}, declared are {variable.dims}")
+    if array.dtype.kind not in "fiu" or not array.size:
+        return
+    values = array.values[np.isfinite(array.values)]
+    low, high = variable.valid_range
+    if values.size and ((low is not None and values.min() < low) or (high is not None and values.max() > high)):
+        raise VariableError(
+            f"{name!r} [{variable.units}] runs from {values.min():g} to {values.max():g}, "
+            f"allowed is {'-inf' if low is None else low} to {'inf' if high is None else high}"
+        )

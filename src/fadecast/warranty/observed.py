@@ -1,0 +1,144 @@
+"""What the insurer can see of a fade forecast: the border check, the failed packs, the measured quantity."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Bool, Float
+
+from fadecast.outcome import Outcome
+from fadecast.variables import VARIABLES
+from fadecast.warranty.contract import Array
+
+_DIMS = ("draw", "pack", "time")
+_MEASURES = ("retention", "soh")
+_SAME_TIME = 1e-6
+"""A forecast that ends this much before the term still covers it [year]: half a minute, rounding of dates."""
+_BLOCK = 2**23
+"""Numbers of one variable held at once (64 MB): the forecast is read draw by draw, never as a whole."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some draws of a fade forecast in memory; a pack at the end of its life counts as 0 from then on."""
+
+    draws: slice
+    """Which draws."""
+    retention: Float[Array, "draw pack time"]
+    """Capacity over capacity at start of service; NaN where the run failed."""
+    soh: Float[Array, "draw pack time"]
+    """Capacity over first-life nameplate capacity; NaN where the run failed."""
+    exhausted: Bool[np.ndarray, "draw pack"]
+    """Packs that could no longer be charged: the end of their life, not of the run."""
+
+
+def check_fade(fade: xr.Dataset, last_year: float) -> xr.Dataset:
+    """Return the part of a fade dataset that pricing needs, in the order draw, pack, time.
+
+    Values are not read here: `blocks` checks them as they come.
+
+    Parameters
+    ----------
+    fade
+        `retention` and `soh` on `draw`, `pack`, `time`, in any order, `time` in units `year`; `outcome` on
+        `draw`, `pack` if there is one. Anything else is ignored.
+    last_year
+        Time that the forecast must reach [year].
+
+    Raises
+    ------
+    ValueError
+        On a missing variable or dimension, foreign units, an empty dimension, or a time axis that does not
+        rise from 0 to `last_year`.
+    """
+    for name in _MEASURES:
+        if name not in fade:
+            raise ValueError(f"fade has no variable {name!r}, only {_names(fade.data_vars)}; pricing needs {_MEASURES}")
+        if set(fade[name].dims) != set(_DIMS):
+            raise ValueError(
+                f"{name!r} has dims {fade[name].dims}, expected {_DIMS} in any order: rename or reduce them"
+            )
+        if not fade[name].size:
+            raise ValueError(f"{name!r} is empty: {dict(fade[name].sizes)}; pricing needs a draw, a pack and two times")
+        if fade[name].attrs.get("units", "1") != "1":
+            raise ValueError(f"{name!r} is in {fade[name].attrs['units']!r}, expected '1': convert it to a fraction")
+    _check_time(fade, last_year)
+    wanted = [*_MEASURES, *(["outcome"] if "outcome" in fade else [])]
+    plain = fade[wanted].reset_coords(drop=True).transpose(*_DIMS, missing_dims="ignore")
+    if "outcome" in plain and plain["outcome"].dims != _DIMS[:2]:
+        raise ValueError(f"'outcome' has dims {plain['outcome'].dims}, expected {_DIMS[:2]}: one code per pack")
+    return plain
+
+
+def _names(names: object) -> str:
+    return ", ".join(sorted(map(str, names))) or "nothing"  # type: ignore[call-overload]
+
+
+def _check_time(fade: xr.Dataset, last_year: float) -> None:
+    if "time" not in fade.coords:
+        raise ValueError("fade has no coordinate 'time': add the times of the forecast, with attrs units='year'")
+    time = fade["time"]
+    if time.attrs.get("units") != "year" or time.dtype.kind not in "fiu":
+        raise ValueError(
+            f"time is {time.dtype} in units {time.attrs.get('units')!r}, expected numbers in units 'year': "
+            "convert it and set fade.time.attrs['units'] = 'year'"
+        )
+    years = time.values
+    if abs(years[0]) > _SAME_TIME:
+        raise ValueError(f"time starts at {years[0]:g} year, expected 0: base energy is that at start of service")
+    if not np.all(np.diff(years) > 0):
+        raise ValueError(f"time is not rising at index {int(np.argmin(np.diff(years) > 0)) + 1}: sort it, drop repeats")
+    if years[-1] < last_year - _SAME_TIME:
+        raise ValueError(
+            f"the forecast ends after {years[-1]:g} years, the contract after {last_year:g}: forecast longer "
+            "or shorten contract.term_years"
+        )
+
+
+def blocks(fade: xr.Dataset) -> Iterator[Block]:
+    """Read a checked fade dataset a few draws at a time.
+
+    Raises
+    ------
+    ValueError
+        If a finite value is outside the range that `fadecast.variables` declares.
+    """
+    step = max(1, _BLOCK // (fade.sizes["pack"] * fade.sizes["time"]))
+    for first in range(0, fade.sizes["draw"], step):
+        draws = slice(first, first + step)
+        part = fade.isel(draw=draws)
+        retention, soh = (_read(part, name) for name in _MEASURES)
+        exhausted = np.zeros(retention.shape[:2], dtype=bool)
+        if "outcome" in part:
+            exhausted = part["outcome"].values == Outcome.CAPACITY_EXHAUSTED
+            for values in (retention, soh):
+                values[:, :, 1:][exhausted[:, :, None] & np.isnan(values[:, :, 1:])] = 0.0
+        yield Block(draws=draws, retention=retention, soh=soh, exhausted=exhausted)
+
+
+def _read(part: xr.Dataset, name: str) -> Float[Array, "draw pack time"]:
+    values = np.array(part[name].values, dtype=np.float64)
+    low, high = VARIABLES[name].valid_range
+    smallest, largest = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
+    if smallest < low or largest > high:
+        raise ValueError(
+            f"{name!r} runs from {smallest:g} to {largest:g}, allowed is {low:g} to {high:g}: "
+            "give fractions, not percent, and mask failed packs with NaN"
+        )
+    return values
+
+
+def interpolate(
+    values: Float[Array, "draw pack time"], time: Float[Array, " time"], year: float
+) -> Float[Array, "draw pack"]:
+    """Return the values at one time [year], straight between the two times around it.
+
+    At a time of the dataset it is the value there, whatever is missing before or after.
+    """
+    after = min(int(np.searchsorted(time, year - _SAME_TIME)), time.size - 1)
+    if abs(time[after] - year) <= _SAME_TIME:
+        return values[:, :, after]
+    share = (year - time[after - 1]) / (time[after] - time[after - 1])
+    between: Array = (1.0 - share) * values[:, :, after - 1] + share * values[:, :, after]
+    return between

@@ -1,0 +1,61 @@
+"""A price as people read it: one line, a table, an exceedance curve."""
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from fadecast.warranty.premium import SUMMARY_LEVEL
+
+_NOT_RESOLVED = "not_resolved"
+_SCALARS = ("premium", "expected_loss", "expenses", "capital_load", "tail_event_probability")
+_QUANTILES = ("value_at_risk", "tail_value_at_risk")
+_COUNTS = ("failed_share", "exhausted_share")
+
+
+def summary_line(price: xr.Dataset) -> str:
+    """Return the price in one line [USD per kWh of base energy]; what the draws do not resolve says so."""
+    at = price.sel(level=SUMMARY_LEVEL)
+    return (
+        f"premium_usd_per_kwh: {_number(at['premium'])} +- {_number(at['premium_interval'])}  "
+        f"var_99.5: {_number(at['value_at_risk'])}  tvar_99.5: {_number(at['tail_value_at_risk'])}"
+    )
+
+
+def _number(value: xr.DataArray) -> str:
+    return f"{value.item():.4f}" if np.isfinite(value.item()) else _NOT_RESOLVED
+
+
+def price_table(price: xr.Dataset) -> pd.DataFrame:
+    """Return every priced quantity with its Monte-Carlo interval.
+
+    Returns
+    -------
+    Columns `quantity`, `value`, `units`, `low`, `high`; NaN where the draws do not resolve a quantity, or its
+    interval. Nothing priced is negative, so that no interval reaches below 0.
+    """
+    rows = [_row(name, price[name], price[f"{name}_interval"]) for name in _SCALARS]
+    for level in price["level"].to_numpy():
+        at = price.sel(level=level)
+        rows += [_row(f"{name}_{100 * level:g}", at[name], at[f"{name}_interval"]) for name in _QUANTILES]
+    rows += [_row(name, price[name], xr.zeros_like(price[name])) for name in _COUNTS]
+    return pd.DataFrame(rows)
+
+
+def _row(quantity: str, value: xr.DataArray, half_width: xr.DataArray) -> dict[str, str | float]:
+    units = str(value.attrs["units"])
+    largest = 1.0 if units == "1" else np.inf
+    low, high = (float(np.clip(value.item() + sign * half_width.item(), 0.0, largest)) for sign in (-1.0, 1.0))
+    return {"quantity": quantity, "value": value.item(), "units": units, "low": low, "high": high}
+
+
+def exceedance(price: xr.Dataset) -> pd.DataFrame:
+    """Return the loss exceedance curve of the portfolio over draws.
+
+    Returns
+    -------
+    One row per draw, worst last: `loss` [USD per kWh of base energy], discounted, and `probability`, the
+    share of draws that lose at least as much.
+    """
+    loss = np.sort((price["loss"].sum("pack") / price["base_energy"].sum("pack")).values)
+    reached = loss.size - np.searchsorted(loss, loss, side="left")
+    return pd.DataFrame({"loss": loss, "probability": reached / loss.size})

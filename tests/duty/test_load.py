@@ -1,0 +1,78 @@
+"""Cooling, racks and container: limits, hand values, direction of effects."""
+
+import numpy as np
+import pytest
+
+from fadecast.duty.container import Container, container_temperature
+from fadecast.duty.cooling import Cooling, coefficient_of_performance, site_load
+from fadecast.duty.training import Training
+from fadecast.duty.workload import Measured, Workload, draw_it_power
+
+
+def test_cooling_by_hand():
+    # 27 degC supply, 40 degC outdoors + 10 K: 0.4 x 300.15 / 23.
+    assert coefficient_of_performance(Cooling(), np.array([40.0]))[0] == pytest.approx(0.4 * 300.15 / 23)
+
+
+def test_cooling_obeys_carnot_and_falls_with_heat():
+    ambient = np.linspace(-20, 50, 71)
+    found = coefficient_of_performance(Cooling(best=1e9), ambient)
+    lift = ambient + 10 - 27
+    assert (found[lift > 0] < 300.15 / lift[lift > 0]).all()
+    assert (np.diff(coefficient_of_performance(Cooling(), ambient)) <= 0).all()
+
+
+def test_free_cooling_has_a_limit():
+    cold = coefficient_of_performance(Cooling(), np.array([-20.0, 0.0]))
+    np.testing.assert_array_equal(cold, 11.7)
+
+
+def test_site_load_is_more_than_computing():
+    load = site_load(Cooling(), np.array([100.0]), np.array([0.0]))
+    assert load[0] == pytest.approx(100 * 1.05 * (1 + 1 / 11.7))
+
+
+def test_rack_power_stays_between_idle_servers_and_measured_peak():
+    measured = Measured.load()
+    year = draw_it_power(np.random.default_rng(0), Workload(), measured, 60)
+    top = measured.server_offset + (1 - measured.server_offset) * max(measured.accelerator.busy[-1], 1.0)
+    assert measured.server_offset < year.min()
+    assert year.max() < top
+
+
+def test_share_of_training_is_linear():
+    measured = Measured.load()
+    train, half, infer = (
+        draw_it_power(np.random.default_rng(1), Workload(training_share=share), measured, 60)
+        for share in (1.0, 0.5, 0.0)
+    )
+    np.testing.assert_allclose(half, (train + infer) / 2)
+
+
+def test_more_jobs_take_more_power():
+    measured = Measured.load()
+    few, many = (
+        draw_it_power(np.random.default_rng(1), Workload(training=Training(occupancy=o)), measured, 60).mean()
+        for o in (0.2, 0.95)
+    )
+    assert many > 1.1 * few
+
+
+def test_container_keeps_its_band():
+    ambient = np.random.default_rng(0).uniform(-20, 45, (3, 500))
+    inside = container_temperature(Container(heat_below=15.0, cool_above=28.0), ambient, 0.25)
+    assert inside.min() >= 15.0
+    assert inside.max() <= 28.0
+
+
+def test_container_follows_a_step_exponentially():
+    wide = Container(heat_below=-60.0, cool_above=90.0, time_constant=3.0)
+    ambient = np.concatenate([np.zeros((1, 1)), np.full((1, 40), 10.0)], axis=1)
+    hours = 0.25 * np.arange(41)
+    np.testing.assert_allclose(container_temperature(wide, ambient, 0.25)[0], 10 * (1 - np.exp(-hours / 3)), atol=1e-12)
+    np.testing.assert_allclose(container_temperature(wide, np.full((2, 9), 21.0), 1.0), 21.0)
+
+
+def test_a_crossed_band_is_refused():
+    with pytest.raises(ValueError, match="lower the first"):
+        Container(heat_below=30, cool_above=20)

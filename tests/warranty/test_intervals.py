@@ -1,0 +1,61 @@
+"""Does the interval hold the truth as often as it says? The draw is the unit of independence."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from fadecast.warranty.intervals import half_widths
+
+
+def _mean_of(values):
+    return lambda weights: {"mean": weights @ values / values.size}
+
+
+@pytest.fixture
+def few_replicates(monkeypatch):
+    """Widths to 4 % instead of 2 %, which does not show in a coverage, for more seeds."""
+    monkeypatch.setattr("fadecast.warranty.intervals.REPLICATES", 400)
+
+
+def _coverage(sample, truth, draws, seeds=800):
+    hits = 0
+    for seed in range(seeds):
+        values = sample(np.random.default_rng([draws, seed]), draws)
+        width = half_widths(_mean_of(values), draws, 0.90, seed)["mean"]
+        hits += abs(values.mean() - truth) <= width
+    return hits / seeds
+
+
+@pytest.mark.usefixtures("few_replicates")
+@pytest.mark.parametrize("draws", [4, 8, 16, 64])
+def test_coverage_of_uniform_losses(draws):
+    assert _coverage(lambda rng, n: rng.uniform(0.0, 1.0, n), 0.5, draws) == pytest.approx(0.90, abs=0.04)
+
+
+@pytest.mark.usefixtures("few_replicates")
+def test_coverage_of_exponential_losses():
+    assert _coverage(lambda rng, n: rng.exponential(1.0, n), 1.0, 64) == pytest.approx(0.90, abs=0.04)
+
+
+@pytest.mark.usefixtures("few_replicates")
+def test_of_four_skewed_draws_it_holds_less_than_it_says():
+    # As documented: no interval from four draws alone can know of the tail.
+    assert 0.76 < _coverage(lambda rng, n: rng.exponential(1.0, n), 1.0, 4) < 0.88
+
+
+@pytest.mark.parametrize("draws", [2, 4, 300])
+def test_for_a_mean_it_is_the_t_interval(draws):
+    values = np.random.default_rng(draws).normal(size=draws)
+    expected = stats.t.ppf(0.95, draws - 1) * values.std(ddof=1) / np.sqrt(draws)
+    assert half_widths(_mean_of(values), draws, 0.90, 0)["mean"] == pytest.approx(expected, rel=0.06)
+
+
+def test_a_single_draw_has_no_interval():
+    assert np.isnan(half_widths(_mean_of(np.ones(1)), 1, 0.90, 0)["mean"])
+
+
+def test_sampling_in_blocks_changes_nothing(monkeypatch):
+    values = np.random.default_rng(0).normal(size=10)
+    whole = half_widths(_mean_of(values), 10, 0.90, 7)["mean"]
+    monkeypatch.setattr("fadecast.warranty.intervals._BLOCK", 1000)
+    assert half_widths(_mean_of(values), 10, 0.90, 7)["mean"] == pytest.approx(whole, rel=1e-12)
