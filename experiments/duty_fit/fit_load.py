@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 TABLE = ROOT / "src" / "fadecast" / "data" / "ai_load.json"
 SOURCES = [
     "accelerator and server power: Acme clusters, Hu et al., NSDI 2024 (CC-BY-4.0)",
-    "occupancy: Philly, Jeon et al., ATC 2019; Helios, Hu et al., SC 2021 (MIT)",
+    "occupancy: Philly, Jeon et al., ATC 2019; Helios, Hu et al., SC 2021 (MIT; Philly CC-BY)",
     "request rate: ServeGen, Xiang et al. 2025, arXiv:2505.09999 (Apache-2.0)",
     "serving power: ML.ENERGY benchmark, Chung et al. 2025 (Apache-2.0)",
 ]

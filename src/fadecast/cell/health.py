@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from fadecast.cell.aged import FARADAY, Lanes, SlowState, cyclable_lithium, fresh_state, lift
 from fadecast.cell.control import Window, hold_current
@@ -15,6 +15,8 @@ from fadecast.cell.stepper import extrapolated_step
 
 # 50 halvings leave 1e-15 of a stoichiometry.
 _HALVINGS = 50
+
+_VOLTAGE_MET = 1e-3  # [V]
 
 # Nodes of the C/10 discharge as shares of the equilibrium capacity: fine where the voltage drops to its limit.
 _DISCHARGE_NODES = np.concatenate([np.linspace(0.0, 0.9, 19)[:-1], np.linspace(0.9, 1.0, 41)])
@@ -58,6 +60,18 @@ def electrode_window(cell: CellModel, slow: SlowState, inputs: Inputs) -> Window
 
     empty, full = (crossing(limit) for limit in cell.voltage_limits)
     return Window(empty, full, (full - empty) * sites_ne * FARADAY / 3600.0)
+
+
+def window_met(cell: CellModel, slow: SlowState, inputs: Inputs, window: Window) -> Bool[Array, " lanes"]:
+    """Tell whether the rested cell really meets both voltage limits at the ends of its window."""
+    temperature = jnp.full_like(slow.sei, cell.reference_temperature)
+    rest = {**inputs, AMBIENT: temperature, CURRENT: jnp.zeros_like(temperature)}
+    empty, full = (
+        cell.voltage(lift(cell, slow, stoichiometry, temperature), rest)
+        for stoichiometry in (window.stoichiometry_empty, window.stoichiometry_full)
+    )
+    low, high = cell.voltage_limits
+    return ((abs(empty - low) < _VOLTAGE_MET) & (abs(full - high) < _VOLTAGE_MET))[0]
 
 
 def stoichiometry_at(window: Window, state_of_charge: Lanes) -> Lanes:

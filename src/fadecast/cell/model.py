@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import jax.numpy as jnp
 import numpy as np
 import pybamm
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le
 from jaxtyping import Array, Float
 
 from fadecast.cell.lowering import Inputs, lower
@@ -41,6 +41,8 @@ class Chemistry:
     """PyBaMM law of SEI growth."""
     particle_points: Annotated[int, Ge(5), Le(60)] = 10
     """Uniform radial points per particle; 10 differ from 80 by about 2 % in crack growth and LAM, 2e-5 in SEI."""
+    nameplate_voltage: Annotated[float, Gt(0), Le(5)] = 3.63
+    """Nameplate energy over nameplate capacity [V]; LG INR21700-M50 data sheet."""
     parameters: Mapping[str, float] = field(default_factory=dict)
     """Values that replace those of the parameter set, by PyBaMM name, in PyBaMM's units."""
 
@@ -120,7 +122,9 @@ class CellModel:
     lithium_per_sei: float
     """Moles of lithium in a mole of SEI [1]."""
     nominal_capacity: float
-    """[A.h]"""
+    """First-life nameplate capacity [A.h]."""
+    nameplate_energy: float
+    """First-life nameplate energy [W.h]."""
     voltage_limits: tuple[float, float]
     """Lower and upper cut-off [V]."""
     reference_temperature: float
@@ -201,6 +205,7 @@ def build_cell(chemistry: Chemistry, varied: tuple[str, ...] = ()) -> CellModel:
     if missing:
         raise KeyError(f"the PyBaMM model has {missing} states that fadecast.cell.model.STATES does not name")
     inputs = {CURRENT: 0.0, AMBIENT: float(constants["Ambient temperature [K]"]), **defaults}
+    nominal = float(constants["Nominal cell capacity [A.h]"])
     initial = model.concatenated_initial_conditions.evaluate(inputs=inputs)
     return CellModel(
         evaluate=lower({"rhs": model.concatenated_rhs, "voltage": outputs["voltage"]}),
@@ -211,7 +216,8 @@ def build_cell(chemistry: Chemistry, varied: tuple[str, ...] = ()) -> CellModel:
         negative=_electrode(constants, "Negative", outputs["average_ne"], rows["concentration_ne"], states),
         positive=_electrode(constants, "Positive", outputs["average_pe"], rows["concentration_pe"], states),
         lithium_per_sei=float(constants["Ratio of lithium moles to SEI moles"]),
-        nominal_capacity=float(constants["Nominal cell capacity [A.h]"]),
+        nominal_capacity=nominal,
+        nameplate_energy=nominal * chemistry.nameplate_voltage,
         voltage_limits=(
             float(constants["Lower voltage cut-off [V]"]),
             float(constants["Upper voltage cut-off [V]"]),

@@ -58,7 +58,7 @@ class Totals(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """The cell at the end of each load step, under the current of its last time step, every field `(load steps, lanes)`."""
+    """The cell at the end of each load step under the current of its last time step, fields `(load steps, lanes)`."""
 
     voltage: Float[Array, "steps lanes"]
     """[V]"""

@@ -24,6 +24,7 @@ def direct(
     power: Float[Array, "days steps lanes"],
     ambient: Float[Array, "days steps lanes"],
     times: np.ndarray,
+    outcome: np.ndarray | None = None,
 ) -> History:
     """Simulate day after day, the given days repeating, through the given whole days.
 
@@ -37,6 +38,8 @@ def direct(
         Terminal power of the cell [W] and ambient temperature [K].
     times
         Times of the history [day]: whole numbers, increasing from 0.
+    outcome
+        Outcome codes of lanes known to have failed before the start, shape `(lanes,)`; none by default.
 
     Raises
     ------
@@ -47,7 +50,8 @@ def direct(
     if not np.allclose(ends, times, atol=1e-6):
         raise ValueError(f"direct mode stops at whole days, got {times}; choose an output interval of whole days")
     lanes = slow.sei.shape[1]
-    outcome, failed_at = np.zeros(lanes, dtype=np.int8), np.full(lanes, np.inf)
+    outcome = np.zeros(lanes, dtype=np.int8) if outcome is None else outcome.astype(np.int8)
+    last_good = np.where(outcome == Outcome.COMPLETED, np.inf, -np.inf)
     hottest = np.full(lanes, -np.inf)
     y, _ = operation.begin_day(slow, inputs, state_of_charge, ambient[0, :1])
     state = jax.tree.map(np.asarray, Service.start(slow))
@@ -58,7 +62,7 @@ def direct(
         change, high, window = jax.tree.map(np.asarray, (change, high, window))
         codes = judge(operation.cell, state.slow, window, change)
         newly = (codes != Outcome.COMPLETED) & (outcome == Outcome.COMPLETED)
-        outcome, failed_at = np.where(newly, codes, outcome), np.where(newly, day, failed_at)
+        outcome, last_good = np.where(newly, codes, outcome), np.where(newly, day, last_good)
         alive = outcome == Outcome.COMPLETED
         hottest = np.where(alive, np.maximum(hottest, high), hottest)
         state = jax.tree.map(partial(_add, alive), state, change)
@@ -66,10 +70,10 @@ def direct(
             rows.append(state)
             highest.append(hottest)
     service = jax.tree.map(lambda *parts: np.stack(parts), *rows)
-    return History(service, np.stack(highest), outcome, failed_at, float(ends[-1] * lanes))
+    return History(service, np.stack(highest), outcome, last_good, float(ends[-1] * lanes))
 
 
-def _add(alive: np.ndarray, value: Lanes, change: Lanes) -> Lanes:
+def _add(alive: np.ndarray, value: np.ndarray, change: np.ndarray) -> np.ndarray:
     return np.where(alive, value + change, value)
 
 

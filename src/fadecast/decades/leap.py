@@ -26,6 +26,8 @@ from fadecast.settings import settings
 
 _SAFETY, _SHRINK, _GROW = 0.9, 0.3, 3.0
 
+_RESOLVED_FAILURE = 10.0  # [day]
+
 
 @settings
 class Leap:
@@ -64,8 +66,8 @@ class History:
         Highest temperature of the days run up to each time [K], shape `(times, lanes)`.
     outcome
         Outcome code, shape `(lanes,)`.
-    failed_at
-        Time of failure [day], infinite where there was none, shape `(lanes,)`.
+    last_good
+        Last time at which a failed lane was sound [day], infinite where none failed, shape `(lanes,)`.
     cell_days
         Days simulated, summed over lanes.
     """
@@ -73,7 +75,7 @@ class History:
     service: Service
     temperature_max: np.ndarray
     outcome: np.ndarray
-    failed_at: np.ndarray
+    last_good: np.ndarray
     cell_days: float
 
 
@@ -115,6 +117,7 @@ def leap(
     days: DayBatch,
     spin_up: int,
     times: np.ndarray,
+    outcome: np.ndarray | None = None,
 ) -> History:
     """Advance a batch of cells through the given times.
 
@@ -128,18 +131,29 @@ def leap(
         PyBaMM input parameters, each `(1, lanes)`.
     times
         Times of the history [day], increasing from 0.
+    outcome
+        Outcome codes of lanes known to have failed before the start, shape `(lanes,)`; none by default.
     """
-    return _Integration(operation, settings, inputs, days, spin_up).run(Service.start(slow), np.asarray(times, float))
+    integration = _Integration(operation, settings, inputs, days, spin_up, outcome)
+    return integration.run(Service.start(slow), np.asarray(times, float))
 
 
 class _Integration:
     """The macro loop of one batch, with what it remembers from step to step."""
 
-    def __init__(self, operation: Operation, settings: Leap, inputs: Inputs, days: DayBatch, spin_up: int) -> None:
+    def __init__(
+        self,
+        operation: Operation,
+        settings: Leap,
+        inputs: Inputs,
+        days: DayBatch,
+        spin_up: int,
+        outcome: np.ndarray | None,
+    ) -> None:
         self.operation, self.settings, self.inputs, self.days, self.spin_up = operation, settings, inputs, days, spin_up
         lanes = days.weight.shape[1]
-        self.outcome = np.zeros(lanes, dtype=np.int8)
-        self.failed_at = np.full(lanes, np.inf)
+        self.outcome = np.zeros(lanes, dtype=np.int8) if outcome is None else outcome.astype(np.int8)
+        self.last_good = np.where(self.outcome == Outcome.COMPLETED, np.inf, -np.inf)
         self.hottest = np.full(lanes, -np.inf)
         self.evaluations = 0
 
@@ -149,32 +163,38 @@ class _Integration:
         # The macro loop is plain NumPy: only the days themselves are worth compiling.
         start = jax.tree.map(np.asarray, start)
         state = _straighten(start)
-        rate = self._rates(state, time)
+        rate = self._rates(state, -np.inf)
         rows, highest = [start], [self.hottest]
         while time < times[-1]:
             step = min(step, self.settings.longest_step_days, times[-1] - time)
+            before = self.outcome, self.last_good
             predicted = _advance(state, rate, step)
             mean_rate = jax.tree.map(lambda a, b: 0.5 * (a + b), rate, self._rates(predicted, time))
-            new = _advance(state, mean_rate, step)
+            new = self._freeze_failed(state, _advance(state, mean_rate, step))
             error = self._error(predicted, new)
             change = float(np.clip(_SAFETY * np.sqrt(self.settings.tolerance / max(error, 1e-30)), _SHRINK, _GROW))
             if error > self.settings.tolerance:
+                self.outcome, self.last_good = before
                 step *= change
                 continue
+            new_rate = self._rates(new, time)
+            if (self.outcome != before[0]).any() and step > _RESOLVED_FAILURE:
+                # A failure ahead: approach it in short steps, so that its time is not an artefact of the step.
+                self.outcome, self.last_good = before
+                step = max(_SHRINK * step, _RESOLVED_FAILURE)
+                continue
             new = self._freeze_failed(state, new)
-            new_rate = self._rates(new, time + step)
             for at in times[(times > time) & (times <= (time + step) * (1 + 1e-12))]:
                 rows.append(_relax(_hermite(state, rate, new, new_rate, step, (at - time) / step)))
                 highest.append(self.hottest)
             state, rate, time, step = new, new_rate, time + step, step * change
         service = jax.tree.map(lambda *parts: np.stack(parts), *rows)
-        days_run = (
-            self.evaluations * self.days.weight.shape[0] * self.days.power.shape[0] / self.operation.steps_per_day
-        )
-        return History(service, np.stack(highest), self.outcome, self.failed_at, days_run * len(self.outcome))
+        days_run = self.evaluations * self.days.weight.shape[0] * self.days.power.shape[0]
+        cell_days = days_run / self.operation.steps_per_day * len(self.outcome)
+        return History(service, np.stack(highest), self.outcome, self.last_good, cell_days)
 
-    def _rates(self, state: Service, time: float) -> Service:
-        """Rates at a state; lanes that fail here are recorded and stand still from now on."""
+    def _rates(self, state: Service, last_good: float) -> Service:
+        """Rates at a state; lanes that fail here are recorded with their last good time and stand still."""
         slow = _relax(state).slow
         results = daily_rates(self.operation, self.spin_up, slow, self.inputs, self.days)
         rate, hottest, window = jax.tree.map(np.asarray, results)
@@ -182,7 +202,7 @@ class _Integration:
         codes = judge(self.operation.cell, slow, window, rate)
         newly = (codes != Outcome.COMPLETED) & (self.outcome == Outcome.COMPLETED)
         self.outcome = np.where(newly, codes, self.outcome)
-        self.failed_at = np.where(newly, time, self.failed_at)
+        self.last_good = np.where(newly, last_good, self.last_good)
         alive = self.outcome == Outcome.COMPLETED
         self.hottest = np.where(alive, np.maximum(self.hottest, hottest), self.hottest)
         rate = jax.tree.map(lambda value: np.where(alive, value, 0.0), rate)
@@ -212,7 +232,7 @@ def _straighten(service: Service) -> Service:
 
 def _relax(service: Service) -> Service:
     """Undo `_straighten`."""
-    return service._replace(slow=service.slow._replace(sei=np.sqrt(service.slow.sei)))
+    return service._replace(slow=service.slow._replace(sei=service.slow.sei**0.5))
 
 
 def _advance(state: Service, rate: Service, step: float) -> Service:
