@@ -157,7 +157,7 @@ class Ensemble:
         rows = [
             _health(self.operation.cell, SlowState(*row), inputs) for row in zip(*history.service.slow, strict=True)
         ]
-        capacity, resistance = (np.concatenate(parts) for parts in zip(*rows, strict=True))
+        capacity, resistance = (jnp.concatenate(parts) for parts in zip(*rows, strict=True))
         return history, Health(capacity, resistance)
 
     def _direct(self, slow: SlowState, inputs: Inputs, draws: np.ndarray, outcome: np.ndarray) -> History:
@@ -165,7 +165,7 @@ class Ensemble:
         power = np.stack([year.power for year in years], axis=-1) * self.operation.cell.nameplate_energy
         ambient = np.stack([year.ambient for year in years], axis=-1) + KELVIN
         soc = jnp.asarray([[year.state_of_charge[0, 0] for year in years]])
-        return direct(self.operation, slow, inputs, soc, power, ambient, self.times, outcome)
+        return direct(self.operation, slow, inputs, soc, jnp.asarray(power), jnp.asarray(ambient), self.times, outcome)
 
     def tiles(self, size: int) -> list[np.ndarray]:
         """Lane numbers of each tile; the last tile is padded with its own last lane."""

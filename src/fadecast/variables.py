@@ -77,10 +77,17 @@ VARIABLES: Mapping[str, Variable] = {
     "crack_length": Variable(_FADE, "m", "mean crack length of negative particles", _NONNEGATIVE),
     "charge_throughput": Variable(_FADE, "A.h", "absolute charge through the representative cell", _NONNEGATIVE),
     "temperature_mean": Variable(_FADE, "degC", "mean cell temperature since the last time", (-60.0, 150.0)),
-    "temperature_max": Variable(_FADE, "degC", "highest cell temperature since the last time", (-60.0, 150.0)),
+    "temperature_max": Variable(_FADE, "degC", "highest cell temperature since start of service, of the days simulated", (-60.0, 150.0)),
     "energy_unserved": Variable(_FADE, "kW.h", "cumulative energy demanded of a pack, not delivered", _NONNEGATIVE),
     "energy_spilled": Variable(_FADE, "kW.h", "cumulative charging energy offered to a pack, not taken", _NONNEGATIVE),
     "outcome": Variable(_STATE, "1", "how the pack's run ended"),
+    # a typical day of one pack's cell
+    "trace_demand": Variable(("hour",), "W", "power demanded of the representative cell, discharge positive"),
+    "trace_power": Variable(("hour",), "W", "power of the representative cell, discharge positive"),
+    "trace_voltage": Variable(("hour",), "V", "terminal voltage of the representative cell"),
+    "trace_current": Variable(("hour",), "A", "current of the representative cell, discharge positive"),
+    "trace_state_of_charge": Variable(("hour",), "1", "state of charge of the aged cell", (-0.1, 1.1)),
+    "trace_temperature": Variable(("hour",), "degC", "temperature of the representative cell", (-60.0, 150.0)),
     # price
     "loss": Variable(_STATE, "USD", "discounted warranty loss of a pack over the term", _NONNEGATIVE),
     "claim_amount": Variable(
