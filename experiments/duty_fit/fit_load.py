@@ -19,9 +19,9 @@ from fadecast.duty.load_fit import (
     fit_training,
     slot_correlation,
 )
-from fadecast.duty.tables import write_table
 from fadecast.duty.training import AcceleratorPower, Training
 from fadecast.measured.catalogue import data_root
+from fadecast.package_data import write_table
 
 ROOT = Path(__file__).parents[2]
 TABLE = ROOT / "src" / "fadecast" / "data" / "ai_load.json"

@@ -3,20 +3,11 @@
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
 from fadecast.measured import lgm50, retired
+from fadecast.package_data import write_table
 
 PACKAGE_DATA = Path(__file__).parents[2] / "src" / "fadecast" / "data"
-
-
-def rounded(value: Any) -> Any:
-    """Return a table with floats at six significant digits, so that a refit elsewhere gives the same file."""
-    if isinstance(value, dict):
-        return {key: rounded(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [rounded(entry) for entry in value]
-    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def main() -> None:
@@ -28,7 +19,7 @@ def main() -> None:
         "lgm50_degradation_modes": lgm50.summary(lgm50.lgm50_cycling(), lgm50.lgm50_resistance()),
     }
     for name, table in tables.items():
-        (out / f"{name}.json").write_text(json.dumps(rounded(table), indent=1) + "\n")
+        write_table(out / f"{name}.json", table)
     for name, entry in tables["retired_cells"]["classes"].items():
         for group in ("all", "candidates"):
             spread = entry[group]
@@ -38,7 +29,7 @@ def main() -> None:
                     f"resistance {1e3 * spread['resistance_median_ohm']:.2f} mohm, "
                     f"log-sd {spread['resistance_log_sd']:.3f}  rank corr. {spread['rank_correlation']:+.2f}"
                 )
-    print(json.dumps(rounded(tables["lgm50_degradation_modes"]), indent=1))
+    print(json.dumps(tables["lgm50_degradation_modes"], indent=1))
 
 
 if __name__ == "__main__":

@@ -77,7 +77,9 @@ VARIABLES: Mapping[str, Variable] = {
     "crack_length": Variable(_FADE, "m", "mean crack length of negative particles", _NONNEGATIVE),
     "charge_throughput": Variable(_FADE, "A.h", "absolute charge through the representative cell", _NONNEGATIVE),
     "temperature_mean": Variable(_FADE, "degC", "mean cell temperature since the last time", (-60.0, 150.0)),
-    "temperature_max": Variable(_FADE, "degC", "highest cell temperature since start of service, of the days simulated", (-60.0, 150.0)),
+    "temperature_max": Variable(
+        _FADE, "degC", "highest cell temperature since start of service, of the days simulated", (-60.0, 150.0)
+    ),
     "energy_unserved": Variable(_FADE, "kW.h", "cumulative energy demanded of a pack, not delivered", _NONNEGATIVE),
     "energy_spilled": Variable(_FADE, "kW.h", "cumulative charging energy offered to a pack, not taken", _NONNEGATIVE),
     "outcome": Variable(_STATE, "1", "how the pack's run ended"),

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from fadecast.duty.load_fit import fit_training, slot_correlation
-from fadecast.duty.tables import levels, shipped
+from fadecast.duty.tables import levels
+from fadecast.package_data import shipped
 from fadecast.duty.training import AcceleratorPower, Training, draw_timeline, training_power
 
 FULL = AcceleratorPower(idle=np.zeros(2), busy=np.ones(2))

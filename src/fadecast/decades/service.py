@@ -18,8 +18,8 @@ from fadecast.outcome import Outcome
 
 KELVIN = 273.15
 
-# A pack whose window has shrunk to this share of the nameplate cannot serve and is at the end of its life.
-_EXHAUSTED_SHARE = 0.1
+# A pack whose window has shrunk to this share of its nameplate is taken out of service.
+_EXHAUSTED_SHARE = 0.3
 
 
 class Service(NamedTuple):
@@ -91,13 +91,18 @@ def day_change(operation: Operation, course: Course, slow: SlowState) -> Service
     )
 
 
+def exhausted_capacity(cell: CellModel) -> float:
+    """Capacity between the voltage limits below which a pack is taken out of service [A.h]."""
+    return _EXHAUSTED_SHARE * cell.nominal_capacity
+
+
 def judge(cell: CellModel, slow: SlowState, window: Window, change: Service) -> np.ndarray:
     """Outcome code of each lane at this slow state and with this change, NumPy fields, shape `(lanes,)`."""
     finite = np.isfinite(np.concatenate([*slow, *window, *jax.tree.leaves(change)])).all(axis=0)
     active = np.concatenate([slow.active_fraction_ne, slow.active_fraction_pe])
     films = np.concatenate([slow.sei, slow.dead, cyclable_lithium(cell, slow)])
     physical = ((active > 0.0) & (active <= 1.0)).all(axis=0) & (films >= 0.0).all(axis=0)
-    exhausted = window.capacity[0] < _EXHAUSTED_SHARE * cell.nominal_capacity
+    exhausted = window.capacity[0] < exhausted_capacity(cell)
     code = np.where(exhausted, Outcome.CAPACITY_EXHAUSTED, Outcome.COMPLETED)
     code = np.where(physical, code, Outcome.STATE_OUT_OF_BOUNDS)
     return np.where(finite, code, Outcome.NOT_FINITE).astype(np.int8)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from fadecast.duty.tables import shipped, write_table
+from fadecast.package_data import shipped, write_table
 from fadecast.settings import settings
 
 MONTH_DAYS = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])

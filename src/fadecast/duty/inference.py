@@ -13,7 +13,8 @@ from annotated_types import Gt, Le
 from jaxtyping import Float
 
 from fadecast.duty.sun import HOURS
-from fadecast.duty.tables import from_normal, red_noise, shipped
+from fadecast.duty.tables import from_normal, red_noise
+from fadecast.package_data import shipped
 from fadecast.settings import settings
 
 

@@ -15,7 +15,8 @@ from annotated_types import Ge, Gt, Le, Lt
 from jaxtyping import Float
 
 from fadecast.duty.sun import HOURS
-from fadecast.duty.tables import levels, shipped
+from fadecast.duty.tables import levels
+from fadecast.package_data import shipped
 from fadecast.settings import settings
 
 

@@ -9,8 +9,8 @@ from jaxtyping import Float
 
 from fadecast.duty.cooling import Cooling
 from fadecast.duty.inference import Inference, Requests, Serving, inference_power
-from fadecast.duty.tables import shipped
 from fadecast.duty.training import AcceleratorPower, Training, training_power
+from fadecast.package_data import shipped
 from fadecast.settings import settings
 
 

@@ -1,14 +1,14 @@
 """The committed statistics of measured cells that the population is sampled from."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+
+from fadecast.package_data import shipped
+from fadecast.population.priors import RatePrior
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class DegradationModes:
 @cache
 def retired_classes() -> Mapping[str, RetiredCandidates]:
     """Return the classes of retired cells that have candidates enough to be sampled."""
-    table = _read("retired_cells.json")
+    table = shipped("retired_cells")
     citations = {source["name"]: source["citation"] for source in table["sources"]}
     classes = {}
     for name, entry in table["classes"].items():
@@ -73,13 +73,13 @@ def retired_classes() -> Mapping[str, RetiredCandidates]:
 @cache
 def candidate_soh() -> float:
     """Return the SOH above which measured cells were not taken as candidates for a second life."""
-    return float(_read("retired_cells.json")["candidate_soh"])
+    return float(shipped("retired_cells")["candidate_soh"])
 
 
 @cache
 def degradation_modes() -> DegradationModes:
     """Return the measured relation of lithium and active-material losses to capacity loss."""
-    table = _read("lgm50_degradation_modes.json")
+    table = shipped("lgm50_degradation_modes")
     fit = table["modes_per_capacity_lost"]
     sd = np.array(fit["slope_log_sd"])
     return DegradationModes(
@@ -92,6 +92,8 @@ def degradation_modes() -> DegradationModes:
     )
 
 
-def _read(file: str) -> dict[str, Any]:
-    table: dict[str, Any] = json.loads(files("fadecast").joinpath("data", file).read_text())
-    return table
+@cache
+def fitted_rates() -> tuple[RatePrior, ...]:
+    """Return the ageing rates fitted to measured LG M50 cells, with their spread over conditions."""
+    fields = ("name", "value", "units", "log_sd")
+    return tuple(RatePrior(**{field: rate[field] for field in fields}) for rate in shipped("lgm50_rates")["rates"])

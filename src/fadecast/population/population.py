@@ -1,6 +1,7 @@
 """The packs of a study: their states at the start of second life and the ageing rates of each draw."""
 
 from collections import Counter
+from dataclasses import field
 from typing import Annotated
 
 import numpy as np
@@ -12,6 +13,7 @@ from fadecast.population.evidence import (
     RetiredCandidates,
     candidate_soh,
     degradation_modes,
+    fitted_rates,
     retired_classes,
 )
 from fadecast.population.modes import MODE_NAMES, CapacityOf, sample_directions, scale_to_soh
@@ -75,8 +77,8 @@ class Population:
     crack_length: LogNormalPrior = LogNormalPrior(median=2e-8, log_sd=0.3, pack_log_sd=0.1)
     """Crack length of negative particles [m]. An assumption about the fresh 20 nm of OKane2022, whose own
     rate adds 1.2 pm in a 1 C cycle at 25 degC, 6 % in 1000 cycles."""
-    rates: tuple[RatePrior, ...] = ()
-    """Ageing-rate parameters; their priors come from a fit of measured ageing."""
+    rates: tuple[RatePrior, ...] = field(default_factory=fitted_rates)
+    """Ageing-rate parameters; by default as fitted to the calendar and cycle ageing of the LG M50."""
 
     def __post_init__(self) -> None:
         low, high = self.soh_range

@@ -1,0 +1,123 @@
+"""Fit SEI and LAM rates of the LG M50 to measured calendar and cycle ageing; writes the package data."""
+
+import argparse
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+
+from fadecast.calibration.rates import (
+    ACTIVATION_ENERGY,
+    arrhenius_correction,
+    cycled_state,
+    film_resistance,
+    fit_multiplier,
+    stored_capacity,
+)
+from fadecast.cell.control import Limits
+from fadecast.cell.model import CellModel, Chemistry, build_cell
+from fadecast.cell.profile import Substeps
+from fadecast.decades.leap import DayBatch
+from fadecast.decades.service import KELVIN, Operation
+from fadecast.measured import catalogue, lgm50
+from fadecast.package_data import shipped, write_table
+
+SEI, RESISTIVITY = "SEI solvent diffusivity [m2.s-1]", "SEI resistivity [Ohm.m]"
+LAM = {
+    "ne": "Negative electrode LAM constant proportional term [s-1]",
+    "pe": "Positive electrode LAM constant proportional term [s-1]",
+}
+# Below, the film would take more lithium than the negative electrode of a stored cell holds.
+LOWEST_SOC = 0.10
+SEI_GRID = np.log(np.geomspace(0.3, 80.0, 14))
+LAM_GRID = np.log(np.geomspace(1.0, 80.0, 10))
+SOURCES = ("kuzhiyil2024_lgm50_calendar", "kirkaldy2024_lgm50t_expt2_2")
+PACKAGE_DATA = Path(__file__).parents[2] / "src" / "fadecast" / "data"
+
+
+def fit_calendar() -> tuple[CellModel, pd.DataFrame]:
+    """Multiplier of film growth for each storage series; all capacity lost at rest is taken to be SEI."""
+    calendar = lgm50.lgm50_calendar().dropna()
+    calendar = calendar[calendar["soc"] >= LOWEST_SOC]
+    series = list(calendar.groupby(["temperature", "soc"]))
+    cell = build_cell(Chemistry(), (SEI,))
+    operation = Operation(cell, Limits(soc_min=0.0, soc_max=1.0), Substeps(count=1), 1800.0)
+    keys = np.repeat([key for key, _ in series], len(SEI_GRID), axis=0)
+    inputs = {SEI: jnp.asarray(np.tile(cell.inputs[SEI] * np.exp(SEI_GRID), len(series))[None])}
+    days, retention = stored_capacity(operation, inputs, keys[:, 0], keys[:, 1], calendar["days"].max())
+    rows = []
+    for ((temperature, soc), data), lanes in zip(series, np.split(retention, len(series), axis=1), strict=True):
+        predicted = np.stack([np.interp(data["days"], days, column) for column in lanes.T])
+        alive = np.isfinite(predicted).all(axis=1)
+        measured = (data["capacity"] / data["capacity"].iloc[0]).to_numpy()
+        best = fit_multiplier(SEI_GRID[alive], predicted[alive], measured)
+        rows.append({"temperature": temperature, "soc": soc, "log": best.log, "rmse": best.rmse})
+    return cell, pd.DataFrame(rows)
+
+
+def one_day(cell: CellModel, cycles_per_day: float, temperatures: np.ndarray) -> DayBatch:
+    """15 % of charge at 0.3C, discharged at 1C, then rest, in 3-minute steps; the SOC window ends each half cycle."""
+    minute = np.arange(0, 24 * 60, 3) % (24 * 60 / cycles_per_day)
+    power = 1.1 * cell.nameplate_energy * np.where(minute < 32, -0.3, np.where(minute < 44, 1.0, 0.0))
+    ones = jnp.ones((1, len(temperatures)))
+    ambient = jnp.asarray(temperatures + KELVIN)[None, None] * jnp.ones((len(power), 1, 1))
+    return DayBatch(ones, 0.7 * ones, jnp.asarray(power)[:, None, None] * ones[None], ambient)
+
+
+def fit_cycling(sei_value: float, activation_energy: float) -> tuple[CellModel, pd.DataFrame]:
+    """Multiplier of LAM of each electrode for each cycled cell; SEI grows at the rate of the calendar fit."""
+    cells = list(lgm50.lgm50_cycling().groupby("cell"))
+    chemistry = Chemistry(parameters={ACTIVATION_ENERGY: activation_energy, SEI: sei_value})
+    cell = build_cell(chemistry, tuple(LAM.values()))
+    operation = Operation(cell, Limits(charge_c_rate=0.3, soc_min=0.70, soc_max=0.85), Substeps(), 180.0)
+    grid = np.tile(np.exp(LAM_GRID), len(cells))
+    inputs = {name: jnp.asarray((cell.inputs[name] * grid)[None]) for name in LAM.values()}
+    temperatures = np.repeat([data["surface_temperature"].mean() for _, data in cells], len(LAM_GRID))
+    times = cells[0][1]["days"].to_numpy()
+    rate = cells[0][1]["cycles"].iloc[-1] / times[-1]
+    slow = cycled_state(operation, inputs, one_day(cell, rate, temperatures), times)
+    rows = []
+    for side in LAM:
+        fraction = getattr(slow, f"active_fraction_{side}")[:, 0]
+        for (name, data), lanes in zip(cells, np.split(1.0 - fraction / fraction[0], len(cells), axis=1), strict=True):
+            best = fit_multiplier(
+                LAM_GRID, np.stack([np.interp(data["days"], times, column) for column in lanes.T]), data[f"lam_{side}"]
+            )
+            temperature = data["temperature"].iloc[0]
+            rows.append({"cell": name, "temperature": temperature, "side": side, "log": best.log, "rmse": best.rmse})
+    return cell, pd.DataFrame(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=PACKAGE_DATA, help="folder of lgm50_rates.json")
+    out = parser.parse_args().out
+    stored, calendar = fit_calendar()
+    log, correction, residual = arrhenius_correction(calendar["log"].to_numpy(), calendar["temperature"].to_numpy())
+    sei, energy = float(stored.inputs[SEI] * np.exp(log)), 38000.0 + correction
+    cell, cycling = fit_cycling(sei, energy)
+    film = shipped("lgm50_degradation_modes")["film_resistance_per_lithium"]
+    unit_film = film_resistance(build_cell(Chemistry(), (RESISTIVITY,)), RESISTIVITY)
+    rates = [
+        (SEI, sei, "m2.s-1", residual.std(ddof=2), "calendar ageing"),
+        (ACTIVATION_ENERGY, energy, "J.mol-1", 0.0, "calendar ageing"),
+        (RESISTIVITY, np.exp(film["log_mean"]) / unit_film, "Ohm.m", film["log_sd"], "0.1 s resistance, upper bound"),
+    ]
+    for side, name in LAM.items():
+        logs = cycling.loc[cycling["side"] == side, "log"]
+        rates.append((name, cell.inputs[name] * np.exp(logs.mean()), "s-1", logs.std(ddof=1), "cycle ageing"))
+    fields = ("name", "value", "units", "log_sd", "basis")
+    table = {
+        "what": "Rates of PyBaMM's OKane2022 fitted to LG M50 cells; log_sd is the spread over conditions or cells",
+        "sources": [catalogue.CATALOGUE[name].record() for name in SOURCES],
+        "rates": [dict(zip(fields, rate, strict=True)) for rate in rates],
+        "calendar": calendar.to_dict("list"),
+        "cycling": cycling.to_dict("list"),
+    }
+    write_table(out / "lgm50_rates.json", table)
+    print(pd.DataFrame(table["rates"]).to_string(), calendar.to_string(), cycling.to_string(), sep="\n\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Measured ageing → rates of the cell model, through the forecast engine itself."""

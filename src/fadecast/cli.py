@@ -1,0 +1,270 @@
+"""The commands. No science here, and nothing heavy is imported before a command runs."""
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from fadecast.document import read_document
+from fadecast.errors import InputError, RunError
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from rich.progress import TaskID
+
+    from fadecast.runs import RunFolder
+
+app = typer.Typer(
+    help="Physics-based fade forecasts for second-life battery packs, and the warranty prices that follow from them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start with: fadecast run configs/demo.yaml. "
+    "Exit codes: 0 done, 1 a run failed or was stopped, 2 the input is wrong.",
+)
+
+Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="Study file (YAML).", show_default=False)]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Run folder.", show_default=False)]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="Run folder; results/<study name> by default.", show_default=False),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Replace a value of the study, as in --set packs=32; repeatable."),
+]
+FadeFile = Annotated[
+    Path | None,
+    typer.Option("--fade", metavar="FILE", help="Price this fade dataset (netCDF) instead.", show_default=False),
+]
+
+
+@app.command(epilog="Example: fadecast run configs/demo.yaml --out results/trial --set packs=32 --set draws=4")
+def run(config: Config, out: Out = None, overrides: Overrides = None) -> None:
+    """Run a whole study: duty, population, forecast, price, report. What is done already is skipped."""
+    began = time.perf_counter()
+    _print_run(_bring(config, out, overrides, "report"), began)
+
+
+@app.command(epilog="Example: fadecast duty configs/demo.yaml --set site.climate=las_vegas")
+def duty(config: Config, out: Out = None, overrides: Overrides = None) -> None:
+    """Draw years of weather and load, and dispatch the battery through them: duty.nc."""
+    began = time.perf_counter()
+    folder = _bring(config, out, overrides, "duty")
+    from fadecast.summary import duty_line
+
+    print(f"{folder.path / 'duty.nc'}")
+    print(f"{duty_line(folder.read_dataset('duty.nc'))} seconds: {time.perf_counter() - began:.1f}")
+
+
+@app.command(epilog="Example: fadecast population configs/demo.yaml --set population.soh_range='[0.65, 0.75]'")
+def population(config: Config, out: Out = None, overrides: Overrides = None) -> None:
+    """Sample the packs at the start of second life and the ageing rates of each draw: population.nc."""
+    folder = _bring(config, out, overrides, "population")
+    from fadecast.summary import population_line
+
+    print(f"{folder.path / 'population.nc'}")
+    print(population_line(folder.read_dataset("population.nc")))
+
+
+@app.command(epilog="Example: fadecast forecast configs/demo.yaml --set decades.mode=direct --set years=1")
+def forecast(config: Config, out: Out = None, overrides: Overrides = None) -> None:
+    """Forecast the fade of every pack of every draw: fade.nc. Duty and population are made if they are missing."""
+    folder = _bring(config, out, overrides, "forecast")
+    from fadecast.summary import fade_lines
+
+    print(f"{folder.path / 'fade.nc'}")
+    print("\n".join(fade_lines(folder.read_dataset("fade.nc"))))
+
+
+@app.command(epilog="Example: fadecast price configs/warranty_linear.yaml --fade results/demo/fade.nc")
+def price(config: Config, out: Out = None, overrides: Overrides = None, fade: FadeFile = None) -> None:
+    """Price the warranty: price.nc and price.csv. With --fade, CONFIG needs only name, seed and warranty."""
+    if fade is None:
+        folder = _bring(config, out, overrides, "price")
+        print(f"{folder.path / 'price.nc'}")
+        _print_price(folder.read_dataset("price.nc"))
+        return
+    document = read_document(config, overrides or [])
+    from fadecast.pipeline import price_file
+    from fadecast.runs import RunFolder
+    from fadecast.study import check_pricing
+
+    priced = price_file(check_pricing(document), fade, RunFolder(out) if out else None)
+    _print_price(priced)
+
+
+@app.command(epilog="Example: fadecast report configs/demo.yaml --out results/trial")
+def report(config: Config, out: Out = None, overrides: Overrides = None) -> None:
+    """Draw the figures and write report.html. Missing stages are made first."""
+    folder = _bring(config, out, overrides, "report")
+    print(f"{folder.path / 'report.html'}")
+
+
+@app.command(epilog="Example: fadecast resume results/demo")
+def resume(folder: Folder) -> None:
+    """Go on with a run that was stopped; the result is the same as that of a run in one go."""
+    from fadecast.runs import RunFolder
+
+    began = time.perf_counter()
+    _print_run(_bring(RunFolder(folder).study_file, folder, None, "report"), began)
+
+
+@app.command(epilog="Example: fadecast status results/demo")
+def status(folder: Folder) -> None:
+    """Say which stages of a run are done."""
+    from fadecast.pipeline import STAGES, stage_keys
+    from fadecast.runs import RunFolder
+    from fadecast.study import load_study
+
+    run_folder = RunFolder(folder)
+    study = load_study(run_folder.study_file)
+    keys = stage_keys(study)
+    print(f"{study.name}: {study.packs} packs, {study.draws} draws, {study.years:g} years")
+    for name in STAGES:
+        print(f"{name:<12}{run_folder.state(name, keys[name])}")
+    shards = run_folder.shards(keys["forecast"]).count()
+    if shards:
+        print(f"{shards} tiles of the forecast are kept; go on with: fadecast resume {folder}")
+    print("a process works in this folder" if run_folder.is_locked() else "no process works in this folder")
+
+
+@app.command(epilog="Example: fadecast schema > study.schema.json")
+def schema() -> None:
+    """Print the JSON schema of study files: every key with its meaning, unit, default and bounds."""
+    import json
+
+    from fadecast.study import Study
+
+    print(json.dumps(Study.model_json_schema(), indent=2, ensure_ascii=False))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and exit with its code."""
+    try:
+        app(args=arguments, prog_name="fadecast")
+    except (InputError, RunError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, InputError) else 1)
+
+
+def _bring(config: Path, out: Path | None, overrides: Sequence[str] | None, stage: str) -> "RunFolder":
+    """Bring a stage of a study up to date and return its folder."""
+    # A file that cannot be read is refused before the imports that take seconds.
+    document = read_document(config, overrides or [])
+    from fadecast.study import check_study
+
+    study = check_study(document)
+    from fadecast.pipeline import refusals, run_stages
+    from fadecast.runs import RunFolder
+
+    if problems := refusals(study, stage):
+        raise document.refuse(problems)
+    folder = RunFolder(out or Path("results") / study.name)
+    with _Display() as display, _stop_at_once(folder.path, display):
+        run_stages(study, folder, stage, display)
+    return folder
+
+
+@contextlib.contextmanager
+def _stop_at_once(folder: Path, display: "_Display") -> Iterator[None]:
+    """Leave at once on Ctrl-C: threads would first finish their tiles, and no file is ever half written."""
+
+    def leave(*_: object) -> NoReturn:
+        display.close()
+        print(f"stopped; go on with: fadecast resume {folder}", file=sys.stderr, flush=True)
+        os._exit(1)
+
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, leave) for number in signals]
+    try:
+        yield
+    finally:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _print_run(folder: "RunFolder", began: float) -> None:
+    from fadecast.summary import fade_lines
+
+    print("\n".join(fade_lines(folder.read_dataset("fade.nc"))))
+    print(f"seconds: {time.perf_counter() - began:.1f}  report: {folder.path / 'report.html'}")
+    _print_price(folder.read_dataset("price.nc"))
+
+
+def _print_price(dataset: "xr.Dataset") -> None:
+    from fadecast.summary import price_lines
+
+    print("\n".join(price_lines(dataset)))
+
+
+class _Display:
+    """What a person sees while stages run, on stderr: a progress bar on a terminal, else plain lines."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        console = Console(stderr=True, highlight=False)
+        self._progress: Progress | None = None
+        if console.is_terminal:
+            self._progress = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("tiles {task.fields[speed]}"),
+                TimeRemainingColumn(),
+                console=console,
+                transient=True,
+            )
+        self._task: TaskID | None = None
+        self._days = 0.0
+        self._tiles = 0
+
+    def __enter__(self) -> "_Display":
+        if self._progress:
+            self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the terminal back."""
+        if self._progress:
+            self._progress.stop()
+
+    def __call__(self, stage: str, event: str, details: Mapping[str, Any]) -> None:
+        """Show one event."""
+        if event == "tile":
+            self._tile(details)
+        elif event == "start":
+            self._say(f"{stage} ...")
+        else:
+            self._say(f"{stage} {event}, {details['seconds']:.1f} s")
+            if self._progress is not None and self._task is not None:
+                self._progress.update(self._task, visible=False)
+
+    def _tile(self, tile: Mapping[str, Any]) -> None:
+        self._tiles += 1
+        self._days += 0.0 if tile["loaded"] else tile["cell_days"]
+        speed = f"{self._days / tile['seconds']:,.0f} cell-days/s" if tile["seconds"] else "from the last run"
+        if self._progress is None:
+            self._say(f"forecast tile {self._tiles} of {tile['tiles']}, {speed}")
+            return
+        if self._task is None:
+            self._task = self._progress.add_task("forecast", total=tile["tiles"], speed="")
+        self._progress.update(self._task, completed=self._tiles, speed=speed)
+
+    def _say(self, line: str) -> None:
+        if self._progress is None:
+            print(line, file=sys.stderr, flush=True)
+        else:
+            self._progress.console.print(line, markup=False)

@@ -1,0 +1,76 @@
+"""Figures of a study, for print: what was forecast, how sure it is, and what it costs."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import xarray as xr
+
+from fadecast.figures.captions import CAPTIONS, Caption
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["CAPTIONS", "Caption", "make_figures"]
+
+
+def make_figures(
+    duty: xr.Dataset,
+    population: xr.Dataset,
+    fade: xr.Dataset,
+    price: xr.Dataset,
+    trace: xr.Dataset | None,
+    folder: Path,
+    measured: pd.DataFrame | None = None,
+) -> list[Path]:
+    """Draw every figure of a study as PNG, 170 mm wide at 200 dpi.
+
+    Parameters
+    ----------
+    duty, population, fade, price
+        Datasets of the stages.
+    trace
+        One typical day of one pack (`trace_*` of `fadecast.variables`); without it that figure is left out.
+    folder
+        Where the files go; made if it does not exist.
+    measured
+        Measured fade to hold the forecast against: columns `time` [year], `retention` [1], `label`.
+
+    Returns
+    -------
+    The files, in the order of `CAPTIONS`, named after its keys.
+    """
+    # Drawing is the only part of a study that needs matplotlib, which takes long to import.
+    from fadecast.figures import style
+
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    with style.printed():
+        for name, draw in _drawings(duty, population, fade, price, trace, measured):
+            path = folder / f"{name}.png"
+            draw().savefig(path, metadata={"Title": CAPTIONS[name].title})
+            paths.append(path)
+    return paths
+
+
+def _drawings(
+    duty: xr.Dataset,
+    population: xr.Dataset,
+    fade: xr.Dataset,
+    price: xr.Dataset,
+    trace: xr.Dataset | None,
+    measured: pd.DataFrame | None,
+) -> Iterator[tuple[str, Callable[[], "Figure"]]]:
+    from fadecast.figures import losses, packs, retention, site
+
+    yield "fade_fan", lambda: retention.fade_fan(fade, price, measured)
+    yield "end_of_term", lambda: retention.end_of_term(fade, price)
+    yield "tail_event", lambda: retention.tail_event(fade, price)
+    yield "loss_exceedance", lambda: losses.loss_exceedance(price)
+    if trace is not None:
+        yield "typical_day", lambda: site.typical_day(trace)
+    yield "site_weeks", lambda: site.site_weeks(duty)
+    yield "degradation", lambda: packs.degradation(fade)
+    yield "starting_states", lambda: packs.starting_states(population, fade)
+    yield "shortfall_and_heat", lambda: packs.shortfall_and_heat(fade)

@@ -1,0 +1,84 @@
+"""What each figure shows, and what it must not be read as."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Caption:
+    """Words that go with a figure."""
+
+    title: str
+    seen: str
+    """What is seen."""
+    unsaid: str
+    """What the figure does not say."""
+
+
+CAPTIONS: Mapping[str, Caption] = {
+    "fade_fan": Caption(
+        "Capacity over time",
+        "Capacity of the packs over their capacity at the start of second-life service. The bands hold 50 % and 90 % "
+        "of all packs of all draws. Each thin line is the median pack of one draw: the spread of the lines is what is"
+        " not known (rates, weather, load), the rest of the bands is how packs differ.",
+        "Only the spread between packs evens out in a large portfolio; that between draws does not. An error of the "
+        "model itself is in neither.",
+    ),
+    "end_of_term": Caption(
+        "Capacity at the end of the term",
+        "Above: the share of packs by what the contract measures at its end, for all draws together. Below: the packs"
+        " of each draw as a strip, the draws ordered by their median.",
+        "What lies left of the guarantee is owed at the last inspection, but earlier inspections count too; the price"
+        " follows all of them.",
+    ),
+    "tail_event": Caption(
+        "Probability of losing more than 20 % of capacity",
+        "Share of packs that have at some time held less than 80 % of their capacity at the start of service. The "
+        "point is the three-year probability of the price table with its Monte-Carlo interval.",
+        "The range over draws is what is not known of the rates, the weather and the load. Sudden failures of a pack,"
+        " its converter or its electronics are not forecast and not counted.",
+    ),
+    "loss_exceedance": Caption(
+        "Exceedance curve of the portfolio loss",
+        "Share of draws in which the discounted claims of all packs reach a given loss per base energy.",
+        "Below the shaded limit too few draws lie beyond to name a quantile, and no quantile is named there. More "
+        "packs do not help: packs of one draw are not independent.",
+    ),
+    "typical_day": Caption(
+        "A typical day of one cell",
+        "Power, state of charge and temperature of the representative cell of one pack near the median, over the "
+        "typical day that stands for most days of the year. Where demanded and delivered power part, a limit of "
+        "voltage, current or charge cut the demand.",
+        "The battery of this day is at the start of its service; an aged pack meets its limits sooner. Other typical "
+        "days, among them the hottest, are part of the forecast but not shown.",
+    ),
+    "site_weeks": Caption(
+        "Two weeks of the site",
+        "Load, sun, battery and state of charge in the coldest and the warmest week of the first draw's year.",
+        "The dispatch counts on the same usable energy all year and does not know how the packs have faded; it is one"
+        " drawn year out of many.",
+    ),
+    "degradation": Caption(
+        "Where lithium and active material go",
+        "Left: lithium that service has bound in the film on the negative electrode (SEI), as dead plated lithium, "
+        "and in lost active material. Right: losses of lithium inventory and active material, first life included.",
+        "Medians of parts do not add up to the median of the whole. The shares are those of the model's laws at the "
+        "rates drawn; voltage curves of measured cells do not tell SEI from dead lithium.",
+    ),
+    "starting_states": Caption(
+        "The packs at the start of service",
+        "Left: resistance against state of health, by the class of measured retired cells that a pack's state of "
+        "health and resistance are sampled from. Right: the losses of lithium and active material behind the state of"
+        " health.",
+        "The classes are of other chemistries and sizes than the cell that is modelled, and the split of the losses "
+        "was measured on less degraded cells: both are extrapolations.",
+    ),
+    "shortfall_and_heat": Caption(
+        "Energy not delivered, and temperature",
+        "Left: energy that was asked of a pack and that its limits did not let it deliver. Right: mean and highest "
+        "cell temperature.",
+        "In the leap mode the highest temperature is that of the days that were simulated. The dispatch does not "
+        "shift what a weak pack cannot deliver to a stronger one.",
+    ),
+}
+"""Captions by the name of a figure's file, in the order of the report."""

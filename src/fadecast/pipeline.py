@@ -1,0 +1,257 @@
+"""The stages of a run in the order of the data's way; each is redone only when what it depends on has changed."""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import xarray as xr
+
+from fadecast import __version__
+from fadecast.cell.model import build_cell
+from fadecast.duty import make_duty
+from fadecast.errors import InputError, RunError
+from fadecast.fade import capacity_of, make_fade, typical_day_trace
+from fadecast.figures import make_figures
+from fadecast.population import make_population
+from fadecast.report import render_report
+from fadecast.runs import RunFolder, open_fade, sha256, write_text, write_whole
+from fadecast.study import Pricing, Study, plain_study
+from fadecast.warranty import price, price_table
+
+Observer = Callable[[str, str, Mapping[str, Any]], None]
+"""Told of every event: stage, what happened (`start`, `tile`, `done`, `skipped`, `failed`), details."""
+
+CACHE_VARIABLE = "FADECAST_CACHE"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step from files to files."""
+
+    upstream: tuple[str, ...]
+    """Stages whose files it reads."""
+    depends: Callable[[Study], Any]
+    """The part of the study that it reads, as plain data."""
+    make: Callable[[Study, RunFolder, Observer], Sequence[str]]
+    """Writes its files and names them."""
+
+
+def run_stages(study: Study, run: RunFolder, wanted: str, observe: Observer) -> None:
+    """Make a stage and all it depends on; what is up to date is left as it is.
+
+    Parameters
+    ----------
+    study
+        What to run.
+    run
+        Where; the folder is made if it is not there.
+    wanted
+        A name of `STAGES`.
+    observe
+        Told of every event, as the log is.
+
+    Raises
+    ------
+    InputError
+        When there can be no such folder.
+    RunError
+        When a stage fails, or another process works in the folder.
+    """
+    plan = needed(wanted)
+    use_compilation_cache()
+    keys = stage_keys(study)
+    with run.locked():
+        run.write_study(study)
+        for name in plan:
+            _bring_up_to_date(name, keys[name], study, run, observe)
+            if name == "forecast":
+                run.drop_shards()
+
+
+def refusals(study: Study, wanted: str) -> list[str]:
+    """Return why a study cannot be taken as far as a stage, although each section is sound."""
+    if "price" in needed(wanted) and study.draws == 1 and study.warranty.premium.capital.cost_of_capital > 0.0:
+        return [
+            "draws: got 1; must be at least 2, since one draw shows no spread to find a capital load from; or set "
+            "warranty.premium.capital.cost_of_capital to 0"
+        ]
+    return []
+
+
+def needed(wanted: str) -> list[str]:
+    """Return a stage and those it depends on, in order."""
+    found = {wanted}
+    for name in reversed(list(STAGES)):
+        if name in found:
+            found.update(STAGES[name].upstream)
+    return [name for name in STAGES if name in found]
+
+
+def stage_keys(study: Study) -> dict[str, str]:
+    """Return a checksum per stage of all that its files depend on."""
+    keys: dict[str, str] = {}
+    for name, stage in STAGES.items():
+        content = [name, __version__, stage.depends(study), [keys[above] for above in stage.upstream]]
+        keys[name] = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return keys
+
+
+def price_file(study: Pricing, fade: Path, run: RunFolder | None) -> xr.Dataset:
+    """Price the contract of a study on a fade dataset from anywhere; write the price if a folder is given.
+
+    Raises
+    ------
+    InputError
+        When the file is not a fade dataset that this contract can be priced on.
+    """
+    dataset = open_fade(fade)
+    try:
+        priced = _price(study, dataset)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{fade}: {error}") from None
+    if run:
+        with run.locked():
+            _write_price(run, study, priced)
+    return priced
+
+
+def use_compilation_cache() -> None:
+    """Keep compiled programs between runs, in `$FADECAST_CACHE` or the user's cache folder, if it can be written."""
+    named = os.environ.get(CACHE_VARIABLE)
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = Path(named) if named else base / "fadecast" / "xla"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return
+    if os.access(folder, os.W_OK):
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+def _bring_up_to_date(name: str, key: str, study: Study, run: RunFolder, observe: Observer) -> None:
+    began = time.perf_counter()
+
+    def tell(stage: str, event: str, details: Mapping[str, Any]) -> None:
+        run.log(stage, event, **details)
+        observe(stage, event, details)
+
+    if run.state(name, key) == "done":
+        tell(name, "skipped", {"seconds": _seconds(began)})
+        return
+    tell(name, "start", {"key": key})
+    try:
+        run.record(name, key, STAGES[name].make(study, run, tell))
+    except (Exception, KeyboardInterrupt) as error:
+        tell(name, "failed", {"seconds": _seconds(began), "error": traceback.format_exc()})
+        if isinstance(error, Exception):
+            reason = str(error) or type(error).__name__
+            raise RunError(f"{run.path}: stage {name} failed: {reason} (more in log.jsonl)") from error
+        raise
+    tell(name, "done", {"seconds": _seconds(began)})
+
+
+def _seconds(began: float) -> float:
+    return round(time.perf_counter() - began, 3)
+
+
+def _make_duty(study: Study, run: RunFolder, observe: Observer) -> list[str]:
+    duty = make_duty(study.site, study.duty, study.draws, study.packs, study.seed)
+    return [run.write_dataset("duty.nc", duty, study)]
+
+
+def _make_population(study: Study, run: RunFolder, observe: Observer) -> list[str]:
+    cell = build_cell(study.cell.chemistry)
+    population = make_population(study.population, study.draws, study.packs, study.seed, capacity_of(cell))
+    return [run.write_dataset("population.nc", population, study)]
+
+
+def _make_fade(study: Study, run: RunFolder, observe: Observer) -> list[str]:
+    fade = make_fade(
+        study.cell,
+        study.decades,
+        study.execution,
+        run.read_dataset("duty.nc"),
+        run.read_dataset("population.nc"),
+        study.years,
+        study.pack_energy_kwh,
+        run.shards(stage_keys(study)["forecast"]),
+        lambda event: observe("forecast", "tile", event),
+    )
+    return [run.write_dataset("fade.nc", fade.assign_attrs(tile=study.execution.tile), study)]
+
+
+def _make_price(study: Study, run: RunFolder, observe: Observer) -> list[str]:
+    return _write_price(run, study, _price(study, run.read_dataset("fade.nc")))
+
+
+def _price(study: Pricing, fade: xr.Dataset) -> xr.Dataset:
+    return price(fade, study.warranty.contract, study.warranty.premium, study.pack_energy_kwh, study.seed)
+
+
+def _write_price(run: RunFolder, study: Pricing, priced: xr.Dataset) -> list[str]:
+    table = price_table(priced).to_csv(index=False, lineterminator="\n")
+    write_text(run.path / "price.csv", table)
+    return [run.write_dataset("price.nc", priced, study), "price.csv"]
+
+
+def _make_report(study: Study, run: RunFolder, observe: Observer) -> list[str]:
+    files = ("duty.nc", "population.nc", "fade.nc", "price.nc")
+    duty, population, fade, priced = (run.read_dataset(name) for name in files)
+    soh = population["initial_soh"].values[0]
+    middle = int(np.argsort(soh, kind="stable")[soh.size // 2])
+    trace = typical_day_trace(study.cell, study.decades, duty, population, 0, middle)
+    figures = run.path / "figures"
+    figures.mkdir(exist_ok=True)
+    with run.scratch("figures") as scratch:
+        drawn = make_figures(duty, population, fade, priced, trace, scratch)
+        for path in drawn:
+            write_whole(figures / path.name, partial(shutil.copyfile, path))
+    # What a run does not repeat, such as its seconds, stays out: the same study gives the same report.
+    summary = {
+        "cell_days": fade.attrs["cell_days"],
+        "load_step_minutes": study.duty.timestep_minutes,
+        "tile": study.execution.tile,
+    }
+    pictures = [figures / path.name for path in drawn]
+    html = render_report(plain_study(study), duty, population, fade, priced, pictures, summary)
+    write_text(run.path / "report.html", html)
+    return ["report.html", *(f"figures/{path.name}" for path in drawn)]
+
+
+def _part(*sections: str) -> Callable[[Study], Any]:
+    return lambda study: {section: plain_study(study)[section] for section in sections}
+
+
+def _duty_depends(study: Study) -> Any:
+    climate = Path(study.site.climate)
+    content = sha256(climate) if climate.suffix == ".json" else None
+    return [_part("seed", "packs", "draws", "site", "duty")(study), content]
+
+
+def _population_depends(study: Study) -> Any:
+    return [_part("seed", "packs", "draws", "population")(study), plain_study(study)["cell"]["chemistry"]]
+
+
+def _forecast_depends(study: Study) -> Any:
+    # Lanes of a tile share their time steps, so its size is part of the numbers.
+    return [_part("years", "cell", "decades")(study), study.execution.tile]
+
+
+STAGES: Mapping[str, Stage] = {
+    "duty": Stage((), _duty_depends, _make_duty),
+    "population": Stage((), _population_depends, _make_population),
+    "forecast": Stage(("duty", "population"), _forecast_depends, _make_fade),
+    "price": Stage(("forecast",), _part("seed", "warranty"), _make_price),
+    "report": Stage(("duty", "population", "forecast", "price"), _part("name"), _make_report),
+}

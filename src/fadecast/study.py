@@ -1,0 +1,262 @@
+"""The study: what a run is made of. Strict, frozen, and checked as a whole.
+
+A study file is checked as a whole before anything is written, and all that is wrong is said in one message: file,
+key, value and what is allowed.
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import pybamm
+import yaml
+from annotated_types import Ge, Gt, Le
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from fadecast.cell.model import AMBIENT, CONTACT_RESISTANCE, CURRENT
+from fadecast.document import Document, read_document, shown
+from fadecast.duty import Dispatch, Duty, Site
+from fadecast.duty.climate import Climate
+from fadecast.ensemble import DAYS_PER_YEAR, Cell, Decades, Execution
+from fadecast.population import Population, retired_classes
+from fadecast.population.retirement import sample_retired
+from fadecast.warranty import Warranty
+
+
+class Pricing(BaseModel):
+    """What pricing an existing forecast needs: the part of a study that names it and says what is promised."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+    """Names the study and its folder: letters, digits, `_` and `-`."""
+    seed: Annotated[int, Ge(0), Le(2**63 - 1)] = 0
+    """Seed of every random number of the study."""
+    warranty: Warranty = Warranty()
+    """What is promised and how it is priced."""
+
+    @property
+    def pack_energy_kwh(self) -> float:
+        """First-life nameplate energy of a pack [kWh]."""
+        return Dispatch().pack_kwh
+
+
+class Study(Pricing):
+    """A whole study: site, duty, cell, packs, years and price."""
+
+    packs: Annotated[int, Ge(1), Le(10_000_000)]
+    """Packs of the site in each draw."""
+    draws: Annotated[int, Ge(1), Le(100_000)]
+    """Draws of what is not known and common to all packs: weather, workload, rates."""
+    years: Annotated[float, Gt(0.0), Le(50.0)]
+    """Length of the forecast [year]."""
+    site: Site = Site()
+    """Where the battery stands."""
+    duty: Duty = Duty()
+    """What the battery is asked to do."""
+    cell: Cell = Cell()
+    """The cell model and how it is operated."""
+    population: Population = Population()
+    """The packs at the start of second life."""
+    decades: Decades = Decades()
+    """How years are made of days."""
+    execution: Execution = Execution()
+    """How the work is divided; no part of a study's identity."""
+
+    @property
+    def pack_energy_kwh(self) -> float:
+        """First-life nameplate energy of a pack [kWh]."""
+        return self.duty.dispatch.pack_kwh
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> "Study":
+        problems = [*_time_problems(self), *_parameter_problems(self)]
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+
+AnyStudy = TypeVar("AnyStudy", bound=Pricing)
+
+
+def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
+    """Read and check a study file: `check_study` of `fadecast.document.read_document`."""
+    return check_study(read_document(path, overrides))
+
+
+def check_study(document: Document) -> Study:
+    """Return the study that a file describes.
+
+    Raises
+    ------
+    InputError
+        When anything in it is wrong.
+    """
+    study = _validated(Study, document)
+    problems = [*_climate_problems(study), *_band_problems(study)]
+    if problems:
+        raise document.refuse(problems)
+    return study
+
+
+def check_pricing(document: Document) -> Pricing:
+    """Return what a file says of the price: it holds `name`, `seed` and `warranty` only, or a whole study.
+
+    Raises
+    ------
+    InputError
+        When anything in it is wrong.
+    """
+    if document.content.keys() <= Pricing.model_fields.keys():
+        return _validated(Pricing, document)
+    return check_study(document)
+
+
+def study_of(content: str) -> Study:
+    """Return the study that was stored as JSON.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        When it is not a study of this version.
+    """
+    return Study.model_validate_json(content)
+
+
+def plain_study(study: Pricing) -> dict[str, Any]:
+    """Return all that identifies a study as plain data: everything but how the work is divided."""
+    return study.model_dump(mode="json", exclude={"execution"})
+
+
+def to_yaml(study: Study) -> str:
+    """Write a study with all its defaults; `load_study` gives it back."""
+    return yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+
+
+def _time_problems(study: Study) -> Iterable[str]:
+    """Say where lengths of time contradict each other."""
+    term, step, decades = study.warranty.contract.term_years, study.duty.timestep_minutes, study.decades
+    if term > study.years:
+        yield (
+            f"warranty.contract.term_years: got {term:g}; must be at most years ({study.years:g}): forecast "
+            "longer or shorten the term"
+        )
+    if (60.0 * decades.spin_up_hours) % step:
+        yield (
+            f"decades.spin_up_hours: got {decades.spin_up_hours:g}; must be whole steps of duty.timestep_minutes "
+            f"({step} min)"
+        )
+    if decades.mode == "direct":
+        lengths = {
+            "decades.output_interval_days": decades.output_interval_days,
+            "years": study.years * DAYS_PER_YEAR,
+        }
+        for key, days in lengths.items():
+            if abs(days - round(days)) > 1e-6:
+                yield f"{key}: got {days:g} days; must be whole days where decades.mode is direct"
+
+
+def _parameter_problems(study: Study) -> Iterable[str]:
+    """Say which PyBaMM parameters cannot be set, or are set twice."""
+    chemistry = study.cell.chemistry
+    known = pybamm.ParameterValues(chemistry.parameter_set)
+    scalars = [name for name in known if isinstance(known.get(name), int | float)]
+    setter = {CURRENT: "the duty", AMBIENT: "the duty", CONTACT_RESISTANCE: "the population"}
+    fixed = [(name, f"cell.chemistry.parameters.{name}") for name in chemistry.parameters]
+    varied = [(rate.name, f"population.rates.{n}.name") for n, rate in enumerate(study.population.rates)]
+    for name, key in [*fixed, *varied]:
+        if name not in scalars:
+            choice = _suggestion(name, scalars) or "; must be one of its names"
+            yield f"{key}: {name!r} is not a number of the PyBaMM set {chemistry.parameter_set}{choice}"
+        elif name in setter:
+            yield f"{key}: {name!r} is set by {setter[name]} already; must be set in one place only"
+        setter.setdefault(name, key)
+
+
+def _climate_problems(study: Study) -> Iterable[str]:
+    """Say whether weather can be drawn. Apart from the model: a result opens where the climate file is not."""
+    climate = study.site.climate
+    shipped = [entry.name for entry in (resources.files("fadecast") / "data").iterdir()]
+    names = sorted(name[len("weather_") : -len(".json")] for name in shipped if name.startswith("weather_"))
+    if not climate.endswith(".json"):
+        if climate not in names:
+            yield f"site.climate: got {shown(climate)}; must be {', '.join(names)} or the path of a .json file"
+        return
+    try:
+        Climate.load(climate)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        yield f"site.climate: {climate} holds no climate ({error}); must be {', '.join(names)} or a .json climate file"
+
+
+def _band_problems(study: Study) -> Iterable[str]:
+    """Say whether the measured cells hold packs to sample."""
+    population = study.population
+    classes = [retired_classes()[share.name] for share in population.classes]
+    try:
+        sample_retired(study.seed, classes, [share.weight for share in population.classes], population.soh_range, 1, 1)
+    except ValueError as error:
+        yield f"population.soh_range: got {shown(list(population.soh_range))}; {error}"
+
+
+def _validated(model: type[AnyStudy], document: Document) -> AnyStudy:
+    try:
+        # Strict JSON takes a list for a tuple and an integer for a float, but neither "10" nor 10.0 for 10.
+        return model.model_validate_json(json.dumps(document.content), strict=True)
+    except ValidationError as error:
+        errors = error.errors(include_url=False)
+        above = {tuple(e["loc"][:n]) for e in errors for n in range(len(e["loc"])) if e["loc"]}
+        problems = [line for e in errors if e["loc"] not in above for line in _problem(e, model)]
+        raise document.refuse(list(dict.fromkeys(problems))) from None
+
+
+def _problem(error: ErrorDetails, model: type[Pricing]) -> list[str]:
+    """Say what is wrong with a key: its dotted name, its value, what is allowed."""
+    loc = error["loc"]
+    key = ".".join(map(str, loc))
+    allowed = _keys_at(model.model_json_schema(), loc[:-1])
+    match error["type"]:
+        case "missing":
+            return [f"{key}: is missing; must be given"]
+        case "extra_forbidden" | "unexpected_keyword_argument":
+            name = str(loc[-1])
+            choice = _suggestion(name, allowed) or f"; must be one of {', '.join(allowed)}"
+            return [f"{key}: unknown key with value {shown(error['input'])}{choice}"]
+        case "value_error":
+            text = str(error["ctx"]["error"])
+            return [f"{key}: {line}" if key else line for line in text.splitlines()]
+        case "string_pattern_mismatch":
+            need = "must be letters, digits, '_' and '-', beginning with a letter or digit, 64 at most"
+        case "dataclass_type" | "model_type":
+            need = f"must hold keys among {', '.join(_keys_at(model.model_json_schema(), loc))}"
+        case _:
+            need = re.sub(r"^\w+ should ", "must ", error["msg"])
+    quotes = " (without quotes)" if _is_quoted_number(error) else ""
+    return [f"{key}: got {shown(error['input'])}; {need}{quotes}"]
+
+
+def _is_quoted_number(error: ErrorDetails) -> bool:
+    value = error["input"]
+    return error["type"] in ("int_type", "float_type") and isinstance(value, str) and value.strip().isdigit()
+
+
+def _keys_at(schema: dict[str, Any], loc: Iterable[int | str]) -> list[str]:
+    """Return the keys that a JSON schema allows at a place."""
+    definitions = schema.get("$defs", {})
+    node = schema
+    for part in loc:
+        node = node.get("properties", {}).get(part) or node.get("items") or {}
+        reference = str(node.get("$ref", "")).rpartition("/")[2]
+        node = definitions.get(reference, node)
+    return list(node.get("properties", {}))
+
+
+def _suggestion(name: str, names: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(names), n=2, cutoff=0.6)
+    return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""

@@ -1,0 +1,49 @@
+"""Strict numerics in every test, and one small run that several tests look at."""
+
+import os
+from pathlib import Path
+
+import jax
+import pytest
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+TINY = """\
+name: tiny
+seed: 1
+packs: 24
+draws: 2
+years: 1
+duty: {timestep_minutes: 60}
+decades: {typical_days: 2, spin_up_hours: 3, output_interval_days: 182.5}
+warranty: {contract: {term_years: 1, guarantee: [[1, 0.999]], remedy: {kind: cash, usd_per_kwh: 200}}}
+execution: {tile: 16, workers: 1}
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiled_programs(tmp_path_factory):
+    """Keep compiled programs of the whole session, and none of them in the user's cache."""
+    os.environ.setdefault("FADECAST_CACHE", str(tmp_path_factory.getbasetemp().parent / "xla"))
+
+
+@pytest.fixture
+def tiny(tmp_path) -> Path:
+    """Return the file of a study of three tiles."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory) -> Path:
+    """Return the folder of that study, run by command. Look, do not touch."""
+    from fadecast.cli import main
+
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "tiny.yaml").write_text(TINY)
+    with pytest.raises(SystemExit) as ended:
+        main(["run", str(folder / "tiny.yaml"), "--out", str(folder / "run")])
+    assert ended.value.code == 0
+    return folder / "run"
