@@ -181,7 +181,7 @@ def test_a_stage_that_fails_exits_with_1(tiny, tmp_path, monkeypatch, command):
 
 def started(config, folder):
     """Start a run in a process of its own."""
-    program = [sys.executable, "-c", "from fadecast.cli import main; main()", "run", str(config), "--out", str(folder)]
+    program = [sys.executable, "-m", "fadecast", "run", str(config), "--out", str(folder)]
     return subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 

@@ -16,7 +16,7 @@ from fadecast.calibration.rates import (
     stored_capacity,
 )
 from fadecast.cell.control import Limits
-from fadecast.cell.model import CellModel, Chemistry, build_cell
+from fadecast.cell.model import LAM_ENERGY, LAM_RATE, CellModel, Chemistry, build_cell
 from fadecast.cell.profile import Substeps
 from fadecast.decades.leap import DayBatch
 from fadecast.decades.service import KELVIN, Operation
@@ -24,10 +24,6 @@ from fadecast.measured import catalogue, lgm50
 from fadecast.package_data import shipped, write_table
 
 SEI, RESISTIVITY = "SEI solvent diffusivity [m2.s-1]", "SEI resistivity [Ohm.m]"
-LAM = {
-    "ne": "Negative electrode LAM constant proportional term [s-1]",
-    "pe": "Positive electrode LAM constant proportional term [s-1]",
-}
 # Below, the film would take more lithium than the negative electrode of a stored cell holds.
 LOWEST_SOC = 0.10
 SEI_GRID = np.log(np.geomspace(0.3, 80.0, 14))
@@ -69,22 +65,22 @@ def fit_cycling(sei_value: float, activation_energy: float) -> tuple[CellModel, 
     """Multiplier of LAM of each electrode for each cycled cell; SEI grows at the rate of the calendar fit."""
     cells = list(lgm50.lgm50_cycling().groupby("cell"))
     chemistry = Chemistry(parameters={ACTIVATION_ENERGY: activation_energy, SEI: sei_value})
-    cell = build_cell(chemistry, tuple(LAM.values()))
+    cell = build_cell(chemistry, tuple(LAM_RATE.values()))
     operation = Operation(cell, Limits(charge_c_rate=0.3, soc_min=0.70, soc_max=0.85), Substeps(), 180.0)
     grid = np.tile(np.exp(LAM_GRID), len(cells))
-    inputs = {name: jnp.asarray((cell.inputs[name] * grid)[None]) for name in LAM.values()}
+    inputs = {name: jnp.asarray((cell.inputs[name] * grid)[None]) for name in LAM_RATE.values()}
     temperatures = np.repeat([data["surface_temperature"].mean() for _, data in cells], len(LAM_GRID))
     times = cells[0][1]["days"].to_numpy()
     rate = cells[0][1]["cycles"].iloc[-1] / times[-1]
     slow = cycled_state(operation, inputs, one_day(cell, rate, temperatures), times)
     rows = []
-    for side in LAM:
+    for side in LAM_RATE:
         fraction = getattr(slow, f"active_fraction_{side}")[:, 0]
         for (name, data), lanes in zip(cells, np.split(1.0 - fraction / fraction[0], len(cells), axis=1), strict=True):
             best = fit_multiplier(
                 LAM_GRID, np.stack([np.interp(data["days"], times, column) for column in lanes.T]), data[f"lam_{side}"]
             )
-            temperature = data["temperature"].iloc[0]
+            temperature = data["surface_temperature"].mean()
             rows.append({"cell": name, "temperature": temperature, "side": side, "log": best.log, "rmse": best.rmse})
     return cell, pd.DataFrame(rows)
 
@@ -104,9 +100,11 @@ def main() -> None:
         (ACTIVATION_ENERGY, energy, "J.mol-1", 0.0, "calendar ageing"),
         (RESISTIVITY, np.exp(film["log_mean"]) / unit_film, "Ohm.m", film["log_sd"], "0.1 s resistance, upper bound"),
     ]
-    for side, name in LAM.items():
-        logs = cycling.loc[cycling["side"] == side, "log"]
-        rates.append((name, cell.inputs[name] * np.exp(logs.mean()), "s-1", logs.std(ddof=1), "cycle ageing"))
+    for side, name in LAM_RATE.items():
+        rows = cycling[cycling["side"] == side]
+        log, energy, residual = arrhenius_correction(rows["log"].to_numpy(), rows["temperature"].to_numpy())
+        rates.append((name, cell.inputs[name] * np.exp(log), "s-1", residual.std(ddof=2), "cycle ageing"))
+        rates.append((LAM_ENERGY[side], energy, "J.mol-1", 0.0, "cycle ageing"))
     fields = ("name", "value", "units", "log_sd", "basis")
     table = {
         "what": "Rates of PyBaMM's OKane2022 fitted to LG M50 cells; log_sd is the spread over conditions or cells",

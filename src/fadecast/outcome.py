@@ -24,5 +24,5 @@ _REMEDIES = {
     Outcome.STATE_OUT_OF_BOUNDS: "a concentration or volume fraction left its physical range: raise "
     "cell.stepper.substeps or narrow the current limits",
     Outcome.AGED_START_INFEASIBLE: "no electrode windows fit this pack's LLI and LAM: narrow the population",
-    Outcome.CAPACITY_EXHAUSTED: "the pack kept less than 30 % of its nameplate capacity and was taken out of service: a result",
+    Outcome.CAPACITY_EXHAUSTED: "a result: the pack kept less than 30 % of its nameplate and was taken out of service",
 }

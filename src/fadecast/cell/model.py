@@ -20,6 +20,16 @@ CURRENT = "Current function [A]"
 AMBIENT = "Ambient temperature [K]"
 CONTACT_RESISTANCE = "Contact resistance [Ohm]"
 
+LAM_RATE = {
+    "ne": "Negative electrode LAM constant proportional term [s-1]",
+    "pe": "Positive electrode LAM constant proportional term [s-1]",
+}
+LAM_ENERGY = {
+    "ne": "Negative electrode LAM activation energy [J.mol-1]",
+    "pe": "Positive electrode LAM activation energy [J.mol-1]",
+}
+"""Parameters that fadecast adds: PyBaMM takes the LAM rate as a function of temperature, its sets give a constant."""
+
 # The separator and electrode meshes only carry x-averages in a single-particle model; PyBaMM needs three points.
 _X_POINTS = 3
 
@@ -190,6 +200,7 @@ def build_cell(chemistry: Chemistry, varied: tuple[str, ...] = ()) -> CellModel:
         When the discretised model holds a symbol without a JAX form.
     """
     values = pybamm.ParameterValues(chemistry.parameter_set)
+    values.update(dict.fromkeys(LAM_ENERGY.values(), 0.0), check_already_exists=False)
     for name in (*chemistry.parameters, *varied):
         if not isinstance(values.get(name), int | float):
             raise KeyError(f"{name!r} is not a scalar parameter of the PyBaMM set {chemistry.parameter_set}")
@@ -197,6 +208,8 @@ def build_cell(chemistry: Chemistry, varied: tuple[str, ...] = ()) -> CellModel:
     defaults = {name: float(values[name]) for name in varied}
     constants = pybamm.ParameterValues(dict(values))
     values.update(dict.fromkeys((CURRENT, AMBIENT, *varied), "[input]"))
+    for side in LAM_RATE:
+        values.update({LAM_RATE[side]: _lam_rate(side, constants, varied)})
 
     model, outputs = _discretise(chemistry, values)
     rows, scale, reference = _rows(model)
@@ -225,6 +238,18 @@ def build_cell(chemistry: Chemistry, varied: tuple[str, ...] = ()) -> CellModel:
         reference_temperature=float(constants["Reference temperature [K]"]),
         inputs=defaults,
     )
+
+
+def _lam_rate(
+    side: str, constants: pybamm.ParameterValues, varied: tuple[str, ...]
+) -> Callable[[pybamm.Symbol], pybamm.Symbol]:
+    """Arrhenius law of the LAM rate about the reference temperature."""
+    rate, energy = (
+        pybamm.InputParameter(name) if name in varied else float(constants[name])
+        for name in (LAM_RATE[side], LAM_ENERGY[side])
+    )
+    reference = float(constants["Reference temperature [K]"])
+    return lambda temperature: rate * pybamm.exp(energy / pybamm.constants.R * (1 / reference - 1 / temperature))
 
 
 def pybamm_model(chemistry: Chemistry) -> tuple[pybamm.BaseModel, dict[str, int]]:

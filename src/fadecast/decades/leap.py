@@ -237,8 +237,8 @@ class _Integration:
         cell = self.operation.cell
         parts = [
             (cyclable_lithium(cell, second) - cyclable_lithium(cell, first)) / cell.fresh_lithium,
-            second.active_fraction_ne / first.active_fraction_ne - 1.0,
-            second.active_fraction_pe / first.active_fraction_pe - 1.0,
+            (second.active_fraction_ne - first.active_fraction_ne) / cell.negative.active_fraction,
+            (second.active_fraction_pe - first.active_fraction_pe) / cell.positive.active_fraction,
         ]
         worst = np.abs(np.concatenate(parts)).max(axis=0)
         return float(worst[self._alive & np.isfinite(worst)].max(initial=0.0))

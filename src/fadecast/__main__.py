@@ -1,0 +1,5 @@
+"""`python -m fadecast` is the command `fadecast`."""
+
+from fadecast.cli import main
+
+main()
