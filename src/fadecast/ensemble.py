@@ -67,6 +67,8 @@ class Decades:
     """Interval of the forecast's time axis [day]; a fifth of a year by default."""
     leap: Leap = Leap()
     """Macro steps of the leap mode."""
+    check_days: Annotated[int, Ge(0), Le(3650)] = 365
+    """Days over which 16 lanes are simulated day by day to measure the error of the leap; 0 leaves that out."""
 
 
 @settings

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 import jax
@@ -30,6 +31,7 @@ from fadecast.ensemble import (
 from fadecast.outcome import Outcome
 
 _COULOMBS_PER_AH = 3600.0
+_CHECKED_LANES = 16
 
 
 class ShardStore(Protocol):
@@ -125,7 +127,28 @@ def make_fade(
         shards.save(keys[number], shard)
         done[keys[number]] = shard
         progress(_event(number, len(tiles), shard, time.perf_counter() - began, loaded=False))
-    return _assemble(ensemble, [done[key] for key in keys])
+    fade = _assemble(ensemble, [done[key] for key in keys])
+    if decades.mode == "leap" and decades.check_days:
+        fade.attrs |= leap_error(ensemble, fade)
+    return fade
+
+
+def leap_error(ensemble: Ensemble, fade: xr.Dataset) -> dict[str, float]:
+    """Measure the error of the leap against day-by-day simulation of a few lanes, spread over draws and packs.
+
+    Returns
+    -------
+    `soh_error_pp`, the largest difference of SOH in percentage points, after `soh_error_days`, over `soh_error_lanes`.
+    """
+    days = min(float(ensemble.decades.check_days), float(np.floor(ensemble.times[-1])))
+    truth = replace(ensemble, decades=replace(ensemble.decades, mode="direct"), times=np.array([0.0, days]))
+    lanes = np.linspace(0, ensemble.lanes - 1, _CHECKED_LANES).round().astype(int)
+    history, health = truth.simulate(lanes)
+    soh = fade["soh"].interp(time=days / DAYS_PER_YEAR).values.reshape(-1)[lanes]
+    difference = np.asarray(health.capacity)[-1] / ensemble.operation.cell.nominal_capacity - soh
+    sound = (history.outcome == Outcome.COMPLETED) & np.isfinite(soh)
+    error = 100.0 * float(np.abs(difference[sound]).max(initial=0.0))
+    return {"soh_error_pp": error, "soh_error_days": days, "soh_error_lanes": int(sound.sum())}
 
 
 def _event(tile: int, tiles: int, shard: xr.Dataset, seconds: float, *, loaded: bool) -> Mapping[str, float]:

@@ -12,13 +12,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import pybamm
 import yaml
 from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from fadecast.cell.model import AMBIENT, CONTACT_RESISTANCE, CURRENT
+from fadecast.cell.model import AMBIENT, CONTACT_RESISTANCE, CURRENT, parameter_values
 from fadecast.document import Document, read_document, shown
 from fadecast.duty import Dispatch, Duty, Site
 from fadecast.duty.climate import Climate
@@ -166,7 +165,7 @@ def _time_problems(study: Study) -> Iterable[str]:
 def _parameter_problems(study: Study) -> Iterable[str]:
     """Say which PyBaMM parameters cannot be set, or are set twice."""
     chemistry = study.cell.chemistry
-    known = pybamm.ParameterValues(chemistry.parameter_set)
+    known = parameter_values(chemistry.parameter_set)
     scalars = [name for name in known if isinstance(known.get(name), int | float)]
     setter = {CURRENT: "the duty", AMBIENT: "the duty", CONTACT_RESISTANCE: "the population"}
     fixed = [(name, f"cell.chemistry.parameters.{name}") for name in chemistry.parameters]

@@ -35,6 +35,11 @@ def fade_lines(fade: xr.Dataset) -> list[str]:
     lines = [f"packs: {packs}  draws: {draws}  years: {fade['time'].values[-1]:g}"]
     if "cell_days" in fade.attrs:
         lines.append(f"cell_days: {float(fade.attrs['cell_days']):.0f}  mode: {fade.attrs['mode']}")
+    if "soh_error_pp" in fade.attrs:
+        lines.append(
+            f"soh_error_pp: {fade.attrs['soh_error_pp']:.4f}  against day-by-day simulation of "
+            f"{fade.attrs['soh_error_lanes']} packs over {fade.attrs['soh_error_days']:.0f} days"
+        )
     low, median, high = quantiles(capacity_left(fade), _LEVELS)[:, -1]
     counts = outcome_counts(fade)
     del counts[Outcome.COMPLETED]

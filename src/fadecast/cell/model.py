@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Annotated, Literal
 
 import jax.numpy as jnp
@@ -199,8 +199,7 @@ def build_cell(chemistry: Chemistry, varied: tuple[str, ...] = ()) -> CellModel:
     LoweringError
         When the discretised model holds a symbol without a JAX form.
     """
-    values = pybamm.ParameterValues(chemistry.parameter_set)
-    values.update(dict.fromkeys(LAM_ENERGY.values(), 0.0), check_already_exists=False)
+    values = parameter_values(chemistry.parameter_set)
     for name in (*chemistry.parameters, *varied):
         if not isinstance(values.get(name), int | float):
             raise KeyError(f"{name!r} is not a scalar parameter of the PyBaMM set {chemistry.parameter_set}")
@@ -208,8 +207,7 @@ def build_cell(chemistry: Chemistry, varied: tuple[str, ...] = ()) -> CellModel:
     defaults = {name: float(values[name]) for name in varied}
     constants = pybamm.ParameterValues(dict(values))
     values.update(dict.fromkeys((CURRENT, AMBIENT, *varied), "[input]"))
-    for side in LAM_RATE:
-        values.update({LAM_RATE[side]: _lam_rate(side, constants, varied)})
+    arrhenius_lam(values, constants, varied)
 
     model, outputs = _discretise(chemistry, values)
     rows, scale, reference = _rows(model)
@@ -240,16 +238,30 @@ def build_cell(chemistry: Chemistry, varied: tuple[str, ...] = ()) -> CellModel:
     )
 
 
-def _lam_rate(
-    side: str, constants: pybamm.ParameterValues, varied: tuple[str, ...]
-) -> Callable[[pybamm.Symbol], pybamm.Symbol]:
-    """Arrhenius law of the LAM rate about the reference temperature."""
-    rate, energy = (
-        pybamm.InputParameter(name) if name in varied else float(constants[name])
-        for name in (LAM_RATE[side], LAM_ENERGY[side])
-    )
+def parameter_values(parameter_set: str) -> pybamm.ParameterValues:
+    """Return a PyBaMM parameter set with the parameters that fadecast adds, which change nothing by default."""
+    values = pybamm.ParameterValues(parameter_set)
+    values.update(dict.fromkeys(LAM_ENERGY.values(), 0.0), check_already_exists=False)
+    return values
+
+
+def arrhenius_lam(
+    values: pybamm.ParameterValues, constants: pybamm.ParameterValues, varied: tuple[str, ...] = ()
+) -> None:
+    """Give both LAM rates an Arrhenius law about the reference temperature, in place."""
     reference = float(constants["Reference temperature [K]"])
-    return lambda temperature: rate * pybamm.exp(energy / pybamm.constants.R * (1 / reference - 1 / temperature))
+    for side, name in LAM_RATE.items():
+        rate, energy = (
+            pybamm.InputParameter(each) if each in varied else float(constants[each])
+            for each in (name, LAM_ENERGY[side])
+        )
+        values.update({name: partial(_arrhenius, rate, energy, reference)})
+
+
+def _arrhenius(
+    rate: pybamm.Symbol | float, energy: pybamm.Symbol | float, reference: float, temperature: pybamm.Symbol
+) -> pybamm.Symbol:
+    return rate * pybamm.exp(energy / pybamm.constants.R * (1 / reference - 1 / temperature))
 
 
 def pybamm_model(chemistry: Chemistry) -> tuple[pybamm.BaseModel, dict[str, int]]:

@@ -1,0 +1,49 @@
+"""Cells and loads that several tests of the cell engine share."""
+
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fadecast.cell.aged import Diagnosis, SlowState, aged_state, lift
+from fadecast.cell.health import electrode_window, fresh_mid_stoichiometry, stoichiometry_at
+from fadecast.cell.lowering import Inputs
+from fadecast.cell.model import CellModel, Chemistry, build_cell
+from fadecast.population.evidence import fitted_rates
+
+
+@cache
+def fitted_chemistry() -> Chemistry:
+    """OKane2022 with the fitted ageing rates: fast enough that errors show."""
+    return Chemistry(parameters={rate.name: rate.value for rate in fitted_rates()})
+
+
+@cache
+def fitted_cell() -> CellModel:
+    return build_cell(fitted_chemistry())
+
+
+def aged(cell: CellModel, lli: list[float], lam: list[float]) -> SlowState:
+    """Cells of given LLI, both electrodes having lost the same share."""
+    losses = jnp.asarray([lli]), jnp.asarray([lam]), jnp.asarray([lam])
+    hidden = jnp.full((1, len(lli)), 0.1), jnp.full((1, len(lli)), 2e-8)
+    return aged_state(cell, Diagnosis(*losses, *hidden), fresh_mid_stoichiometry(cell))
+
+
+def inputs_of(cell: CellModel, lanes: int) -> Inputs:
+    return {name: jnp.full((1, lanes), value) for name, value in cell.inputs.items()}
+
+
+def noisy_power(steps: int, lanes: int, watts: float, seed: int = 0) -> np.ndarray:
+    """Zero-mean load that jumps at each step, shape `(steps, lanes)` [W]."""
+    pairs = np.random.default_rng(seed).normal(0.0, watts, ((steps + 1) // 2, lanes))
+    return np.stack([pairs, -pairs], axis=1).reshape(-1, lanes)[:steps]
+
+
+def lift_at(cell: CellModel, slow: SlowState, state_of_charge: float, kelvin: float = 298.15) -> jax.Array:
+    """Rested cells at a state of charge and a temperature."""
+    lanes = slow.sei.shape[1]
+    window = electrode_window(cell, slow, inputs_of(cell, lanes))
+    stoichiometry = stoichiometry_at(window, jnp.full((1, lanes), state_of_charge))
+    return lift(cell, slow, stoichiometry, jnp.full((1, lanes), kelvin))

@@ -1,0 +1,125 @@
+"""Lowered expressions against PyBaMM's own evaluation and against NumPy."""
+
+import jax.numpy as jnp
+import numpy as np
+import pybamm
+import pytest
+import scipy.sparse
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.interpolate import CubicSpline
+
+from fadecast.cell.lowering import LoweringError, lower
+from fadecast.cell.model import AMBIENT, CURRENT, Chemistry, _discretise, arrhenius_lam, build_cell, parameter_values
+from fadecast.cell.tables import piecewise_polynomial
+
+LAWS = (
+    "solvent-diffusion limited",
+    "reaction limited",
+    "electron-migration limited",
+    "interstitial-diffusion limited",
+)
+VARIED = (
+    "SEI resistivity [Ohm.m]",
+    "Negative electrode LAM constant proportional term [s-1]",
+    "Contact resistance [Ohm]",
+)
+LANES = 24
+
+
+def physical_states(cell, seed=0):
+    """Random states in and near the range a cell visits, in the scaled units of the state vector."""
+    rng = np.random.default_rng(seed)
+    y = np.tile(cell.initial_state[:, None], (1, LANES))
+    for name, low, high in (
+        ("concentration_ne", 0.02, 0.95),
+        ("concentration_pe", 0.25, 0.98),
+        ("active_fraction_ne", 0.3, 0.75),
+        ("active_fraction_pe", 0.3, 0.665),
+        ("sei", 1.0, 120.0),
+        ("plated", 0.0, 0.5),
+        ("dead", 0.0, 1.0),
+    ):
+        rows = cell.rows[name]
+        level = rng.uniform(low, high, (1, LANES))
+        y[rows] = level * (1 + 0.02 * rng.uniform(-1, 1, (rows.stop - rows.start, LANES)))
+    y[cell.rows["temperature"]] *= rng.uniform(0.92, 1.08, (1, LANES))
+    inputs = {CURRENT: rng.uniform(-10, 10, (1, LANES)), AMBIENT: rng.uniform(260, 320, (1, LANES))}
+    return y, inputs | {name: (value or 0.01) * rng.uniform(0.3, 3, (1, LANES)) for name, value in cell.inputs.items()}
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_right_hand_side_and_voltage_agree_with_pybamm(law):
+    chemistry = Chemistry(sei=law, parameters={"Negative electrode LAM activation energy [J.mol-1]": 4e4})
+    cell = build_cell(chemistry, VARIED)
+    values = parameter_values(chemistry.parameter_set)
+    values.update(dict(chemistry.parameters))
+    constants = pybamm.ParameterValues(dict(values))
+    values.update(dict.fromkeys((CURRENT, AMBIENT, *VARIED), "[input]"))
+    arrhenius_lam(values, constants, VARIED)
+    model, outputs = _discretise(chemistry, values)
+    y, inputs = physical_states(cell)
+    mine = cell.evaluate(jnp.asarray(y), {name: jnp.asarray(value) for name, value in inputs.items()})
+    for name, symbol in (("rhs", model.concatenated_rhs), ("voltage", outputs["voltage"])):
+        columns = [
+            symbol.evaluate(y=y[:, [lane]], inputs={key: value[0, lane] for key, value in inputs.items()})
+            for lane in range(LANES)
+        ]
+        truth = np.hstack(columns)
+        scale = np.maximum(np.abs(truth).max(axis=1, keepdims=True), 1e-300)
+        np.testing.assert_allclose(np.asarray(mine[name]) / scale, truth / scale, atol=1e-10)
+
+
+def test_a_varied_parameter_changes_the_result():
+    cell = build_cell(Chemistry(), VARIED)
+    y, inputs = physical_states(cell)
+    inputs = {name: jnp.asarray(value) for name, value in inputs.items()}
+    for name in VARIED:
+        doubled = {**inputs, name: 2 * inputs[name]}
+        before, after = (cell.evaluate(jnp.asarray(y), each) for each in (inputs, doubled))
+        assert any((np.asarray(before[key]) != np.asarray(after[key])).any() for key in before), name
+
+
+@given(st.floats(-0.5, 1.5))
+def test_piecewise_polynomial_is_the_spline_inside_and_outside(x):
+    breaks = np.array([0.0, 0.01, 0.015, 0.2, 0.21, 0.6, 1.0])
+    spline = CubicSpline(breaks, np.exp(-breaks) + np.sin(9 * breaks))
+    mine = piecewise_polynomial(spline.x, spline.c)(jnp.full((1, 1), x))
+    assert float(mine[0, 0]) == pytest.approx(float(spline(x)), rel=1e-11, abs=1e-11)
+
+
+def random_matrix(kind, rng):
+    if kind == "banded":
+        return scipy.sparse.diags([rng.normal(size=8), rng.normal(size=7)], [0, 1], shape=(8, 8)).tocsr()
+    if kind == "edges":  # boundary values: a few far-apart diagonals
+        matrix = np.zeros((9, 8))
+        matrix[0, :2], matrix[8, 6:] = rng.normal(size=2), rng.normal(size=2)
+        return scipy.sparse.csr_matrix(matrix)
+    if kind == "equal rows":
+        return scipy.sparse.csr_matrix(np.tile(rng.normal(size=8), (5, 1)))
+    if kind == "column":
+        return scipy.sparse.csr_matrix(rng.normal(size=(5, 1)))
+    return scipy.sparse.csr_matrix(rng.normal(size=(6, 8)))
+
+
+@pytest.mark.parametrize("kind", ["banded", "edges", "equal rows", "column", "dense"])
+def test_matrix_products(kind):
+    rng = np.random.default_rng(3)
+    matrix = random_matrix(kind, rng)
+    symbol = pybamm.Matrix(matrix) @ pybamm.StateVector(slice(0, matrix.shape[1]))
+    y = rng.normal(size=(matrix.shape[1], 5))
+    result = lower({"product": symbol})(jnp.asarray(y), {})["product"]
+    np.testing.assert_allclose(np.asarray(result), matrix @ y, rtol=1e-13, atol=1e-14)
+
+
+def test_unknown_symbol_is_named():
+    symbol = pybamm.erf(pybamm.StateVector(slice(0, 1)))
+    with pytest.raises(LoweringError, match=r"Erf.*lowering\.py"):
+        lower({"x": symbol})
+
+
+def test_unknown_parameter_is_named():
+    with pytest.raises(KeyError, match="SEI resistivity"):
+        build_cell(Chemistry(parameters={"SEI resistivity": 1.0}))
+    with pytest.raises(KeyError, match="Negative electrode OCP"):
+        build_cell(Chemistry(), ("Negative electrode OCP [V]",))
