@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from .cells import aged, fitted_cell, fitted_chemistry, inputs_of, lift_at, noisy_power
 
 from fadecast.cell.aged import total_lithium
 from fadecast.cell.control import Limits, hold_current
@@ -14,6 +13,8 @@ from fadecast.cell.model import AMBIENT, CURRENT
 from fadecast.cell.profile import Profile, Substeps, run_profile
 from fadecast.cell.reference import reference_run
 from fadecast.cell.stepper import _tridiagonal, extrapolated_step, stiff_matrix
+
+from .cells import aged, fitted_cell, fitted_chemistry, inputs_of, lift_at, noisy_power
 
 WIDE = Limits(charge_c_rate=10.0, discharge_c_rate=10.0, soc_min=0.0, soc_max=1.0)
 
@@ -71,9 +72,7 @@ def test_lithium_is_conserved_to_rounding_over_two_noisy_days():
     lost = np.asarray(cell.physical(end, "sei") - cell.physical(y, "sei")) * cell.negative.volume
     drift = np.asarray(total_lithium(cell, end) / total_lithium(cell, y) - 1.0)
     assert (lost > 0).all()
-    # Loss of active material is a product of two states, balanced to the order of the step only.
-    assert np.abs(drift).max() < 1e-9
-    assert np.abs(drift * cell.fresh_lithium / lost).max() < 1e-5
+    assert np.abs(drift).max() < 1e-12
 
 
 def test_fixed_steps_converge_with_second_order():
@@ -81,48 +80,51 @@ def test_fixed_steps_converge_with_second_order():
     inputs = {**inputs_of(cell, 1), AMBIENT: jnp.full((1, 1), 298.15)}
     slow = aged(cell, [0.1], [0.1])
 
-    def end(steps: int) -> np.ndarray:
-        tau = 1200.0 / steps
-
-        def advance(y, k):
+    @jax.jit
+    def end(steps):
+        def advance(k, y):
             current = 1.5 * jnp.sin(2 * jnp.pi * jnp.full((1, 1), k + 0.5) / steps)
-            return extrapolated_step(cell, y, inputs, lambda s, _: hold_current(cell, s, inputs, current), tau).y, None
+            return extrapolated_step(
+                cell, y, inputs, lambda s, _: hold_current(cell, s, inputs, current), 1200.0 / steps
+            ).y
 
-        return np.asarray(jax.jit(lambda y: jax.lax.scan(advance, y, jnp.arange(steps))[0])(lift_at(cell, slow, 0.5)))
+        return jax.lax.fori_loop(0, steps, advance, lift_at(cell, slow, 0.5))
 
-    truth = end(4096)
+    truth = end(8192)
     watched = [cell.rows[name] for name in ("concentration_ne", "concentration_pe", "sei")]
-    errors = np.array([max(np.abs((end(n) - truth)[rows]).max() for rows in watched) for n in (64, 128, 256)])
+    errors = np.array([max(np.abs((end(n) - truth)[rows]).max() for rows in watched) for n in (256, 512, 1024)])
     order = np.log2(errors[:-1] / errors[1:])
     assert (np.abs(order - 2.0) < 0.3).all(), order
 
 
 def test_agreement_with_idaklu():
-    """Twelve hours of one-minute load on an aged cell: each ageing state against PyBaMM at 1e-8.
+    """Four hours of one-minute load on an aged cell, twelve time steps a minute: each state against PyBaMM at 1e-8.
 
-    Tolerances are shares of each state's change: 2e-4 for SEI and dead lithium, 5e-3 for crack growth and loss of
-    active material, which are steep powers of the gradient just after a load jump; voltage 1 mV rms, temperature
-    0.02 K.
+    Tolerances are shares of each state's change: 1e-6 for SEI, 1e-4 for plated and dead lithium, 2e-2 for crack
+    growth and loss of negative active material, 3e-3 of positive: these are steep powers of the gradient just after
+    a load jump. Concentrations within 1e-4 of
+    the maximum, voltage within 1 mV rms, temperature within 0.01 K.
     """
     cell, chemistry = fitted_cell(), fitted_chemistry()
-    steps, load_step = 12 * 60, 60.0
+    steps, load_step = 4 * 60, 60.0
     slow = aged(cell, [0.15], [0.12])
     y = lift_at(cell, slow, 0.5, 303.15)
     power, ambient = noisy_power(steps, 1, 5.0, seed=4), np.full((steps, 1), 303.15)
     inputs = inputs_of(cell, 1)
     window = electrode_window(cell, slow, inputs)
-    lengths = Substeps(count=6, growth=2.0).lengths(load_step)
+    lengths = Substeps(count=12, growth=1.4).lengths(load_step)
     mine = run_profile(cell, WIDE, lengths, y, inputs, window, Profile(jnp.asarray(power), jnp.asarray(ambient)))
     truth = reference_run(chemistry, np.asarray(y)[:, 0], power[:, 0], ambient[:, 0], load_step)
     tolerance = {
-        "sei": 2e-4,
-        "dead": 2e-4,
-        "crack_length": 5e-3,
-        "active_fraction_ne": 5e-3,
-        "active_fraction_pe": 5e-3,
-        "lam_lithium_ne": 5e-3,
-        "lam_lithium_pe": 5e-3,
-        "charge_throughput": 1e-4,
+        "sei": 1e-6,
+        "plated": 1e-4,
+        "dead": 1e-4,
+        "crack_length": 2e-2,
+        "active_fraction_ne": 2e-2,
+        "active_fraction_pe": 3e-3,
+        "lam_lithium_ne": 2e-2,
+        "lam_lithium_pe": 3e-3,
+        "charge_throughput": 1e-5,
     }
     for name, allowed in tolerance.items():
         rows = cell.rows[name]
@@ -130,13 +132,11 @@ def test_agreement_with_idaklu():
         error = np.abs(np.asarray(mine.end)[rows, 0] - truth.states[name][-1]) / np.abs(change)
         assert error.max() < allowed, (name, error.max())
     for name in ("concentration_ne", "concentration_pe"):
-        np.testing.assert_allclose(np.asarray(mine.end)[cell.rows[name], 0], truth.states[name][-1], atol=2e-5)
-    plated = np.asarray(mine.end)[cell.rows["plated"], 0] - truth.states["plated"][-1]
-    assert np.abs(plated).max() < 2e-2 * np.abs(truth.states["plated"]).max()
+        np.testing.assert_allclose(np.asarray(mine.end)[cell.rows[name], 0], truth.states[name][-1], atol=1e-4)
     voltage = np.asarray(mine.trace.voltage)[:, 0]
     assert np.sqrt(np.mean((voltage - truth.voltage) ** 2)) < 1e-3
     temperature = np.asarray(mine.trace.temperature)[:, 0]
-    assert np.abs(temperature - truth.states["temperature"][:, 0] * cell.scale[cell.rows["temperature"]]).max() < 0.02
+    assert np.abs(temperature - truth.states["temperature"][:, 0] * cell.scale[cell.rows["temperature"]]).max() < 0.01
 
 
 @pytest.mark.parametrize("soh_loss", [(0.45, 0.4), (0.38, 0.3), (0.3, 0.22), (0.2, 0.12)])
