@@ -25,7 +25,7 @@ from fadecast.cell.profile import Substeps
 from fadecast.decades.direct import direct
 from fadecast.decades.leap import DayBatch, History, Leap, leap
 from fadecast.decades.service import KELVIN, Operation
-from fadecast.decades.typical_days import TypicalDays, YearOfDuty, choose_typical_days
+from fadecast.decades.typical_days import EXTREME_DAYS, TypicalDays, YearOfDuty, choose_typical_days
 from fadecast.outcome import Outcome
 from fadecast.settings import settings
 
@@ -152,7 +152,8 @@ class Ensemble:
         slow, inputs, outcome = self.start(lanes)
         draws = lanes // self.packs
         if self.decades.mode == "leap":
-            batch = day_batch([self.typical[draw] for draw in draws], self.operation.cell)
+            count = self.decades.typical_days + EXTREME_DAYS
+            batch = day_batch([self.typical[draw] for draw in draws], self.operation.cell, count)
             history = leap(self.operation, self.decades.leap, slow, inputs, batch, self.spin_up, self.times, outcome)
         else:
             history = self._direct(slow, inputs, draws, outcome)
@@ -197,13 +198,24 @@ def year_of_duty(duty: xr.Dataset) -> YearOfDuty:
     return YearOfDuty(*(duty[name].values.reshape(-1, steps) for name in names))
 
 
-def day_batch(typical: list[TypicalDays], cell: CellModel) -> DayBatch:
-    """Typical days of each lane, in watts and kelvins of one cell."""
+def day_batch(typical: list[TypicalDays], cell: CellModel, count: int) -> DayBatch:
+    """Typical days of each lane, in watts and kelvins of one cell, filled up to `count` with days of no weight.
+
+    A draw has fewer days than asked for when its hottest day is also that of the emptiest store.
+    """
+
+    def stack(name: str) -> np.ndarray:
+        values = [getattr(days, name) for days in typical]
+        edge = [(0, 0)] * (values[0].ndim - 1)
+        filled = [np.pad(value, [(0, count - len(value)), *edge], mode="edge") for value in values]
+        return np.stack(filled, axis=-1)
+
+    absent = np.stack([np.arange(count) >= len(days.weight) for days in typical], axis=-1)
     return DayBatch(
-        weight=jnp.asarray(np.stack([days.weight for days in typical], axis=-1)),
-        state_of_charge=jnp.asarray(np.stack([days.state_of_charge for days in typical], axis=-1)),
-        power=jnp.asarray(np.stack([days.power.T for days in typical], axis=-1) * cell.nameplate_energy),
-        ambient=jnp.asarray(np.stack([days.ambient.T for days in typical], axis=-1) + KELVIN),
+        weight=jnp.asarray(np.where(absent, 0.0, stack("weight"))),
+        state_of_charge=jnp.asarray(stack("state_of_charge")),
+        power=jnp.asarray(stack("power").swapaxes(0, 1) * cell.nameplate_energy),
+        ambient=jnp.asarray(stack("ambient").swapaxes(0, 1) + KELVIN),
     )
 
 

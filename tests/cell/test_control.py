@@ -1,13 +1,11 @@
 """Power control inside the limits: what is demanded is delivered or accounted for, whatever is asked."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from fadecast.cell.control import Limits, Window, deliver_power, state_of_charge
-from fadecast.cell.health import electrode_window
+from fadecast.cell.aged import lift
+from fadecast.cell.control import Limits, deliver_power, state_of_charge
+from fadecast.cell.health import electrode_window, stoichiometry_at
 from fadecast.cell.model import AMBIENT, CURRENT
 from fadecast.cell.profile import Profile, Substeps, run_profile
 
@@ -52,22 +50,24 @@ def test_each_limit_binds():
     np.testing.assert_allclose(np.asarray(volts), cell.voltage_limits[1], atol=1e-6)
 
 
-@jax.jit
-def follow(y, inputs, window: Window, power, ambient):
-    return run_profile(fitted_cell(), LIMITS, Substeps().lengths(900.0), y, inputs, window, Profile(power, ambient))
-
-
-@settings(deadline=None, max_examples=25)
-@given(st.integers(0, 2**32 - 1), st.floats(0.0, 300.0), st.floats(0.0, 1.0), st.floats(248.0, 323.0))
-def test_any_demand_is_delivered_or_accounted_for(seed, watts, soc, kelvin):
-    cell, y, inputs, window = setting(float(np.clip(soc, 0.1, 0.9)))
-    power = jnp.asarray(np.random.default_rng(seed).normal(0.0, watts + 1e-9, (24, LANES)))
-    course = follow(y, inputs, window, power, jnp.full((24, LANES), kelvin))
+def test_any_demand_is_delivered_or_accounted_for():
+    """Demands from nothing to far beyond what a cell can do, from 0 to 50 degC, at every state of charge."""
+    cell = fitted_cell()
+    rng = np.random.default_rng(0)
+    slow = aged(cell, [0.2] * LANES, [0.15] * LANES)
+    inputs = inputs_of(cell, LANES)
+    window = electrode_window(cell, slow, inputs)
+    soc, kelvin = jnp.asarray(rng.uniform(0.1, 0.9, (1, LANES))), rng.uniform(273.0, 323.0, (1, LANES))
+    y = lift(cell, slow, stoichiometry_at(window, soc), jnp.asarray(kelvin))
+    power = jnp.asarray(rng.normal(0.0, np.linspace(0.0, 100.0, LANES), (48, LANES)))
+    profile = Profile(power, jnp.asarray(np.repeat(kelvin, 48, axis=0)))
+    course = run_profile(cell, LIMITS, Substeps().lengths(900.0), y, inputs, window, profile)
     totals = course.totals
     for part in (*totals, *course.trace, course.end):
         assert np.isfinite(np.asarray(part)).all()
     balance = totals.demanded - totals.delivered - totals.unserved + totals.spilled
-    assert np.abs(np.asarray(balance)).max() < 1e-6 * (1.0 + float(jnp.abs(power).sum(axis=0).max()))
+    assert np.abs(np.asarray(balance)).max() < 1e-6
+    assert (np.asarray(totals.unserved)[0, 1:] > 0).any()
     at_end = np.asarray(state_of_charge(cell, course.end, window))
     assert (at_end > LIMITS.soc_min - 0.01).all()
     assert (at_end < LIMITS.soc_max + 0.01).all()

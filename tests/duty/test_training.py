@@ -7,8 +7,8 @@ import pytest
 
 from fadecast.duty.load_fit import fit_training, slot_correlation
 from fadecast.duty.tables import levels
-from fadecast.package_data import shipped
 from fadecast.duty.training import AcceleratorPower, Training, draw_timeline, training_power
+from fadecast.package_data import shipped
 
 FULL = AcceleratorPower(idle=np.zeros(2), busy=np.ones(2))
 PLAIN = Training(slots=4, occupancy=0.6, job_hours=20.0, job_spread=1.5, checkpoint_length=0.0)

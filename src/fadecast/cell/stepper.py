@@ -101,7 +101,7 @@ def _balanced(
     # The smallest number keeps the shares defined in a step that loses nothing.
     lost = [jnp.abs(cell.physical(new, name) - cell.physical(old, name)) + 1e-300 for name in names]
     for name, part in zip(names, lost, strict=True):
-        correction = drift * part / (lost[0] + lost[1])
+        correction = drift * (part / (lost[0] + lost[1]))
         new = new.at[cell.rows[name]].add(-correction / cell.scale[cell.rows[name], None])
     return new
 

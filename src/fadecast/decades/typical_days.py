@@ -10,6 +10,9 @@ from scipy.optimize import lsq_linear
 # Of SEI growth in OKane2022 (38 kJ/mol): what makes a hot day count for more than its share.
 _ACTIVATION_TEMPERATURE = 38000.0 / 8.314462618
 
+EXTREME_DAYS = 2
+"""Days kept besides the clusters: the hottest, and that of the emptiest store."""
+
 # The weights may move this far from the cluster sizes to reproduce the year's totals.
 _WEIGHT_BOUNDS = (0.3, 3.0)
 
@@ -82,7 +85,7 @@ def choose_typical_days(duty: YearOfDuty, count: int, spin_up: int) -> TypicalDa
         When the duty has fewer days than clusters.
     """
     days, steps = duty.power.shape
-    if count + 2 > days:
+    if count + EXTREME_DAYS > days:
         raise ValueError(f"{count} typical days and 2 extreme days asked of a duty of {days} days; ask for fewer")
     arrhenius = np.exp(-_ACTIVATION_TEMPERATURE * (1.0 / (duty.ambient + 273.15) - 1.0 / 298.15))
     series = {"power": duty.power, "arrhenius": arrhenius, "state_of_charge": duty.state_of_charge}

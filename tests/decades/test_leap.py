@@ -1,0 +1,132 @@
+"""Leap against direct, and the macro loop: conservation, tolerance, failures."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fadecast.cell.aged import Diagnosis, SlowState, aged_state, held_lithium
+from fadecast.cell.control import Limits
+from fadecast.cell.health import check_up, fresh_mid_stoichiometry
+from fadecast.cell.model import Chemistry, build_cell
+from fadecast.cell.profile import Substeps
+from fadecast.decades.direct import direct
+from fadecast.decades.leap import Leap, leap
+from fadecast.decades.service import KELVIN, Operation
+from fadecast.decades.typical_days import choose_typical_days
+from fadecast.ensemble import day_batch
+from fadecast.outcome import Outcome
+from fadecast.population.evidence import fitted_rates
+
+from .test_typical_days import year
+
+LANES, SPIN_UP = 4, 4
+SEI = "SEI solvent diffusivity [m2.s-1]"
+
+
+@pytest.fixture(scope="module")
+def operation():
+    chemistry = Chemistry(parameters={rate.name: rate.value for rate in fitted_rates() if rate.name != SEI})
+    return Operation(build_cell(chemistry, (SEI,)), Limits(), Substeps(), 3600.0)
+
+
+@pytest.fixture(scope="module")
+def start(operation):
+    lli, lam = jnp.linspace(0.1, 0.25, LANES)[None], jnp.linspace(0.05, 0.2, LANES)[None]
+    diagnosis = Diagnosis(lli, lam, lam, jnp.full((1, LANES), 0.1), jnp.full((1, LANES), 2e-8))
+    return aged_state(operation.cell, diagnosis, fresh_mid_stoichiometry(operation.cell))
+
+
+def inputs(multiplier: float = 1.0) -> dict:
+    value = next(rate.value for rate in fitted_rates() if rate.name == SEI)
+    return {SEI: jnp.full((1, LANES), multiplier * value)}
+
+
+def batch(operation, duty, count=10):
+    return day_batch([choose_typical_days(duty, count, SPIN_UP)] * LANES, operation.cell, count + 2)
+
+
+def soh(operation, slow, rates):
+    return np.asarray(check_up(operation.cell, slow, rates).capacity)[0] / operation.cell.nominal_capacity
+
+
+def last(service) -> SlowState:
+    return SlowState(*(jnp.asarray(value[-1]) for value in service.slow))
+
+
+def test_leap_agrees_with_direct_after_60_days(operation, start):
+    """SOH within 0.02 percentage points, a twelfth of what is lost; throughput within 10 %."""
+    duty, times = year(days=60), np.array([0.0, 60.0])
+    tile = lambda values: jnp.asarray(np.repeat(values[..., None], LANES, axis=-1))  # noqa: E731
+    leapt = leap(operation, Leap(), start, inputs(), batch(operation, duty), SPIN_UP, times)
+    charge = jnp.full((1, LANES), duty.state_of_charge[0, 0])
+    power, ambient = tile(duty.power * operation.cell.nameplate_energy), tile(duty.ambient + KELVIN)
+    truth = direct(operation, start, inputs(), charge, power, ambient, times)
+    before, mine, theirs = (
+        soh(operation, slow, inputs()) for slow in (start, last(leapt.service), last(truth.service))
+    )
+    assert (before - theirs > 0.002).all()
+    assert np.abs(mine - theirs).max() < 2e-4
+    np.testing.assert_allclose(leapt.service.throughput[-1], truth.service.throughput[-1], rtol=0.1)
+    assert leapt.cell_days != truth.cell_days == 60 * LANES
+
+
+def test_decades_conserve_lithium_and_a_tighter_tolerance_changes_little(operation, start):
+    times = np.linspace(0.0, 3650.0, 6)
+    days = batch(operation, year(), count=3)
+    histories = [leap(operation, Leap(tolerance=t), start, inputs(), days, SPIN_UP, times) for t in (5e-3, 1e-5)]
+    for history in histories:
+        slow = history.service.slow
+        assert (history.outcome == Outcome.COMPLETED).all()
+        cyclable = slow.inventory - held_lithium(operation.cell, slow)
+        assert (np.diff(cyclable, axis=0) < 0).all()
+        assert (slow.inventory == np.asarray(start.inventory)).all()
+    coarse, fine = (soh(operation, last(h.service), inputs()) for h in histories)
+    assert np.abs(coarse - fine).max() < 1e-3
+    assert histories[0].cell_days < histories[1].cell_days
+
+
+def test_faster_sei_hotter_days_and_harder_duty_lose_more(operation, start):
+    times = np.array([0.0, 730.0])
+    duty = year()
+    hot = duty.__class__(duty.power, duty.ambient + 15.0, duty.state_of_charge)
+    hard = duty.__class__(2.0 * duty.power, duty.ambient, duty.state_of_charge)
+    final = {
+        name: soh(
+            operation,
+            last(leap(operation, Leap(), start, rates, batch(operation, d, 3), SPIN_UP, times).service),
+            rates,
+        )
+        for name, d, rates in (
+            ("base", duty, inputs()),
+            ("sei", duty, inputs(3.0)),
+            ("hot", hot, inputs()),
+            ("hard", hard, inputs()),
+        )
+    }
+    for name in ("sei", "hot", "hard"):
+        assert (final[name] < final["base"]).all(), name
+
+
+def test_a_lane_that_fails_is_frozen_and_leaves_the_others_bit_unchanged(operation, start):
+    times = np.array([0.0, 100.0, 200.0])
+    days = batch(operation, year(), count=3)
+    sick = inputs()[SEI].at[0, 1].set(np.nan)
+    sound = leap(operation, Leap(), start, inputs(), days, SPIN_UP, times, np.array([0, 1, 0, 0]))
+    broken = leap(operation, Leap(), start, {SEI: sick}, days, SPIN_UP, times)
+    assert broken.outcome.tolist() == [0, Outcome.NOT_FINITE, 0, 0]
+    assert broken.last_good[1] == -np.inf
+    for mine, theirs in zip(broken.service.slow, sound.service.slow, strict=True):
+        np.testing.assert_array_equal(mine[..., [0, 2, 3]], theirs[..., [0, 2, 3]])
+
+
+def test_a_worn_out_pack_is_taken_out_of_service_at_a_resolved_time(operation):
+    worn = jnp.linspace(0.25, 0.6, LANES)[None]
+    diagnosis = Diagnosis(worn, 0.8 * worn, 0.8 * worn, jnp.full((1, LANES), 0.1), jnp.full((1, LANES), 2e-8))
+    slow = aged_state(operation.cell, diagnosis, fresh_mid_stoichiometry(operation.cell))
+    history = leap(
+        operation, Leap(), slow, inputs(30.0), batch(operation, year(), 3), SPIN_UP, np.array([0.0, 1825.0, 3650.0])
+    )
+    assert (history.outcome[1:] == Outcome.CAPACITY_EXHAUSTED).any()
+    ended = history.outcome == Outcome.CAPACITY_EXHAUSTED
+    assert (history.last_good[ended] < 3650.0).all()
+    assert np.isinf(history.last_good[~ended]).all()
