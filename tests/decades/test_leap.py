@@ -79,7 +79,7 @@ def test_decades_conserve_lithium_and_a_tighter_tolerance_changes_little(operati
         assert (history.outcome == Outcome.COMPLETED).all()
         cyclable = slow.inventory - held_lithium(operation.cell, slow)
         assert (np.diff(cyclable, axis=0) < 0).all()
-        assert (slow.inventory == np.asarray(start.inventory)).all()
+        np.testing.assert_allclose(slow.inventory[-1], np.asarray(start.inventory), rtol=1e-14)
     coarse, fine = (soh(operation, last(h.service), inputs()) for h in histories)
     assert np.abs(coarse - fine).max() < 1e-3
     assert histories[0].cell_days < histories[1].cell_days
