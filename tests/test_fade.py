@@ -1,0 +1,95 @@
+"""The fade dataset: same bits however the work is divided, failures masked, effects in the expected direction."""
+
+import numpy as np
+import pytest
+
+from fadecast.cell.model import build_cell
+from fadecast.duty import Duty, Site, make_duty
+from fadecast.ensemble import Cell, Decades, Execution
+from fadecast.fade import capacity_of, make_fade
+from fadecast.outcome import Outcome
+from fadecast.population import Population, make_population
+from fadecast.warranty import Contract, Premium, price
+
+DRAWS, PACKS, PACK_KWH = 2, 16, 78.0
+DECADES = Decades(typical_days=2, output_interval_days=182.5, check_days=0)
+SEI, LLI = "SEI solvent diffusivity [m2.s-1]", "Loss of lithium inventory"
+
+
+class Memory(dict):
+    """Finished tiles, kept in memory."""
+
+    load = dict.get
+    save = dict.__setitem__
+
+
+@pytest.fixture(scope="module")
+def duty():
+    return make_duty(Site(), Duty(timestep_minutes=60), DRAWS, PACKS, 1)
+
+
+@pytest.fixture(scope="module")
+def population():
+    return make_population(Population(), DRAWS, PACKS, 1, capacity_of(build_cell(Cell().chemistry)))
+
+
+def forecast(duty, population, workers=1, shards=None, decades=DECADES):
+    shards = Memory() if shards is None else shards
+    execution = Execution(tile=16, workers=workers)
+    return make_fade(Cell(), decades, execution, duty, population, 1.0, PACK_KWH, shards, lambda event: None)
+
+
+@pytest.fixture(scope="module")
+def fade(duty, population):
+    return forecast(duty, population)
+
+
+def changed(population, name, factor, pack=slice(None)):
+    result = population.copy(deep=True)
+    result["parameter_value"].loc[{"parameter": name, "pack": pack}] *= factor
+    return result
+
+
+def test_the_bits_do_not_depend_on_workers_or_on_what_was_finished_before(duty, population, fade):
+    shards = Memory()
+    for again in (
+        forecast(duty, population, 2, shards),
+        forecast(duty, population, 1, Memory(list(shards.items())[:1])),
+    ):
+        assert again.identical(fade)
+
+
+def test_each_pack_starts_at_its_sampled_soh_and_fades(population, fade):
+    assert fade["retention"].dims == ("draw", "pack", "time")
+    np.testing.assert_allclose(fade["soh"].isel(time=0), population["initial_soh"], atol=0.01)
+    assert (fade["retention"].diff("time") < 0).all()
+    assert (fade["lli"].diff("time") > 0).all()
+    assert fade["outcome"].attrs["flag_meanings"].split()[0] == "completed"
+
+
+def test_a_pack_that_cannot_start_is_masked_and_the_other_tile_is_untouched(duty, population, fade):
+    sick = population.copy(deep=True)
+    sick["parameter_value"].loc[{"draw": 0, "pack": 3, "parameter": LLI}] = 0.995
+    result = forecast(duty, sick)
+    assert result["outcome"].values[0, 3] == Outcome.AGED_START_INFEASIBLE
+    assert np.isnan(result["capacity"].values[0, 3]).all()
+    assert np.isfinite(result["capacity"].values[0, [0, 1, 2, 4, 5]]).all()
+    np.testing.assert_array_equal(result["capacity"].values[1], fade["capacity"].values[1])
+
+
+def test_a_faster_rate_or_more_lithium_lost_moves_fade_and_price(duty, population, fade):
+    contract = Contract(term_years=1.0, guarantee=((1.0, 0.999),), measure="retention")
+    soh_contract = Contract(term_years=1.0, guarantee=((1.0, 0.80),), measure="soh")
+    fast = forecast(duty, changed(population, SEI, 3.0))
+    poor = forecast(duty, changed(population, LLI, 1.1))
+    assert (fast["retention"].isel(time=-1) < fade["retention"].isel(time=-1)).all()
+    assert (poor["soh"] < fade["soh"]).all()
+    loss = lambda data, terms: float(price(data, terms, Premium(), PACK_KWH, seed=1)["expected_loss"])  # noqa: E731
+    assert loss(fast, contract) > loss(fade, contract) > 0
+    assert loss(poor, soh_contract) > loss(fade, soh_contract) > 0
+
+
+def test_the_error_of_the_leap_is_measured(duty, population):
+    measured = forecast(duty, population, decades=Decades(typical_days=2, output_interval_days=182.5, check_days=30))
+    assert 0 < measured.attrs["soh_error_pp"] < 0.2
+    assert measured.attrs["soh_error_days"] == 30
