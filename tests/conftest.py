@@ -6,6 +6,8 @@ from pathlib import Path
 import jax
 import pytest
 
+from fadecast.pipeline import use_compilation_cache
+
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -24,8 +26,9 @@ execution: {tile: 16, workers: 1}
 
 @pytest.fixture(scope="session", autouse=True)
 def _compiled_programs(tmp_path_factory):
-    """Keep compiled programs of the whole session, and none of them in the user's cache."""
+    """Keep compiled programs of the whole test run, and none of them in the user's cache."""
     os.environ.setdefault("FADECAST_CACHE", str(tmp_path_factory.getbasetemp().parent / "xla"))
+    use_compilation_cache()
 
 
 @pytest.fixture

@@ -82,8 +82,11 @@ def test_a_faster_rate_or_more_lithium_lost_moves_fade_and_price(duty, populatio
     soh_contract = Contract(term_years=1.0, guarantee=((1.0, 0.80),), measure="soh")
     fast = forecast(duty, changed(population, SEI, 3.0))
     poor = forecast(duty, changed(population, LLI, 1.1))
-    assert (fast["retention"].isel(time=-1) < fade["retention"].isel(time=-1)).all()
-    assert (poor["soh"] < fade["soh"]).all()
+    # Every pack loses more lithium; one whose capacity its active material limits need not lose capacity for it.
+    assert (fast["lli"].isel(time=-1) > fade["lli"].isel(time=-1)).all()
+    assert float(fast["retention"].isel(time=-1).median()) < float(fade["retention"].isel(time=-1).median()) - 0.005
+    assert (poor["lli"] > fade["lli"]).all()
+    assert float(poor["soh"].isel(time=0).median()) < float(fade["soh"].isel(time=0).median()) - 0.01
     loss = lambda data, terms: float(price(data, terms, Premium(), PACK_KWH, seed=1)["expected_loss"])  # noqa: E731
     assert loss(fast, contract) > loss(fade, contract) > 0
     assert loss(poor, soh_contract) > loss(fade, soh_contract) > 0
