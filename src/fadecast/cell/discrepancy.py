@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import pybamm
-from annotated_types import Ge
+from annotated_types import Ge, Gt
 from jaxtyping import Float
 
 from fadecast.cell.model import Chemistry
@@ -51,13 +51,17 @@ SERIES: Mapping[str, str] = {
 
 
 @settings
-class Mesh:
-    """Finite-volume points."""
+class Setup:
+    """How the models are solved; the defaults give the reported numbers, others check them."""
 
     x: Annotated[int, Ge(3)] = 20
     """Points across each electrode and the separator."""
     r: Annotated[int, Ge(5)] = 20
     """Radial points of each particle."""
+    tolerance_factor: Annotated[float, Gt(0)] = 1.0
+    """Tolerance over that of `TOLERANCE` [1]."""
+    thermal: Literal["lumped", "isothermal"] = "lumped"
+    """Whether heat warms the cell."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +86,7 @@ class Run:
             return cls(content["time"], {name: content[name] for name in SERIES}, str(content["end"]))
 
 
-def options(model: Model) -> dict[str, str | tuple[str, str]]:
+def options(model: Model, thermal: str = "lumped") -> dict[str, str | tuple[str, str]]:
     """Return the options of `Chemistry`, with SEI on cracks and both changes of porosity.
 
     Without the algebraic surface form, SPM and SPMe draw the lithium of SEI on cracks from nowhere; with it they
@@ -92,7 +96,7 @@ def options(model: Model) -> dict[str, str | tuple[str, str]]:
     if model != "DFN":
         surface = {"SEI film resistance": "average", "surface form": "algebraic"}
     ageing = {"SEI on cracks": "true", "SEI porosity change": "true", "lithium plating porosity change": "true"}
-    return Chemistry().options | ageing | surface
+    return Chemistry().options | ageing | surface | {"thermal": thermal}
 
 
 def swing(power: Float[np.ndarray, "minute"], minutes: int, window: int = 60) -> Float[np.ndarray, "{minutes}"]:
@@ -108,7 +112,7 @@ def swing(power: Float[np.ndarray, "minute"], minutes: int, window: int = 60) ->
 
 
 def simulate(
-    model: Model, current: float | Float[np.ndarray, "minute"], soc: float, temperature: float, mesh: Mesh
+    model: Model, current: float | Float[np.ndarray, "minute"], soc: float, temperature: float, setup: Setup
 ) -> Run:
     """Run one PyBaMM model on a current, positive for discharge.
 
@@ -123,19 +127,20 @@ def simulate(
         State of charge at the start [1], as stoichiometries common to all models.
     temperature
         Ambient and initial temperature [degC].
-    mesh
-        Mesh; tolerances are those of `TOLERANCE`.
+    setup
+        Mesh, tolerance, heat.
     """
     values = pybamm.ParameterValues(Chemistry().parameter_set)
     kelvin = temperature + KELVIN
     values.update({"Ambient temperature [K]": kelvin, "Initial temperature [K]": kelvin})
     values.set_initial_state(soc)
-    points = dict.fromkeys(("x_n", "x_s", "x_p"), mesh.x) | dict.fromkeys(("r_n", "r_p"), mesh.r)
+    points = dict.fromkeys(("x_n", "x_s", "x_p"), setup.x) | dict.fromkeys(("r_n", "r_p"), setup.r)
+    tolerance = setup.tolerance_factor * TOLERANCE[model]
     simulation = pybamm.Simulation(
-        getattr(pybamm.lithium_ion, model)(options(model)),
+        getattr(pybamm.lithium_ion, model)(options(model, setup.thermal)),
         parameter_values=values,
         experiment=pybamm.Experiment([_steps(current, values)]),
-        solver=pybamm.IDAKLUSolver(rtol=TOLERANCE[model], atol=TOLERANCE[model]),
+        solver=pybamm.IDAKLUSolver(rtol=tolerance, atol=tolerance),
         var_pts=points,
     )
     with warnings.catch_warnings():

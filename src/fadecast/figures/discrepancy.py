@@ -49,9 +49,7 @@ def discrepancy_map(frame: pd.DataFrame) -> Figure:
     bar = figure.colorbar(colours, ax=panels, location="bottom", aspect=60, ticks=[-100, -10, -1, 0, 1, 10, 100])
     bar.ax.set_xticklabels(["−100", "−10", "−1", "0", "1", "10", "100"])
     bar.set_label("Difference from DFN, of DFN's change over the run [%]")
-    style.note(
-        figure, "A dot: DFN's change is below 1e-9 of the total. Voltage row: rms difference in mV, not coloured."
-    )
+    style.note(figure, "A dot: DFN's change is below the floor. Voltage row: rms difference in mV, not coloured.")
     return figure
 
 
@@ -67,8 +65,8 @@ def _panel(axes: Axes, frame: pd.DataFrame, load: str, model: str) -> None:
     for (row, column), value in np.ndenumerate(values):
         voltage = names[row] == "voltage_rms"
         text = _short(value, signed=False) if voltage else _short(100.0 * value, signed=True)
-        dark = not voltage and abs(value) > 0.3
-        axes.text(column, row, text, ha="center", va="center", fontsize=6.5, color="white" if dark else "black")
+        dark = not voltage and abs(value) > 0.12
+        axes.text(column, row, text, ha="center", va="center", fontsize=7, color="white" if dark else "black")
     for edge in range(len(temperatures), values.shape[1], len(temperatures)):
         axes.axvline(edge - 0.5, color=style.BLACK, linewidth=0.8)
     axes.set_yticks(range(len(names)), [NAMES[name] for name in names])
