@@ -10,7 +10,7 @@ import pandas as pd
 import pybamm
 
 from fadecast.cell.discrepancy import TOLERANCE, Run, Setup, options, simulate, swing
-from fadecast.cell.discrepancy_table import FLOOR, changes, compare, package_table
+from fadecast.cell.discrepancy_table import FLOOR, compare, package_table
 from fadecast.duty.workload import Measured, Workload, draw_it_power
 from fadecast.figures import style
 from fadecast.figures.discrepancy import discrepancy_map
@@ -61,25 +61,22 @@ def all_conditions(folder: Path) -> pd.DataFrame:
 
 
 def checks(folder: Path) -> pd.DataFrame:
-    """Return how much each change at 1C and 25 degC moves with mesh and tolerance, and the comparison without heat."""
+    """Return how far each model at 1C and 25 degC moves with mesh and tolerance, and is from DFN without heat."""
     base, isothermal = Setup(), Setup(thermal="isothermal")
     finer = {"x 40": Setup(x=40), "r 40": Setup(r=40), "tolerance / 10": Setup(tolerance_factor=0.1)}
-    rows = []
+    frames = []
     for load, current in (("discharge", NOMINAL), ("swing", NOMINAL * ai_swing()[:30])):
-        cold = {}
+        run = partial(check, folder, load, current)
         for model in TOLERANCE:
-            run = partial(check, folder, load, model, current)
-            default, cold[model] = pd.Series(changes(run(base))), run(isothermal)
-            for what, setup in finer.items():
-                rows.append(
-                    {"load": load, "model": model, "what": what, **(pd.Series(changes(run(setup))) / default - 1)}
-                )
-            relative = compare(cold["DFN"], cold[model]).set_index("quantity")["relative"]
-            rows.append({"load": load, "model": model, "what": "isothermal, against DFN", **relative})
-    return pd.DataFrame(rows).drop(columns=["voltage_rms", "voltage_max"])
+            pairs = {f"{what} over default": (run(model, base), run(model, setup)) for what, setup in finer.items()}
+            pairs["isothermal over DFN"] = (run("DFN", isothermal), run(model, isothermal))
+            for what, pair in pairs.items():
+                relative = compare(*pair).set_index("quantity")["relative"].dropna()
+                frames.append({"load": load, "model": model, "what": what, **relative})
+    return pd.DataFrame(frames)
 
 
-def check(folder: Path, load: str, model: str, current: float | np.ndarray, setup: Setup) -> Run:
+def check(folder: Path, load: str, current: float | np.ndarray, model: str, setup: Setup) -> Run:
     name = f"check_{load}_{model}_x{setup.x}_r{setup.r}"
     name += f"_{setup.thermal}" * (setup.thermal != "lumped") + "_tight" * (setup.tolerance_factor < 1)
     return once(folder, name, model, current, 25.0, setup)

@@ -35,7 +35,7 @@ QUANTITIES: Mapping[str, str] = {
 """Compared quantities and their units. Ageing quantities are changes over the run; lli is what particles lost."""
 
 LITHIUM = ("sei", "sei_on_cracks", "plated", "dead", "lli")
-AGEING = (*LITHIUM, "crack_length", "lam_ne", "lam_pe")
+AGEING = (*LITHIUM[:-1], "crack_length", "lam_ne", "lam_pe", "lli")
 
 
 def compare(dfn: Run, other: Run) -> pd.DataFrame:
@@ -49,7 +49,8 @@ def compare(dfn: Run, other: Run) -> pd.DataFrame:
     One row for each of `QUANTITIES` with `quantity`, `unit`, `value_dfn`, `value_model`, `difference`, `relative` and
     `note`; values of voltage are missing, its difference is the rms or the largest over time.
     """
-    discharge = np.all(dfn.series["current"] >= 0.0)
+    current = dfn.series["current"]
+    discharge = np.all(current >= 0.0) and np.any(current > 0.0)
     both = min(_loaded(dfn), _loaded(other)) if discharge else min(dfn.time[-1], other.time[-1])
     gap = _voltage_gap(_until(dfn, both), other)
     if not discharge:
