@@ -7,12 +7,13 @@ lane, so `(n, 1)` constants broadcast over `(n, lanes)` values. Common sub-expre
 from collections.abc import Callable, Mapping
 
 import jax.numpy as jnp
+import jax.scipy.special
 import numpy as np
 import pybamm
 import scipy.sparse
 from jaxtyping import Array, Float
 
-from fadecast.cell.tables import piecewise_polynomial
+from fadecast.cell.tables import multilinear, piecewise_polynomial
 
 Value = Float[Array, "n lanes"] | np.ndarray | float
 Inputs = Mapping[str, Float[Array, "1 lanes"]]
@@ -69,7 +70,7 @@ def lower(
                 values[node] = operation(*(values[child] for child in node.children))
         lanes = y.shape[1]
         return {
-            name: jnp.broadcast_to(jnp.asarray(values[s], dtype=y.dtype), (s.size, lanes))
+            name: jnp.broadcast_to(jnp.asarray(values[s], dtype=y.dtype), (int(s.size), lanes))
             for name, s in symbols.items()
         }
 
@@ -95,17 +96,22 @@ def _operation(node: pybamm.Symbol) -> Callable[..., Value]:
     if isinstance(node, pybamm.MatrixMultiplication):
         return _matrix_product(node)
     if isinstance(node, pybamm.Concatenation):
-        sizes = [child.size for child in node.children]
-        return lambda *parts: _stack(parts, sizes)
+        return _concatenation(node)
     if isinstance(node, pybamm.Interpolant):
         return _interpolation(node)
-    for kind, operation in _ELEMENTWISE.items():
-        if type(node) is kind:
-            return operation
+    if isinstance(node, pybamm.Index):
+        rows = node.slice
+        return lambda value: jnp.asarray(value)[rows]
+    if isinstance(node, pybamm.Conditional):
+        return _branches
     if type(node) is pybamm.RegPower:
         return _regularised_power(node.delta)
     if type(node) is pybamm.Arcsinh2:
         return _regularised_arcsinh(node.eps)
+    if type(node) in _ELEMENTWISE:
+        return _ELEMENTWISE[type(node)]
+    if type(node) is pybamm.Function and isinstance(node.function, np.ufunc):
+        return getattr(jnp, node.function.__name__)
     raise LoweringError(node, "no JAX operation is known for it")
 
 
@@ -113,6 +119,7 @@ _ELEMENTWISE: dict[type, Callable[..., Value]] = {
     pybamm.Addition: lambda a, b: a + b,
     pybamm.Subtraction: lambda a, b: a - b,
     pybamm.Multiplication: lambda a, b: a * b,
+    pybamm.Inner: lambda a, b: a * b,
     pybamm.Division: lambda a, b: a / b,
     pybamm.Power: lambda a, b: a**b,
     pybamm.Negate: lambda a: -a,
@@ -131,6 +138,16 @@ _ELEMENTWISE: dict[type, Callable[..., Value]] = {
     pybamm.Arcsinh: lambda a: jnp.arcsinh(a),
     pybamm.Sin: lambda a: jnp.sin(a),
     pybamm.Cos: lambda a: jnp.cos(a),
+    pybamm.Arctan: lambda a: jnp.arctan(a),
+    pybamm.Erf: lambda a: jax.scipy.special.erf(a),
+    pybamm.Max: lambda a: jnp.max(jnp.asarray(a), axis=0, keepdims=True),
+    pybamm.Min: lambda a: jnp.min(jnp.asarray(a), axis=0, keepdims=True),
+    pybamm.Floor: lambda a: jnp.floor(a),
+    pybamm.Ceiling: lambda a: jnp.ceil(a),
+    pybamm.Modulo: lambda a, b: jnp.mod(a, b),
+    pybamm.Hypot: lambda a, b: jnp.hypot(a, b),
+    pybamm.Equality: lambda a, b: jnp.where(a == b, 1.0, 0.0),
+    pybamm.NotConstant: lambda a: a,
 }
 
 
@@ -142,7 +159,20 @@ def _state_rows(node: pybamm.StateVector) -> Callable[..., Value]:
     return lambda y: jnp.concatenate([y[start:stop] for start, stop in pieces])
 
 
-def _stack(parts: tuple[Value, ...], sizes: list[int]) -> Value:
+def _concatenation(node: pybamm.Concatenation) -> Callable[..., Value]:
+    """Stack the children, in the order of the domains where PyBaMM interleaves them."""
+    sizes = [int(child.size) for child in node.children]
+    if isinstance(node, pybamm.DomainConcatenation):
+        places = np.split(np.arange(sum(sizes), dtype=float)[:, None], np.cumsum(sizes)[:-1])
+        order = node._concatenation_evaluate(places).ravel().astype(int)
+        if (order != np.arange(sum(sizes))).any():
+            return lambda *parts: _stack(parts, sizes)[order]
+    return lambda *parts: _stack(parts, sizes)
+
+
+def _stack(parts: tuple[Value, ...], sizes: list[int]) -> Array:
+    if not parts:
+        return jnp.zeros((0, 1))
     lanes = max(np.shape(part)[1] if np.ndim(part) else 1 for part in parts)
     return jnp.concatenate(
         [jnp.broadcast_to(jnp.asarray(part), (size, lanes)) for part, size in zip(parts, sizes, strict=True)]
@@ -165,14 +195,40 @@ def _regularised_arcsinh(eps: float) -> Callable[..., Value]:
     return arcsinh2
 
 
+def _branches(selector: Value, *branches: Value) -> Value:
+    """Branch `i`, counted from 1, where the selector is within a half of `i`; zero where it is near none."""
+    return sum(
+        jnp.where(jnp.abs(selector - number) < 0.5, branch, 0.0) for number, branch in enumerate(branches, start=1)
+    )
+
+
 def _interpolation(node: pybamm.Interpolant) -> Callable[..., Value]:
-    if node.dimension != 1 or not node.extrapolate:
-        raise LoweringError(node, "only one-dimensional interpolants that extrapolate are known")
-    pieces = node.function
-    if node.interpolator == "linear":
-        x, y = np.asarray(node.x[0], float), np.asarray(node.y, float)
-        return piecewise_polynomial(x, np.stack([np.diff(y) / np.diff(x), y[:-1]]))
-    return piecewise_polynomial(np.asarray(pieces.x), np.asarray(pieces.c))
+    axes = [np.asarray(axis, float) for axis in node.x]
+    y, pieces = np.asarray(node.y, float), node.function
+    if node.dimension > 1:
+        if node.interpolator != "linear":
+            raise LoweringError(node, f"interpolants of {node.dimension} variables are known as linear only")
+        inside = multilinear(axes, y)
+    elif y.ndim > 1:
+        raise LoweringError(node, "interpolants of vectors are not known")
+    elif node.interpolator == "linear":
+        inside = piecewise_polynomial(axes[0], np.stack([np.diff(y) / np.diff(axes[0]), y[:-1]]))
+    else:
+        inside = piecewise_polynomial(np.asarray(pieces.x), np.asarray(pieces.c))
+    return inside if node.extrapolate else _undefined_outside(inside, axes)
+
+
+def _undefined_outside(inside: Callable[..., Value], axes: list[np.ndarray]) -> Callable[..., Value]:
+    """Not a number outside the table, as PyBaMM has it where an interpolant must not extrapolate."""
+
+    def evaluate(*values: Value) -> Value:
+        within = [(value >= axis[0]) & (value <= axis[-1]) for value, axis in zip(values, axes, strict=True)]
+        known = within[0]
+        for other in within[1:]:
+            known = known & other
+        return jnp.where(known, inside(*values), jnp.nan)
+
+    return evaluate
 
 
 def _matrix_product(node: pybamm.MatrixMultiplication) -> Callable[..., Value]:

@@ -1,80 +1,40 @@
-"""The PyBaMM model of one cell, discretised and lowered: the border between PyBaMM and JAX."""
+"""The lowered cell: what the rest of fadecast asks of an electrochemical cell, as functions of `(states, lanes)`."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property, partial
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
 import pybamm
-from annotated_types import Ge, Gt, Le
 from jaxtyping import Array, Float
 
+from fadecast.cell.chemistry import Chemistry
+from fadecast.cell.discretised import Discretised, discretise, initial_state, pybamm_model, state_variables
 from fadecast.cell.lowering import Inputs, lower
-from fadecast.settings import settings
+from fadecast.cell.parameters import AMBIENT, CONTACT_RESISTANCE, CURRENT, arrhenius_lam, parameter_values
+
+__all__ = [
+    "AMBIENT",
+    "CONTACT_RESISTANCE",
+    "CURRENT",
+    "STATES",
+    "CellModel",
+    "Chemistry",
+    "Electrode",
+    "Side",
+    "arrhenius_lam",
+    "build_cell",
+    "parameter_values",
+    "pybamm_model",
+]
 
 Side = Literal["ne", "pe"]
+Values = dict[str, Float[Array, "n lanes"]]
+Evaluate = Callable[[Float[Array, "states lanes"], Inputs], Values]
 
-CURRENT = "Current function [A]"
-AMBIENT = "Ambient temperature [K]"
-CONTACT_RESISTANCE = "Contact resistance [Ohm]"
-
-LAM_RATE = {
-    "ne": "Negative electrode LAM constant proportional term [s-1]",
-    "pe": "Positive electrode LAM constant proportional term [s-1]",
-}
-LAM_ENERGY = {
-    "ne": "Negative electrode LAM activation energy [J.mol-1]",
-    "pe": "Positive electrode LAM activation energy [J.mol-1]",
-}
-"""Parameters that fadecast adds: PyBaMM takes the LAM rate as a function of temperature, its sets give a constant."""
-
-# The separator and electrode meshes only carry x-averages in a single-particle model; PyBaMM needs three points.
-_X_POINTS = 3
-
-
-@settings
-class Chemistry:
-    """Which PyBaMM model and parameter set describe the cell, and how finely it is meshed."""
-
-    model: Literal["SPM"] = "SPM"
-    """PyBaMM model class."""
-    parameter_set: Literal["OKane2022"] = "OKane2022"
-    """PyBaMM parameter set; OKane2022 is the LG M50 with all ageing mechanisms (doi:10.1039/D2CP00417H)."""
-    sei: Literal[
-        "solvent-diffusion limited",
-        "reaction limited",
-        "electron-migration limited",
-        "interstitial-diffusion limited",
-    ] = "solvent-diffusion limited"
-    """PyBaMM law of SEI growth."""
-    particle_points: Annotated[int, Ge(5), Le(60)] = 10
-    """Uniform radial points per particle; 10 differ from 80 by about 2 % in crack growth and LAM, 2e-5 in SEI."""
-    nameplate_voltage: Annotated[float, Gt(0), Le(5)] = 3.63
-    """Nameplate energy over nameplate capacity [V]; LG INR21700-M50 data sheet."""
-    parameters: Mapping[str, float] = field(default_factory=dict)
-    """Values that replace those of the parameter set, by PyBaMM name, in PyBaMM's units."""
-
-    @property
-    def options(self) -> dict[str, str | tuple[str, str]]:
-        """PyBaMM options.
-
-        SEI on cracks is left out: in an SPM without surface form its lithium is taken from nowhere. Porosity
-        change is left out: it has no transport effect in an SPM, and the 1 um film of a retired cell would close
-        the pores of this parameter set.
-        """
-        return {
-            "SEI": self.sei,
-            "SEI porosity change": "false",
-            "lithium plating": "partially reversible",
-            "lithium plating porosity change": "false",
-            "particle mechanics": ("swelling and cracking", "swelling only"),
-            "loss of active material": "stress-driven",
-            "thermal": "lumped",
-            "contact resistance": "true",
-        }
-
+VOLTAGE = "Voltage [V]"
 
 STATES: Mapping[str, str] = {
     "discharge_capacity": "Discharge capacity [A.h]",
@@ -90,8 +50,18 @@ STATES: Mapping[str, str] = {
     "sei": "X-averaged negative SEI concentration [mol.m-3]",
     "plated": "X-averaged negative lithium plating concentration [mol.m-3]",
     "dead": "X-averaged negative dead lithium concentration [mol.m-3]",
+    "sei_cracks": "X-averaged negative SEI on cracks concentration [mol.m-3]",
+    "crack_length_pe": "X-averaged positive particle crack length [m]",
+    "electrolyte": "Porosity times concentration [mol.m-3]",
+    "porosity_ne": "X-averaged negative electrode porosity",
+    "porosity_pe": "X-averaged positive electrode porosity",
+    "hysteresis_ne": "X-averaged negative electrode hysteresis state",
+    "hysteresis_pe": "X-averaged positive electrode hysteresis state",
+    "surface_potential_ne": "X-averaged negative electrode surface potential difference [V]",
+    "surface_potential_pe": "X-averaged positive electrode surface potential difference [V]",
 }
-"""Short name of each block of the state vector → the PyBaMM variable it is."""
+"""Short name of each block of the state vector → the PyBaMM variable it is. A block of one phase of a composite electrode
+ends in `_primary` or `_secondary`; blocks that are not listed keep PyBaMM's name."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +75,8 @@ class Electrode:
     maximum_concentration: float
     """[mol.m-3]"""
     shell_weights: np.ndarray
-    """Weights of the particle average over radial points, shape `(points,)`, summing to 1."""
+    """Weights of the particle average over the rows of its concentration, shape `(rows,)`, summing to 1; empty where
+    the state of the particle is not a concentration."""
 
     @property
     def capacity(self) -> float:
@@ -117,18 +88,22 @@ class Electrode:
 class CellModel:
     """A lowered cell: functions of `(states, lanes)` arrays, and the constants around them. Compared by identity."""
 
-    evaluate: Callable[[Float[Array, "states lanes"], Inputs], dict[str, Float[Array, "n lanes"]]]
-    """Right-hand side (`rhs`) and terminal voltage (`voltage` [V]); unused outputs cost nothing once compiled."""
+    evaluate: Evaluate
+    """Right-hand side of the differential states (`rhs`), residual of the algebraic states (`algebraic`, maybe of no
+    rows), terminal voltage (`voltage` [V]) and each output by PyBaMM name; unused ones cost nothing once compiled."""
     rows: Mapping[str, slice]
-    """Rows of the state vector by the short names of `STATES`."""
+    """Rows of the state vector by the short names of `STATES`, else by PyBaMM name."""
+    differential: int
+    """Number of differential states; they come first, the algebraic ones after."""
     initial_state: np.ndarray
-    """PyBaMM's fresh initial state, shape `(states,)`."""
+    """PyBaMM's fresh initial state at default inputs, guesses where algebraic, shape `(states,)`."""
     scale: np.ndarray
     """Physical value of one unit of each row of the state vector, shape `(states,)`."""
     reference: np.ndarray
     """Physical value at zero of each row of the state vector, shape `(states,)`."""
-    negative: Electrode
-    positive: Electrode
+    phases: Mapping[str, Electrode]
+    """Active materials by the suffix of their states: `ne`, `pe`, or `ne_primary`, `ne_secondary` where two share an
+    electrode."""
     lithium_per_sei: float
     """Moles of lithium in a mole of SEI [1]."""
     nominal_capacity: float
@@ -160,29 +135,39 @@ class CellModel:
         rows = self.rows[name]
         return (values - self.reference[rows, None]) / self.scale[rows, None]
 
-    def mean_concentration(self, y: Float[Array, "states lanes"], side: Side) -> Float[Array, "1 lanes"]:
-        """Particle-average lithium concentration of one electrode [mol.m-3]."""
-        electrode = self.negative if side == "ne" else self.positive
+    def mean_concentration(self, y: Float[Array, "states lanes"], side: str) -> Float[Array, "1 lanes"]:
+        """Particle-average lithium concentration of one of the `phases` [mol.m-3]."""
+        electrode = self.phases[side]
         values = self.physical(y, f"concentration_{side}")
         return jnp.sum(electrode.shell_weights[:, None] * values, axis=0, keepdims=True)
 
     @property
+    def negative(self) -> Electrode:
+        """Negative electrode, of one active material."""
+        return self.phases["ne"]
+
+    @property
+    def positive(self) -> Electrode:
+        """Positive electrode, of one active material."""
+        return self.phases["pe"]
+
+    @property
     def electrodes(self) -> tuple[tuple[Side, Electrode], tuple[Side, Electrode]]:
-        """Both electrodes by the suffix of their states."""
+        """Both electrodes, of one active material each, by the suffix of their states."""
         return ("ne", self.negative), ("pe", self.positive)
 
     @cached_property
     def fresh_lithium(self) -> float:
-        """First-life lithium inventory of both particles [mol]."""
+        """First-life lithium inventory of all particles [mol]."""
         y = jnp.asarray(self.initial_state)[:, None]
-        negative, positive = (
-            electrode.volume * electrode.active_fraction * self.mean_concentration(y, side)
-            for side, electrode in self.electrodes
-        )
-        return float((negative + positive)[0, 0])
+        each = [
+            phase.volume * phase.active_fraction * self.mean_concentration(y, side)
+            for side, phase in self.phases.items()
+        ]
+        return float(sum(each[1:], start=each[0])[0, 0])
 
 
-def build_cell(chemistry: Chemistry, varied: tuple[str, ...] = ()) -> CellModel:
+def build_cell(chemistry: Chemistry, varied: tuple[str, ...] = (), outputs: tuple[str, ...] = ()) -> CellModel:
     """Discretise the PyBaMM model and lower it.
 
     Parameters
@@ -191,42 +176,52 @@ def build_cell(chemistry: Chemistry, varied: tuple[str, ...] = ()) -> CellModel:
         Model, parameter set and mesh.
     varied
         Names of PyBaMM parameters that may differ from lane to lane.
+    outputs
+        Names of PyBaMM variables that `evaluate` gives as well.
 
     Raises
     ------
     KeyError
-        When a parameter of `chemistry.parameters` or `varied` is not in the parameter set, or is not a number.
+        When a parameter of `chemistry.parameters` or `varied` is not in the parameter set, or is not a number, when
+        PyBaMM has no variable of a name in `outputs`, or the set lacks a parameter that the model needs.
+    ValueError
+        When PyBaMM refuses the options, or needs the value of a varied parameter to make the mesh.
     LoweringError
         When the discretised model holds a symbol without a JAX form.
     """
-    values = parameter_values(chemistry.parameter_set)
-    for name in (*chemistry.parameters, *varied):
-        if not isinstance(values.get(name), int | float):
-            raise KeyError(f"{name!r} is not a scalar parameter of the PyBaMM set {chemistry.parameter_set}")
-    values.update(dict(chemistry.parameters))
-    defaults = {name: float(values[name]) for name in varied}
-    constants = pybamm.ParameterValues(dict(values))
-    values.update(dict.fromkeys((CURRENT, AMBIENT, *varied), "[input]"))
-    arrhenius_lam(values, constants, varied)
+    return lowered_cell(chemistry, discretise(chemistry, varied, (*outputs, *needed_outputs(chemistry))), outputs)
 
-    model, outputs = _discretise(chemistry, values)
-    rows, scale, reference = _rows(model)
-    states = model.concatenated_rhs.size
-    missing = states - sum(r.stop - r.start for r in rows.values())
-    if missing:
-        raise KeyError(f"the PyBaMM model has {missing} states that fadecast.cell.model.STATES does not name")
-    inputs = {CURRENT: 0.0, AMBIENT: float(constants["Ambient temperature [K]"]), **defaults}
+
+def needed_outputs(chemistry: Chemistry) -> tuple[str, ...]:
+    """Return the PyBaMM variables that a lowered cell is made from."""
+    return VOLTAGE, *_averages(chemistry).values()
+
+
+def lowered_cell(chemistry: Chemistry, found: Discretised, outputs: tuple[str, ...] = ()) -> CellModel:
+    """Lower a discretised model that holds the `outputs` and the `needed_outputs`."""
+    model, constants = found.model, found.constants
+    variables = state_variables(model)
+    rows = {_short(name): where for name, (_, where) in variables.items()}
+    symbols = {
+        "rhs": model.concatenated_rhs,
+        "algebraic": model.concatenated_algebraic,
+        "voltage": found.outputs[VOLTAGE],
+        **{name: found.outputs[name] for name in outputs},
+    }
+    units = _Units.of(variables, found)
     nominal = float(constants["Nominal cell capacity [A.h]"])
-    initial = model.concatenated_initial_conditions.evaluate(inputs=inputs)
     return CellModel(
-        evaluate=lower({"rhs": model.concatenated_rhs, "voltage": outputs["voltage"]}),
+        evaluate=units.fixed(lower(symbols), model.concatenated_rhs.size),
         rows=rows,
-        initial_state=np.asarray(initial, dtype=float).ravel(),
-        scale=scale,
-        reference=reference,
-        negative=_electrode(constants, "Negative", outputs["average_ne"], rows["concentration_ne"], states),
-        positive=_electrode(constants, "Positive", outputs["average_pe"], rows["concentration_pe"], states),
-        lithium_per_sei=float(constants["Ratio of lithium moles to SEI moles"]),
+        differential=model.concatenated_rhs.size,
+        initial_state=initial_state(found),
+        scale=units.scale,
+        reference=units.reference,
+        phases={
+            side: _electrode(found, side, found.outputs[average], rows.get(f"concentration_{side}"))
+            for side, average in _averages(chemistry).items()
+        },
+        lithium_per_sei=float(_phase_value(constants, "ne_primary", "Ratio of lithium moles to SEI moles")),
         nominal_capacity=nominal,
         nameplate_energy=nominal * chemistry.nameplate_voltage,
         voltage_limits=(
@@ -234,90 +229,105 @@ def build_cell(chemistry: Chemistry, varied: tuple[str, ...] = ()) -> CellModel:
             float(constants["Upper voltage cut-off [V]"]),
         ),
         reference_temperature=float(constants["Reference temperature [K]"]),
-        inputs=defaults,
+        inputs=found.inputs,
     )
 
 
-def parameter_values(parameter_set: str) -> pybamm.ParameterValues:
-    """Return a PyBaMM parameter set with the parameters that fadecast adds, which change nothing by default."""
-    values = pybamm.ParameterValues(parameter_set)
-    values.update(dict.fromkeys(LAM_ENERGY.values(), 0.0), check_already_exists=False)
-    return values
+def _short(name: str) -> str:
+    """Return the short name of a block of the state vector, PyBaMM's where it has none."""
+    for phase in ("primary", "secondary"):
+        if f" {phase} " in name:
+            short = _short(name.replace(f" {phase} ", " "))
+            return f"{short}_{phase}" if short in STATES else name
+    return _SHORT.get(name, name)
 
 
-def arrhenius_lam(
-    values: pybamm.ParameterValues, constants: pybamm.ParameterValues, varied: tuple[str, ...] = ()
-) -> None:
-    """Give both LAM rates an Arrhenius law about the reference temperature, in place."""
-    reference = float(constants["Reference temperature [K]"])
-    for side, name in LAM_RATE.items():
-        rate, energy = (
-            pybamm.InputParameter(each) if each in varied else float(constants[each])
-            for each in (name, LAM_ENERGY[side])
+_SHORT = {
+    # Profiles of given shape in the particle carry its average.
+    "Average negative particle concentration [mol.m-3]": "concentration_ne",
+    "Average positive particle concentration [mol.m-3]": "concentration_pe",
+    **{name: short for short, name in STATES.items()},
+}
+
+
+def _averages(chemistry: Chemistry) -> dict[str, str]:
+    """Return PyBaMM's name of the average concentration of every active material, by the suffix of its states."""
+    counts = chemistry.particle_phases
+    both = (counts, counts) if isinstance(counts, str) else counts
+    return {
+        f"{side}{phase.replace(' ', '_')}": f"Average {electrode}{phase} particle concentration [mol.m-3]"
+        for side, electrode, count in zip(("ne", "pe"), ("negative", "positive"), both, strict=True)
+        for phase in ([""] if count == "1" else [" primary", " secondary"])
+    }
+
+
+@dataclass(frozen=True)
+class _Units:
+    """Units of the state vector: PyBaMM's at default inputs, the same for all lanes."""
+
+    scale: np.ndarray
+    reference: np.ndarray
+    lane: Evaluate | None
+    """PyBaMM's own scale and reference where a varied parameter is part of them, else None."""
+
+    @classmethod
+    def of(cls, variables: Mapping[str, tuple[pybamm.Variable, slice]], found: Discretised) -> "_Units":
+        states = max(where.stop for _, where in variables.values())
+        symbols = {
+            kind: pybamm.numpy_concatenation(
+                *(getattr(v, kind) * pybamm.Vector(np.ones(w.stop - w.start)) for v, w in variables.values())
+            )
+            for kind in ("scale", "reference")
+        }
+        varies = any(s.has_symbol_of_classes(pybamm.InputParameter) for s in symbols.values())
+        scale, reference = (
+            np.broadcast_to(np.asarray(s.evaluate(inputs=dict(found.inputs)), float).ravel(), states).copy()
+            for s in symbols.values()
         )
-        values.update({name: partial(_arrhenius, rate, energy, reference)})
+        return cls(scale, reference, lower(symbols) if varies else None)
+
+    def fixed(self, evaluate: Evaluate, differential: int) -> Evaluate:
+        """Take and give the state in these units where PyBaMM's own differ from lane to lane."""
+        lane = self.lane
+        if lane is None:
+            return evaluate
+        scale, reference = self.scale[:, None], self.reference[:, None]
+
+        def converted(y: Float[Array, "states lanes"], inputs: Inputs) -> Values:
+            own = lane(y, inputs)
+            values = evaluate((reference + scale * y - own["reference"]) / own["scale"], inputs)
+            return {**values, "rhs": values["rhs"] * (own["scale"] / scale)[:differential]}
+
+        return converted
 
 
-def _arrhenius(
-    rate: pybamm.Symbol | float, energy: pybamm.Symbol | float, reference: float, temperature: pybamm.Symbol
-) -> pybamm.Symbol:
-    return rate * pybamm.exp(energy / pybamm.constants.R * (1 / reference - 1 / temperature))
-
-
-def pybamm_model(chemistry: Chemistry) -> tuple[pybamm.BaseModel, dict[str, int]]:
-    """Return the undiscretised PyBaMM model and its mesh sizes: what the lowered cell and its reference share."""
-    model = pybamm.lithium_ion.SPM(chemistry.options)
-    points = {"x_n": _X_POINTS, "x_s": _X_POINTS, "x_p": _X_POINTS}
-    return model, points | {"r_n": chemistry.particle_points, "r_p": chemistry.particle_points}
-
-
-def _discretise(
-    chemistry: Chemistry, values: pybamm.ParameterValues
-) -> tuple[pybamm.BaseModel, dict[str, pybamm.Symbol]]:
-    """Discretise the model, the terminal voltage and the particle averages."""
-    model, points = pybamm_model(chemistry)
-    geometry = model.default_geometry
-    values.process_model(model)
-    values.process_geometry(geometry)
-    mesh = pybamm.Mesh(geometry, model.default_submesh_types, points)
-    discretisation = pybamm.Discretisation(mesh, model.default_spatial_methods)
-    discretisation.process_model(model)
-    names = {
-        "voltage": "Voltage [V]",
-        "average_ne": "Average negative particle concentration [mol.m-3]",
-        "average_pe": "Average positive particle concentration [mol.m-3]",
-    }
-    outputs = {
-        short: discretisation.process_symbol(values.process_symbol(model.variables[name]))
-        for short, name in names.items()
-    }
-    return model, outputs
-
-
-def _rows(model: pybamm.BaseModel) -> tuple[dict[str, slice], np.ndarray, np.ndarray]:
-    """Find the rows of every state by short name, and the scale and reference of every row."""
-    variables = {variable.name: (variable, slices[0]) for variable, slices in model.y_slices.items()}
-    rows = {short: variables[name][1] for short, name in STATES.items() if name in variables}
-    scale, reference = np.ones(model.concatenated_rhs.size), np.zeros(model.concatenated_rhs.size)
-    for variable, where in variables.values():
-        scale[where] = variable.scale.evaluate()
-        reference[where] = variable.reference.evaluate()
-    return rows, scale, reference
-
-
-def _electrode(
-    constants: pybamm.ParameterValues, side: str, average: pybamm.Symbol, rows: slice, states: int
-) -> Electrode:
+def _electrode(found: Discretised, side: str, average: pybamm.Symbol, rows: slice | None) -> Electrode:
+    model, constants = found.model, found.constants
     area = (
         constants["Electrode height [m]"]
         * constants["Electrode width [m]"]
         * constants["Number of electrodes connected in parallel to make a cell"]
     )
-    # The average is linear in the state, so its value on unit vectors is its weights, PyBaMM's own.
-    weights = np.asarray(lower({"average": average})(jnp.eye(states), {})["average"])[0, rows]
+    name = "Negative" if side.startswith("ne") else "Positive"
+    weights = np.ones(0)
+    if rows is not None:
+        # The average is linear in the concentrations, so its value on unit vectors is its weights, PyBaMM's own.
+        states = model.concatenated_rhs.size + model.concatenated_algebraic.size
+        inputs = {name: jnp.full((1, states), value) for name, value in found.inputs.items()}
+        weights = np.asarray(lower({"average": average})(jnp.eye(states), inputs)["average"])[0, rows]
+        weights = weights / weights.sum()
     return Electrode(
-        volume=float(constants[f"{side} electrode thickness [m]"] * area),
-        active_fraction=float(constants[f"{side} electrode active material volume fraction"]),
-        maximum_concentration=float(constants[f"Maximum concentration in {side.lower()} electrode [mol.m-3]"]),
-        shell_weights=weights / weights.sum(),
+        volume=float(constants[f"{name} electrode thickness [m]"] * area),
+        active_fraction=float(_phase_value(constants, side, f"{name} electrode active material volume fraction")),
+        maximum_concentration=float(
+            _phase_value(constants, side, f"Maximum concentration in {name.lower()} electrode [mol.m-3]")
+        ),
+        shell_weights=weights,
     )
+
+
+def _phase_value(constants: pybamm.ParameterValues, side: str, name: str) -> float:
+    """Return a parameter of one phase; PyBaMM puts the phase before the name where an electrode has two."""
+    phase = side.partition("_")[2].capitalize()
+    full = f"{phase}: {name}"
+    return constants[full if full in constants else name]

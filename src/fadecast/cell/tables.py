@@ -1,6 +1,7 @@
-"""Piecewise polynomials of measured curves, evaluated for many lanes without a search."""
+"""Tables of measured curves and surfaces, evaluated for many lanes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import product
 
 import jax.numpy as jnp
 import numpy as np
@@ -38,5 +39,34 @@ def piecewise_polynomial(
         for power in coefficients[1:]:
             result = result * distance + jnp.asarray(power)[piece]
         return result
+
+    return evaluate
+
+
+def multilinear(axes: Sequence[np.ndarray], values: np.ndarray) -> Callable[..., Float[Array, "n lanes"]]:
+    """Make a function that interpolates linearly in each variable of a grid, the end cells extended outside.
+
+    Parameters
+    ----------
+    axes
+        Increasing grid points of each variable.
+    values
+        Table on the grid, one dimension per variable.
+    """
+
+    def evaluate(*points: Float[Array, "n lanes"]) -> Float[Array, "n lanes"]:
+        cells, shares = [], []
+        for point, axis in zip(points, map(jnp.asarray, axes), strict=True):
+            cell = jnp.clip(jnp.searchsorted(axis, point, side="right") - 1, 0, len(axis) - 2)
+            cells.append(cell)
+            shares.append((point - axis[cell]) / (axis[cell + 1] - axis[cell]))
+        total = jnp.zeros(jnp.broadcast_shapes(*(jnp.shape(point) for point in points)))
+        for corner in product((0, 1), repeat=len(axes)):
+            weight = jnp.ones_like(total)
+            for side, share in zip(corner, shares, strict=True):
+                weight = weight * (share if side else 1.0 - share)
+            entry = tuple(cell + side for cell, side in zip(cells, corner, strict=True))
+            total = total + weight * jnp.asarray(values)[entry]
+        return total
 
     return evaluate
