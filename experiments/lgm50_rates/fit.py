@@ -17,7 +17,7 @@ from fadecast.calibration.rates import (
 )
 from fadecast.cell.control import Limits
 from fadecast.cell.model import LAM_ENERGY, LAM_RATE, CellModel, Chemistry, build_cell
-from fadecast.cell.profile import Substeps
+from fadecast.cell.profile import Stepping
 from fadecast.decades.leap import DayBatch
 from fadecast.decades.service import KELVIN, Operation
 from fadecast.measured import catalogue, lgm50
@@ -38,7 +38,7 @@ def fit_calendar() -> tuple[CellModel, pd.DataFrame]:
     calendar = calendar[calendar["soc"] >= LOWEST_SOC]
     series = list(calendar.groupby(["temperature", "soc"]))
     cell = build_cell(Chemistry(), (SEI,))
-    operation = Operation(cell, Limits(soc_min=0.0, soc_max=1.0), Substeps(count=1), 1800.0)
+    operation = Operation(cell, Limits(soc_min=0.0, soc_max=1.0), Stepping(nodes=2, tolerance=None), 1800.0)
     keys = np.repeat([key for key, _ in series], len(SEI_GRID), axis=0)
     inputs = {SEI: jnp.asarray(np.tile(cell.inputs[SEI] * np.exp(SEI_GRID), len(series))[None])}
     days, retention = stored_capacity(operation, inputs, keys[:, 0], keys[:, 1], calendar["days"].max())
@@ -66,7 +66,7 @@ def fit_cycling(sei_value: float, activation_energy: float) -> tuple[CellModel, 
     cells = list(lgm50.lgm50_cycling().groupby("cell"))
     chemistry = Chemistry(parameters={ACTIVATION_ENERGY: activation_energy, SEI: sei_value})
     cell = build_cell(chemistry, tuple(LAM_RATE.values()))
-    operation = Operation(cell, Limits(charge_c_rate=0.3, soc_min=0.70, soc_max=0.85), Substeps(), 180.0)
+    operation = Operation(cell, Limits(charge_c_rate=0.3, soc_min=0.70, soc_max=0.85), Stepping(), 180.0)
     grid = np.tile(np.exp(LAM_GRID), len(cells))
     inputs = {name: jnp.asarray((cell.inputs[name] * grid)[None]) for name in LAM_RATE.values()}
     temperatures = np.repeat([data["surface_temperature"].mean() for _, data in cells], len(LAM_GRID))

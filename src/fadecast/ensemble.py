@@ -21,7 +21,7 @@ from fadecast.cell.control import Limits
 from fadecast.cell.health import Health, check_up, electrode_window, fresh_mid_stoichiometry, window_met
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import CONTACT_RESISTANCE, CellModel, Chemistry
-from fadecast.cell.profile import Substeps
+from fadecast.cell.profile import Stepping
 from fadecast.decades.direct import direct
 from fadecast.decades.leap import DayBatch, History, Leap, leap
 from fadecast.decades.service import KELVIN, Operation
@@ -49,7 +49,7 @@ class Cell:
     """PyBaMM model and parameter set."""
     limits: Limits = Limits()
     """Limits of the battery management system."""
-    substeps: Substeps = Substeps()
+    stepping: Stepping = Stepping()
     """Division of a load step into time steps."""
 
 
@@ -179,7 +179,7 @@ class Ensemble:
 def make_operation(cell: CellModel, settings: Cell, duty: xr.Dataset) -> Operation:
     """Operate a lowered cell at the load step of a duty dataset."""
     hour = duty["hour"].values
-    return Operation(cell, settings.limits, settings.substeps, float(3600.0 * (hour[1] - hour[0])))
+    return Operation(cell, settings.limits, settings.stepping, float(3600.0 * (hour[1] - hour[0])))
 
 
 def varied_parameters(population: xr.Dataset) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ import numpy as np
 import xarray as xr
 
 from fadecast import variables
-from fadecast.cell.aged import FARADAY, Diagnosis, SlowState, aged_state, cyclable_lithium, fresh_state
+from fadecast.cell.aged import Diagnosis, SlowState, aged_state, cyclable_lithium, fresh_state
+from fadecast.cell.balance import FARADAY
 from fadecast.cell.health import Health, check_up, fresh_mid_stoichiometry
 from fadecast.cell.model import CellModel, build_cell
 from fadecast.cell.profile import Profile

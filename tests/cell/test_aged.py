@@ -5,11 +5,12 @@ import numpy as np
 import pybamm
 import pytest
 
-from fadecast.cell.aged import FARADAY, SlowState, fresh_state, held_lithium, lift, restrict, total_lithium
+from fadecast.cell.aged import SlowState, fresh_state, held_lithium, lift, restrict, total_lithium
+from fadecast.cell.balance import FARADAY
 from fadecast.cell.control import Limits
 from fadecast.cell.health import check_up, electrode_window, window_met
 from fadecast.cell.model import AMBIENT, Chemistry, arrhenius_lam, build_cell, parameter_values, pybamm_model
-from fadecast.cell.profile import Profile, Substeps, run_profile
+from fadecast.cell.profile import Profile, Stepping, run_profile
 
 from .cells import aged, fitted_cell, fitted_chemistry, inputs_of, lift_at, noisy_power
 
@@ -104,11 +105,11 @@ def test_export_and_restart_continue_the_same_trajectory():
     slow = aged(cell, [0.1], [0.1])
     inputs = inputs_of(cell, 1)
     window = electrode_window(cell, slow, inputs)
-    lengths = Substeps().lengths(900.0)
+    steps = Stepping(tolerance=None)
     power, ambient = jnp.asarray(noisy_power(48, 1, 4.0)), jnp.full((48, 1), 298.15)
 
     def run(y, part):
-        return run_profile(cell, Limits(), lengths, y, inputs, window, Profile(power[part], ambient[part])).end
+        return run_profile(cell, Limits(), steps, 900.0, y, inputs, window, Profile(power[part], ambient[part])).end
 
     start = lift_at(cell, slow, 0.5)
     whole = run(start, slice(0, 48))
@@ -126,8 +127,7 @@ def test_history_matters_a_thick_film_grows_slowly():
         inputs = inputs_of(cell, 1)
         window = electrode_window(cell, slow, inputs)
         profile = Profile(jnp.zeros((60 * 48, 1)), jnp.full((60 * 48, 1), 298.15))
-        lengths = Substeps(count=1).lengths(1800.0)
-        end = run_profile(cell, Limits(), lengths, lift_at(cell, slow, 0.5), inputs, window, profile).end
+        end = run_profile(cell, Limits(), Stepping(), 1800.0, lift_at(cell, slow, 0.5), inputs, window, profile).end
         lost.append(float((cell.physical(end, "sei") - slow.sei)[0, 0]))
     assert lost[0] > 3 * lost[1] > 0
 

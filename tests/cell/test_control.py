@@ -4,10 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from fadecast.cell.aged import lift
-from fadecast.cell.control import Limits, deliver_power, state_of_charge
+from fadecast.cell.control import Limits, current_bounds, deliver_power, power_guess, state_of_charge
 from fadecast.cell.health import electrode_window, stoichiometry_at
 from fadecast.cell.model import AMBIENT, CURRENT
-from fadecast.cell.profile import Profile, Substeps, run_profile
+from fadecast.cell.profile import Profile, Stepping, run_profile
 
 from .cells import aged, fitted_cell, inputs_of, lift_at
 
@@ -23,10 +23,15 @@ def setting(soc: float):
     return cell, y, {**inputs, AMBIENT: jnp.full((1, LANES), 298.15)}, electrode_window(cell, slow, inputs)
 
 
+def deliver(cell, limits, y, inputs, demand, window, horizon, iterations=3):
+    bounds = current_bounds(cell, limits, y, window, jnp.asarray(horizon))
+    return deliver_power(cell, bounds, y, inputs, demand, power_guess(cell, y, demand), iterations)
+
+
 def test_power_is_met_inside_the_limits():
     cell, y, inputs, window = setting(0.5)
     demand = jnp.linspace(-6.0, 12.0, LANES)[None]
-    delivery = deliver_power(cell, LIMITS, y, inputs, demand, window, jnp.asarray(60.0))
+    delivery = deliver(cell, LIMITS, y, inputs, demand, window, 60.0)
     volts = cell.voltage(y, {**inputs, CURRENT: delivery.current})
     np.testing.assert_allclose(np.asarray(delivery.current * volts), np.asarray(demand), atol=1e-9)
     np.testing.assert_allclose(np.asarray(delivery.power), np.asarray(demand), atol=1e-9)
@@ -34,8 +39,8 @@ def test_power_is_met_inside_the_limits():
 
 def test_each_limit_binds():
     cell, y, inputs, window = setting(0.5)
-    ask = lambda watts, state, horizon: deliver_power(  # noqa: E731
-        cell, LIMITS, state, inputs, jnp.full((1, LANES), watts), window, jnp.asarray(horizon)
+    ask = lambda watts, state, horizon: deliver(  # noqa: E731
+        cell, LIMITS, state, inputs, jnp.full((1, LANES), watts), window, horizon
     )
     assert np.allclose(ask(200.0, y, 1.0).current, LIMITS.discharge_c_rate * cell.nominal_capacity)
     assert np.allclose(ask(-200.0, y, 1.0).current, -LIMITS.charge_c_rate * cell.nominal_capacity)
@@ -44,7 +49,7 @@ def test_each_limit_binds():
     assert np.allclose(ask(30.0, y, 7200.0).current, room / 2.0)
     _, high, _, _ = setting(0.999)
     wide = Limits(charge_c_rate=3.0, discharge_c_rate=3.0, soc_min=0.0, soc_max=1.0)
-    charge = deliver_power(cell, wide, high, inputs, jnp.full((1, LANES), -40.0), window, jnp.asarray(1.0))
+    charge = deliver(cell, wide, high, inputs, jnp.full((1, LANES), -40.0), window, 1.0)
     volts = cell.voltage(high, {**inputs, CURRENT: charge.current})
     assert (np.asarray(charge.current) < 0).all()
     np.testing.assert_allclose(np.asarray(volts), cell.voltage_limits[1], atol=1e-6)
@@ -61,7 +66,7 @@ def test_any_demand_is_delivered_or_accounted_for():
     y = lift(cell, slow, stoichiometry_at(window, soc), jnp.asarray(kelvin))
     power = jnp.asarray(rng.normal(0.0, np.linspace(0.0, 100.0, LANES), (48, LANES)))
     profile = Profile(power, jnp.asarray(np.repeat(kelvin, 48, axis=0)))
-    course = run_profile(cell, LIMITS, Substeps().lengths(900.0), y, inputs, window, profile)
+    course = run_profile(cell, LIMITS, Stepping(), 900.0, y, inputs, window, profile)
     totals = course.totals
     for part in (*totals, *course.trace, course.end):
         assert np.isfinite(np.asarray(part)).all()

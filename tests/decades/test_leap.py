@@ -8,7 +8,7 @@ from fadecast.cell.aged import Diagnosis, SlowState, aged_state, held_lithium
 from fadecast.cell.control import Limits
 from fadecast.cell.health import check_up, fresh_mid_stoichiometry
 from fadecast.cell.model import Chemistry, build_cell
-from fadecast.cell.profile import Substeps
+from fadecast.cell.profile import Stepping
 from fadecast.decades.direct import direct
 from fadecast.decades.leap import Leap, leap
 from fadecast.decades.service import KELVIN, Operation
@@ -26,7 +26,7 @@ SEI = "SEI solvent diffusivity [m2.s-1]"
 @pytest.fixture(scope="module")
 def operation():
     chemistry = Chemistry(parameters={rate.name: rate.value for rate in fitted_rates() if rate.name != SEI})
-    return Operation(build_cell(chemistry, (SEI,)), Limits(), Substeps(), 3600.0)
+    return Operation(build_cell(chemistry, (SEI,)), Limits(), Stepping(), 3600.0)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,8 @@ def test_faster_sei_hotter_days_and_harder_duty_lose_more(operation, start):
         assert (final[name] < final["base"]).all(), name
 
 
-def test_a_lane_that_fails_is_frozen_and_leaves_the_others_bit_unchanged(operation, start):
+def test_a_lane_that_fails_is_frozen_and_leaves_the_others_unchanged(operation, start):
+    """Others of its tile share its time steps until it fails, so they may differ by a share of the tolerance."""
     times = np.array([0.0, 100.0, 200.0])
     days = batch(operation, year(), count=3)
     sick = inputs()[SEI].at[0, 1].set(np.nan)
@@ -116,7 +117,7 @@ def test_a_lane_that_fails_is_frozen_and_leaves_the_others_bit_unchanged(operati
     assert broken.outcome.tolist() == [0, Outcome.NOT_FINITE, 0, 0]
     assert broken.last_good[1] == -np.inf
     for mine, theirs in zip(broken.service.slow, sound.service.slow, strict=True):
-        np.testing.assert_array_equal(mine[..., [0, 2, 3]], theirs[..., [0, 2, 3]])
+        np.testing.assert_allclose(mine[..., [0, 2, 3]], theirs[..., [0, 2, 3]], rtol=1e-5)
 
 
 def test_a_worn_out_pack_is_taken_out_of_service_at_a_resolved_time(operation):

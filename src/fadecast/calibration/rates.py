@@ -13,7 +13,8 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 from scipy.optimize import minimize_scalar
 
-from fadecast.cell.aged import FARADAY, SlowState, fresh_state, restrict
+from fadecast.cell.aged import SlowState, fresh_state, restrict
+from fadecast.cell.balance import FARADAY
 from fadecast.cell.health import check_up, electrode_window
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import CellModel

@@ -9,9 +9,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from fadecast.cell.balance import lost_lithium, particle_lithium
 from fadecast.cell.model import CellModel
-
-FARADAY = 96485.33212  # [C.mol-1], CODATA 2018
 
 # SEI keeps at least this share of a cell's lithium loss when material lost at half charge would have trapped more.
 _SMALLEST_SEI_SHARE = 0.1
@@ -128,10 +127,12 @@ def lift(cell: CellModel, slow: SlowState, stoichiometry: Lanes, temperature: La
         "discharge_capacity": jnp.zeros_like(temperature),
         "charge_throughput": jnp.zeros_like(temperature),
     }
-    y = jnp.zeros((len(cell.initial_state), lanes), stoichiometry.dtype)
-    for name, rows in cell.rows.items():
-        values = jnp.broadcast_to(blocks[name], (rows.stop - rows.start, lanes))
-        y = y.at[rows].set(cell.scaled(values, name))
+    # States that are not listed start as in a fresh cell.
+    y = jnp.tile(jnp.asarray(cell.initial_state, stoichiometry.dtype)[:, None], (1, lanes))
+    for name, value in blocks.items():
+        if name in cell.rows:
+            rows = cell.rows[name]
+            y = y.at[rows].set(cell.scaled(jnp.broadcast_to(value, (rows.stop - rows.start, lanes)), name))
     return y
 
 
@@ -143,9 +144,5 @@ def restrict(cell: CellModel, y: Float[Array, "states lanes"], inventory: Lanes)
 
 def total_lithium(cell: CellModel, y: Float[Array, "states lanes"]) -> Lanes:
     """All lithium of a full state: particles, plated, dead, in SEI, and lost with active material [mol]."""
-    negative, positive = (
-        cell.physical(y, f"active_fraction_{side}") * electrode.volume * cell.mean_concentration(y, side)
-        for side, electrode in cell.electrodes
-    )
-    plated = cell.negative.volume * cell.physical(y, "plated")
-    return negative + positive + plated + held_lithium(cell, restrict(cell, y, jnp.zeros_like(plated)))
+    negative, positive = (particle_lithium(cell, y, side) + lost_lithium(cell, y, side) for side, _ in cell.electrodes)
+    return negative + positive

@@ -1,11 +1,10 @@
 """Power demand to current inside the limits of a battery management system.
 
-With current as the input a single-particle model is an ordinary differential equation, so the demand is met by
-solving for the current at each evaluation: power I V(y, I) = P or a set current, then the voltage window, the
-current limits and the state-of-charge window. What the limits cut off is reported, never lost.
+The demand is met by solving for the current at each evaluation: power I V(y, I) = P or a set current, then the voltage
+window, the current limits and the state-of-charge window. What the limits cut off is reported, never lost.
 """
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +12,10 @@ from annotated_types import Ge, Gt, Le
 from jaxtyping import Array, Float
 
 from fadecast.cell.lowering import Inputs
-from fadecast.cell.model import CURRENT, CellModel
+from fadecast.cell.model import CellModel
+from fadecast.cell.pieces import State, pieces_of
+from fadecast.cell.terminals import algebraic_rows, linearised
 from fadecast.settings import settings
-
-# Semismooth Newton on a nearly linear voltage: the first guess is off by a few per cent at a load jump, so
-# three iterations end below 1e-12.
-_ITERATIONS = 3
 
 
 @settings
@@ -51,6 +48,13 @@ class Window(NamedTuple):
     """Charge between the two [A.h]."""
 
 
+class Bounds(NamedTuple):
+    """Currents allowed for some time, discharge positive, each `(1, lanes)` [A]."""
+
+    low: Float[Array, "1 lanes"]
+    high: Float[Array, "1 lanes"]
+
+
 class Delivery(NamedTuple):
     """What the terminals do, each `(1, lanes)`."""
 
@@ -58,6 +62,15 @@ class Delivery(NamedTuple):
     """Current, discharge positive [A]."""
     power: Float[Array, "1 lanes"]
     """Power, discharge positive [W]."""
+    algebraic: Float[Array, "n lanes"]
+    """Algebraic states at this current, `(n, lanes)`."""
+
+
+class Control(Protocol):
+    """Finds what the terminals do at a state, in some iterations from what they did before."""
+
+    def __call__(self, y: State, guess: Delivery, iterations: int, /) -> Delivery:
+        """Return current, power and algebraic states."""
 
 
 def state_of_charge(cell: CellModel, y: Float[Array, "states lanes"], window: Window) -> Float[Array, "1 lanes"]:
@@ -66,14 +79,37 @@ def state_of_charge(cell: CellModel, y: Float[Array, "states lanes"], window: Wi
     return (stoichiometry - window.stoichiometry_empty) / (window.stoichiometry_full - window.stoichiometry_empty)
 
 
-def deliver_power(
+def current_bounds(
     cell: CellModel,
     limits: Limits,
     y: Float[Array, "states lanes"],
-    inputs: Inputs,
-    demand: Float[Array, "1 lanes"],
     window: Window,
     horizon: Float[Array, ""],
+) -> Bounds:
+    """Find the currents that keep within the limits of current and, held for a horizon [s], of state of charge."""
+    soc = state_of_charge(cell, y, window)
+    charge_to_amperes = window.capacity * 3600.0 / horizon
+    room = jnp.maximum(limits.soc_max - soc, 0.0) * charge_to_amperes
+    store = jnp.maximum(soc - limits.soc_min, 0.0) * charge_to_amperes
+    low = -jnp.minimum(limits.charge_c_rate * cell.nominal_capacity, room)
+    high = jnp.minimum(limits.discharge_c_rate * cell.nominal_capacity, store)
+    return Bounds(low, high)
+
+
+def power_guess(cell: CellModel, y: Float[Array, "states lanes"], demand: Float[Array, "1 lanes"]) -> Delivery:
+    """Guess the delivery of a power demand [W] at the middle of the voltage window."""
+    current = demand / (0.5 * sum(cell.voltage_limits))
+    return Delivery(current, demand, y[cell.differential :])
+
+
+def deliver_power(
+    cell: CellModel,
+    bounds: Bounds,
+    y: State,
+    inputs: Inputs,
+    demand: Float[Array, "1 lanes"],
+    guess: Delivery,
+    iterations: int,
 ) -> Delivery:
     """Solve for the current that meets a power demand as far as the limits allow.
 
@@ -84,53 +120,44 @@ def deliver_power(
     ----------
     demand
         Terminal power, discharge positive [W], `(1, lanes)`.
-    window
-        Electrode windows for the state-of-charge limits.
-    horizon
-        Time for which the current will hold [s]: the state of charge may not leave its window within it.
+    guess
+        What the terminals did a moment ago, or `power_guess` after a jump.
     """
     lower_voltage, upper_voltage = cell.voltage_limits
-    low, high = _current_bounds(cell, limits, y, window, horizon)
     discharging = demand >= 0
     voltage_limit = jnp.where(discharging, lower_voltage, upper_voltage)
 
-    def voltage(current: Float[Array, "1 lanes"]) -> Float[Array, "1 lanes"]:
-        return cell.voltage(y, {**inputs, CURRENT: current})
-
     def improve(_: int, guess: Delivery) -> Delivery:
         current = guess.current
-        volts, slope = jax.jvp(voltage, (current,), (jnp.ones_like(current),))
+        terminals = linearised(cell, _at(cell, y, guess), inputs, current)
+        volts, slope = terminals.voltage, terminals.slope
         # Beyond the maximum-power point the slope of I V changes sign; the voltage limit decides there.
         to_power = current - (current * volts - demand) / jnp.maximum(volts + current * slope, 0.1 * volts)
         to_limit = current + (voltage_limit - volts) / jnp.minimum(slope, -1e-6)
         outward = jnp.maximum(jnp.minimum(to_power, to_limit), 0.0)
         inward = jnp.minimum(jnp.maximum(to_power, to_limit), 0.0)
-        chosen = jnp.clip(jnp.where(discharging, outward, inward), low, high)
-        return Delivery(chosen, chosen * (volts + slope * (chosen - current)))
+        chosen = jnp.clip(jnp.where(discharging, outward, inward), bounds.low, bounds.high)
+        volts, algebraic = terminals.at(chosen - current)
+        return Delivery(chosen, chosen * volts, algebraic)
 
-    guess = Delivery(demand / (0.5 * (lower_voltage + upper_voltage)), demand)
-    # A loop, not three copies: unrolled it would double the compile time.
-    return jax.lax.fori_loop(0, _ITERATIONS, improve, guess)
+    if iterations == 1:
+        return improve(0, guess)
+    # A loop, not copies: unrolled it would multiply the compile time.
+    return jax.lax.fori_loop(0, iterations, improve, guess)
 
 
 def hold_current(
-    cell: CellModel, y: Float[Array, "states lanes"], inputs: Inputs, current: Float[Array, "1 lanes"]
+    cell: CellModel, y: State, inputs: Inputs, current: Float[Array, "1 lanes"], guess: Delivery, iterations: int
 ) -> Delivery:
     """Apply a current without limits, as a tester does between its own cut-offs."""
-    return Delivery(current, current * cell.voltage(y, {**inputs, CURRENT: current}))
+
+    def improve(_: int, guess: Delivery) -> Delivery:
+        terminals = linearised(cell, _at(cell, y, guess), inputs, current)
+        return Delivery(current, current * terminals.voltage, terminals.algebraic)
+
+    return jax.lax.fori_loop(0, iterations, improve, guess._replace(current=current))
 
 
-def _current_bounds(
-    cell: CellModel,
-    limits: Limits,
-    y: Float[Array, "states lanes"],
-    window: Window,
-    horizon: Float[Array, ""],
-) -> tuple[Float[Array, "1 lanes"], Float[Array, "1 lanes"]]:
-    soc = state_of_charge(cell, y, window)
-    charge_to_amperes = window.capacity * 3600.0 / horizon
-    room = jnp.maximum(limits.soc_max - soc, 0.0) * charge_to_amperes
-    store = jnp.maximum(soc - limits.soc_min, 0.0) * charge_to_amperes
-    low = -jnp.minimum(limits.charge_c_rate * cell.nominal_capacity, room)
-    high = jnp.minimum(limits.discharge_c_rate * cell.nominal_capacity, store)
-    return low, high
+def _at(cell: CellModel, y: State, guess: Delivery) -> State:
+    """Return the state with the guess's algebraic states."""
+    return pieces_of(y).replace((algebraic_rows(cell), guess.algebraic)) if len(guess.algebraic) else y

@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from fadecast.cell.aged import FARADAY, Lanes, SlowState, cyclable_lithium, fresh_state, lift
-from fadecast.cell.control import Window, hold_current
+from fadecast.cell.aged import Lanes, SlowState, cyclable_lithium, fresh_state, lift
+from fadecast.cell.balance import FARADAY
+from fadecast.cell.control import Control, Delivery, Window, hold_current
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import AMBIENT, CURRENT, CellModel
-from fadecast.cell.stepper import extrapolated_step
+from fadecast.cell.stepper import take_step
 
 # 50 halvings leave 1e-15 of a stoichiometry.
 _HALVINGS = 50
@@ -21,7 +22,9 @@ _VOLTAGE_MET = 1e-3  # [V]
 # Nodes of the C/10 discharge as shares of the equilibrium capacity: fine where the voltage drops to its limit.
 _DISCHARGE_NODES = np.concatenate([np.linspace(0.0, 0.9, 19)[:-1], np.linspace(0.9, 1.0, 41)])
 
-_PULSE_STEPS = (0.5, 1.0, 2.5, 6.0)  # [s], sum 10 s
+_CAPACITY_NODES, _PULSE_NODES = 2, 4
+
+_PULSE_SECONDS = 10.0
 
 
 class Health(NamedTuple):
@@ -89,6 +92,15 @@ def check_up(cell: CellModel, slow: SlowState, inputs: Inputs) -> Health:
     return Health(_discharge_capacity(cell, full, lab, window), _pulse_resistance(cell, half, lab))
 
 
+def _held(cell: CellModel, inputs: Inputs, current: Lanes) -> Control:
+    """Control that applies a current."""
+    return lambda state, guess, iterations: hold_current(cell, state, inputs, current, guess, iterations)
+
+
+def _start(cell: CellModel, y: Float[Array, "states lanes"], current: Lanes) -> Delivery:
+    return Delivery(current, jnp.zeros_like(current), y[cell.differential :])
+
+
 def _discharge_capacity(cell: CellModel, y: Float[Array, "states lanes"], inputs: Inputs, window: Window) -> Lanes:
     """Discharge at C/10 to the lower voltage limit; the crossing is interpolated linearly within its step."""
     current = jnp.full_like(window.capacity, 0.1 * cell.nominal_capacity)
@@ -101,13 +113,13 @@ def _discharge_capacity(cell: CellModel, y: Float[Array, "states lanes"], inputs
         y, voltage, capacity, done = carry
         charge = share * window.capacity
         on = jnp.where(done, 0.0, current)
-        step = extrapolated_step(
-            cell, y, inputs, lambda state, _: hold_current(cell, state, inputs, on), charge * 3600.0 / current
-        )
-        after = volts(step.y)
+        control = _held(cell, inputs, on)
+        guess = control(y, _start(cell, y, on), 2)
+        y = take_step(cell, _CAPACITY_NODES, y, inputs, control, guess, charge * 3600.0 / current).y
+        after = volts(y)
         fraction = jnp.clip((voltage - limit) / jnp.maximum(voltage - after, 1e-12), 0.0, 1.0)
         capacity = capacity + jnp.where(done, 0.0, charge * jnp.where(after < limit, fraction, 1.0))
-        return (step.y, after, capacity, done | (after < limit)), None
+        return (y, after, capacity, done | (after < limit)), None
 
     start = (y, volts(y), jnp.zeros_like(current), jnp.zeros_like(current, bool))
     (_, _, capacity, _), _ = jax.lax.scan(advance, start, jnp.asarray(np.diff(_DISCHARGE_NODES)))
@@ -117,12 +129,9 @@ def _discharge_capacity(cell: CellModel, y: Float[Array, "states lanes"], inputs
 def _pulse_resistance(cell: CellModel, y: Float[Array, "states lanes"], inputs: Inputs) -> Lanes:
     current = jnp.full_like(y[:1], cell.nominal_capacity)
     at_rest = cell.voltage(y, {**inputs, CURRENT: jnp.zeros_like(current)})
-
-    def advance(y, tau):  # type: ignore[no-untyped-def]
-        step = extrapolated_step(cell, y, inputs, lambda state, _: hold_current(cell, state, inputs, current), tau)
-        return step.y, None
-
-    y, _ = jax.lax.scan(advance, y, jnp.asarray(_PULSE_STEPS))
+    control = _held(cell, inputs, current)
+    guess = control(y, _start(cell, y, current), 3)
+    y = take_step(cell, _PULSE_NODES, y, inputs, control, guess, jnp.asarray(_PULSE_SECONDS)).y
     return (at_rest - cell.voltage(y, {**inputs, CURRENT: current})) / current
 
 

@@ -1,9 +1,12 @@
 """Discretised PyBaMM expressions as JAX functions on `(state, lane)` arrays.
 
 PyBaMM evaluates a discretised symbol on column vectors `(n, 1)`; the same rules hold when each column is a
-lane, so `(n, 1)` constants broadcast over `(n, lanes)` values. Common sub-expressions are lowered once.
+lane, so `(n, 1)` constants broadcast over `(n, lanes)` values. A value whose rows are all equal is carried as one
+row. Common sub-expressions are lowered once.
 """
 
+import functools
+import operator
 from collections.abc import Callable, Mapping
 
 import jax.numpy as jnp
@@ -13,6 +16,7 @@ import pybamm
 import scipy.sparse
 from jaxtyping import Array, Float
 
+from fadecast.cell.pieces import State
 from fadecast.cell.tables import multilinear, piecewise_polynomial
 
 Value = Float[Array, "n lanes"] | np.ndarray | float
@@ -20,6 +24,8 @@ Inputs = Mapping[str, Float[Array, "1 lanes"]]
 
 # Beyond this many diagonals a dense product costs less than shifted multiply-adds.
 _MAX_DIAGONALS = 4
+
+_MOST_QUARTERS = 16
 
 
 class LoweringError(NotImplementedError):
@@ -34,7 +40,7 @@ class LoweringError(NotImplementedError):
 
 def lower(
     symbols: Mapping[str, pybamm.Symbol],
-) -> Callable[[Float[Array, "states lanes"], Inputs], dict[str, Float[Array, "n lanes"]]]:
+) -> Callable[[State, Inputs], dict[str, Float[Array, "n lanes"]]]:
     """Make one JAX function of several discretised symbols.
 
     Parameters
@@ -45,8 +51,8 @@ def lower(
     Returns
     -------
     callable
-        `f(y, inputs)` with `y` of shape `(states, lanes)` and `inputs` a mapping from the name of each PyBaMM
-        input parameter to `(1, lanes)`; returns the values by name, each `(n, lanes)`.
+        `f(y, inputs)` with `y` of shape `(states, lanes)`, an array or pieces, and `inputs` a mapping from the name
+        of each PyBaMM input parameter to `(1, lanes)`; returns the values by name, each `(n, lanes)`.
 
     Raises
     ------
@@ -59,7 +65,7 @@ def lower(
             if node not in order:
                 order[node] = _operation(node)
 
-    def evaluate(y: Float[Array, "states lanes"], inputs: Inputs) -> dict[str, Float[Array, "n lanes"]]:
+    def evaluate(y: State, inputs: Inputs) -> dict[str, Float[Array, "n lanes"]]:
         values: dict[pybamm.Symbol, Value] = {}
         for node, operation in order.items():
             if isinstance(node, pybamm.StateVector):
@@ -101,7 +107,7 @@ def _operation(node: pybamm.Symbol) -> Callable[..., Value]:
         return _interpolation(node)
     if isinstance(node, pybamm.Index):
         rows = node.slice
-        return lambda value: jnp.asarray(value)[rows]
+        return lambda value: jnp.broadcast_to(value, (node.child.size, np.shape(value)[1]))[rows]
     if isinstance(node, pybamm.Conditional):
         return _branches
     if type(node) is pybamm.RegPower:
@@ -121,7 +127,7 @@ _ELEMENTWISE: dict[type, Callable[..., Value]] = {
     pybamm.Multiplication: lambda a, b: a * b,
     pybamm.Inner: lambda a, b: a * b,
     pybamm.Division: lambda a, b: a / b,
-    pybamm.Power: lambda a, b: a**b,
+    pybamm.Power: lambda a, b: _power(a, b),
     pybamm.Negate: lambda a: -a,
     pybamm.AbsoluteValue: lambda a: jnp.abs(a),
     pybamm.Sign: lambda a: jnp.sign(a),
@@ -135,7 +141,7 @@ _ELEMENTWISE: dict[type, Callable[..., Value]] = {
     pybamm.Tanh: lambda a: jnp.tanh(a),
     pybamm.Cosh: lambda a: jnp.cosh(a),
     pybamm.Sinh: lambda a: jnp.sinh(a),
-    pybamm.Arcsinh: lambda a: jnp.arcsinh(a),
+    pybamm.Arcsinh: lambda a: _arcsinh(a),
     pybamm.Sin: lambda a: jnp.sin(a),
     pybamm.Cos: lambda a: jnp.cos(a),
     pybamm.Arctan: lambda a: jnp.arctan(a),
@@ -179,18 +185,41 @@ def _stack(parts: tuple[Value, ...], sizes: list[int]) -> Array:
     )
 
 
+def _power(base: Value, exponent: Value) -> Value:
+    """Power; of constant quarters by roots and products, which cost a tenth of the library's function."""
+    constant = np.ndim(exponent) == 0 or np.size(exponent) == 1
+    if not constant or isinstance(exponent, jax.Array) or not isinstance(base, jax.Array):
+        return base**exponent
+    quarters = 4.0 * float(np.asarray(exponent).reshape(()))
+    if quarters != round(quarters) or abs(quarters) > _MOST_QUARTERS:
+        return base**exponent
+    whole, rest = divmod(abs(round(quarters)), 4)
+    root = jnp.sqrt(base) if rest else base
+    factors = [base] * whole + ([root] if rest >= 2 else []) + ([jnp.sqrt(root)] if rest % 2 else [])
+    product = functools.reduce(lambda a, b: a * b, factors) if factors else jnp.ones_like(base)
+    return product if quarters >= 0 else 1.0 / product
+
+
+def _arcsinh(value: Value) -> Array:
+    """Inverse hyperbolic sine to rounding, in one logarithm."""
+    # Not `abs` and `sign`, whose derivatives vanish at zero current.
+    sign = jnp.where(value < 0.0, -1.0, 1.0)
+    size = sign * value
+    return sign * jnp.log1p(size + size * size / (1.0 + jnp.sqrt(size * size + 1.0)))
+
+
 def _regularised_power(delta: float) -> Callable[..., Value]:
     def power(base: Value, exponent: Value, scale: Value) -> Value:
         x = base / scale
-        return x * (x * x + delta**2) ** ((exponent - 1) / 2) * scale**exponent
+        return x * _power(x * x + delta**2, (exponent - 1) / 2) * _power(scale, exponent)
 
     return power
 
 
 def _regularised_arcsinh(eps: float) -> Callable[..., Value]:
     def arcsinh2(a: Value, b: Value) -> Value:
-        magnitude = jnp.hypot(b, eps)
-        return jnp.arcsinh(a / jnp.where(b < 0.0, -magnitude, magnitude))
+        magnitude = jnp.sqrt(b * b + eps * eps)
+        return _arcsinh(a / jnp.where(b < 0.0, -magnitude, magnitude))
 
     return arcsinh2
 
@@ -238,18 +267,26 @@ def _matrix_product(node: pybamm.MatrixMultiplication) -> Callable[..., Value]:
         raise LoweringError(node, "its left factor is not a constant matrix")
     matrix = left.evaluate()
     dense = matrix.toarray() if scipy.sparse.issparse(matrix) else np.asarray(matrix, dtype=float)
-    rows, columns = dense.shape
-    if columns == 1:
+    if dense.shape[1] == 1:
         return lambda _, value: dense * value
+    varying, totals = _varying_product(dense), dense.sum(axis=1, keepdims=True)
+    totals = totals[:1] if (dense == dense[0]).all() else totals
+    return lambda _, value: totals * value if np.shape(value)[0] == 1 else varying(value)
+
+
+def _varying_product(dense: np.ndarray) -> Callable[[Value], Value]:
+    """Product with a value whose rows differ; one row where all rows of the result are equal."""
+    rows, columns = dense.shape
     if (dense == dense[0]).all():
-        weights = dense[0][:, None]
-        return lambda _, value: jnp.broadcast_to(
-            jnp.sum(weights * value, axis=0, keepdims=True), (rows, np.shape(value)[1])
+        places = np.flatnonzero(dense[0])
+        # Terms, not a sum over an axis: XLA makes one loop of them, with what they are used in.
+        return lambda value: functools.reduce(
+            operator.add, [dense[0, k] * jnp.asarray(value)[k : k + 1] for k in places]
         )
     offsets = [d for d in range(1 - rows, columns) if np.diagonal(dense, d).any()]
     if len(offsets) <= _MAX_DIAGONALS:
-        return lambda _, value: sum(_shifted(dense, offset, value) for offset in offsets)
-    return lambda _, value: jnp.matmul(dense, value, precision="highest")
+        return lambda value: sum(_shifted(dense, offset, value) for offset in offsets)
+    return lambda value: jnp.matmul(dense, value, precision="highest")
 
 
 def _shifted(dense: np.ndarray, offset: int, value: Value) -> Value:

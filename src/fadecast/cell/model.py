@@ -14,6 +14,7 @@ from fadecast.cell.chemistry import Chemistry
 from fadecast.cell.discretised import Discretised, discretise, initial_state, pybamm_model, state_variables
 from fadecast.cell.lowering import Inputs, lower
 from fadecast.cell.parameters import AMBIENT, CONTACT_RESISTANCE, CURRENT, arrhenius_lam, parameter_values
+from fadecast.cell.pieces import State, pieces_of
 
 __all__ = [
     "AMBIENT",
@@ -32,7 +33,7 @@ __all__ = [
 
 Side = Literal["ne", "pe"]
 Values = dict[str, Float[Array, "n lanes"]]
-Evaluate = Callable[[Float[Array, "states lanes"], Inputs], Values]
+Evaluate = Callable[[State, Inputs], Values]
 
 VOLTAGE = "Voltage [V]"
 
@@ -60,8 +61,8 @@ STATES: Mapping[str, str] = {
     "surface_potential_ne": "X-averaged negative electrode surface potential difference [V]",
     "surface_potential_pe": "X-averaged positive electrode surface potential difference [V]",
 }
-"""Short name of each block of the state vector → the PyBaMM variable it is. A block of one phase of a composite electrode
-ends in `_primary` or `_secondary`; blocks that are not listed keep PyBaMM's name."""
+"""Short name of each block of the state vector → the PyBaMM variable it is. A block of one phase of a composite
+electrode ends in `_primary` or `_secondary`; blocks that are not listed keep PyBaMM's name."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,8 @@ class CellModel:
 
     evaluate: Evaluate
     """Right-hand side of the differential states (`rhs`), residual of the algebraic states (`algebraic`, maybe of no
-    rows), terminal voltage (`voltage` [V]) and each output by PyBaMM name; unused ones cost nothing once compiled."""
+    rows), terminal voltage (`voltage` [V]), mean solid diffusivities (`diffusivity_ne` … [m2.s-1]) where particles are
+    resolved, and each output by PyBaMM name; unused ones cost nothing once compiled."""
     rows: Mapping[str, slice]
     """Rows of the state vector by the short names of `STATES`, else by PyBaMM name."""
     differential: int
@@ -117,11 +119,11 @@ class CellModel:
     inputs: Mapping[str, float]
     """PyBaMM input parameters besides current and ambient temperature, with the parameter set's values."""
 
-    def rhs(self, y: Float[Array, "states lanes"], inputs: Inputs) -> Float[Array, "states lanes"]:
+    def rhs(self, y: State, inputs: Inputs) -> Float[Array, "states lanes"]:
         """Time derivative of the state [1/s]."""
         return self.evaluate(y, inputs)["rhs"]
 
-    def voltage(self, y: Float[Array, "states lanes"], inputs: Inputs) -> Float[Array, "1 lanes"]:
+    def voltage(self, y: State, inputs: Inputs) -> Float[Array, "1 lanes"]:
         """Terminal voltage [V]."""
         return self.evaluate(y, inputs)["voltage"]
 
@@ -194,7 +196,12 @@ def build_cell(chemistry: Chemistry, varied: tuple[str, ...] = (), outputs: tupl
 
 def needed_outputs(chemistry: Chemistry) -> tuple[str, ...]:
     """Return the PyBaMM variables that a lowered cell is made from."""
-    return VOLTAGE, *_averages(chemistry).values()
+    return VOLTAGE, *_averages(chemistry).values(), *_diffusivities(chemistry).values()
+
+
+def diffusivity_of(concentration: str) -> str:
+    """Return the name of the output that is the mean diffusivity of a block of concentrations."""
+    return concentration.replace("concentration", "diffusivity")
 
 
 def lowered_cell(chemistry: Chemistry, found: Discretised, outputs: tuple[str, ...] = ()) -> CellModel:
@@ -206,6 +213,7 @@ def lowered_cell(chemistry: Chemistry, found: Discretised, outputs: tuple[str, .
         "rhs": model.concatenated_rhs,
         "algebraic": model.concatenated_algebraic,
         "voltage": found.outputs[VOLTAGE],
+        **{short: found.outputs[name] for short, name in _diffusivities(chemistry).items()},
         **{name: found.outputs[name] for name in outputs},
     }
     units = _Units.of(variables, found)
@@ -261,6 +269,20 @@ def _averages(chemistry: Chemistry) -> dict[str, str]:
     }
 
 
+def _diffusivities(chemistry: Chemistry) -> dict[str, str]:
+    """Return PyBaMM's name of the mean diffusivity of every active material, by the name of the output."""
+    kind = {"Fickian diffusion", "MSMR"}
+    named = {
+        f"diffusivity_{side}": average.replace("Average", "Volume-averaged").replace(
+            "concentration [mol.m-3]", "effective diffusivity [m2.s-1]"
+        )
+        for side, average in _averages(chemistry).items()
+    }
+    both = (chemistry.particle,) * 2 if isinstance(chemistry.particle, str) else chemistry.particle
+    resolved = {side for side, particle in zip(("ne", "pe"), both, strict=True) if particle in kind}
+    return {short: name for short, name in named.items() if short.split("_")[1] in resolved}
+
+
 @dataclass(frozen=True)
 class _Units:
     """Units of the state vector: PyBaMM's at default inputs, the same for all lanes."""
@@ -293,9 +315,9 @@ class _Units:
             return evaluate
         scale, reference = self.scale[:, None], self.reference[:, None]
 
-        def converted(y: Float[Array, "states lanes"], inputs: Inputs) -> Values:
-            own = lane(y, inputs)
-            values = evaluate((reference + scale * y - own["reference"]) / own["scale"], inputs)
+        def converted(y: State, inputs: Inputs) -> Values:
+            whole, own = pieces_of(y).assembled(), lane(y, inputs)
+            values = evaluate((reference + scale * whole - own["reference"]) / own["scale"], inputs)
             return {**values, "rhs": values["rhs"] * (own["scale"] / scale)[:differential]}
 
         return converted

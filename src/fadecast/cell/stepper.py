@@ -1,44 +1,38 @@
-"""Stiff time steps of a batch of cells: extrapolated linearly implicit Euler with a structured Jacobian.
+"""Time steps of a batch of cells: diffusion exactly in its modes, ageing by quadrature in the root of time.
 
-One step of length tau and two of tau/2 are combined to second order (Deuflhard, SIAM Rev. 27, 505, 1985,
-doi:10.1137/1027140). The result is L-stable, and of second order with any matrix in place of the Jacobian, so the
-matrix holds only what is stiff: solid diffusion (tridiagonal), the stripping of plated lithium (its full column), and
-the heat balance (diagonal). Slow states reduce to the midpoint rule at a damped midpoint, which matters: crack growth
-and loss of active material are steep powers of the concentration gradient just after a load jump.
+After a jump of the load, concentrations at a surface follow the square root of time, and stress-driven ageing is a
+steep power of them: that, not stability, is what costs steps. So one step
 
-The matrix conserves lithium: the columns of the diffusion blocks sum to zero under the particle's shell volumes,
-and the plating column is the true one. What the product of active fraction and concentration leaves over is put right
-in the states that count lithium lost with active material, so that lithium is balanced to rounding whatever the step.
+* advances each diffusing block in its modes, where linear diffusion at the lane's own diffusivity is a set of exact
+  decays; what is left (surface flux, and diffusivity that varies along the radius) is integrated as a linear function
+  of time between nodes (an exponential Adams-Moulton method, predicted by extrapolation in the root of time);
+* advances states that relax within seconds (plated lithium) by the exact solution of their linear equation between
+  nodes;
+* integrates everything else from its rates at the nodes by Radau quadrature in the root of time.
+
+Of second order in its fast states (Hochbruck and Ostermann, Acta Numerica 19, 209, 2010,
+doi:10.1017/S0962492910000048). Lithium is conserved to rounding: the particles' means follow from the balance of each
+electrode.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
-from fadecast.cell.aged import total_lithium
-from fadecast.cell.control import Delivery
+from fadecast.cell.balance import balanced
+from fadecast.cell.control import Control, Delivery
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import CURRENT, CellModel
+from fadecast.cell.modes import Modes, diffusion_modes
+from fadecast.cell.partition import Partition, partition
+from fadecast.cell.pieces import Pieces
+from fadecast.cell.quadrature import step_nodes
+from fadecast.cell.terminals import algebraic_rows
 
-_COLOURS = 3
-
-Control = Callable[[Float[Array, "states lanes"], Float[Array, "..."]], Delivery]
-"""Gives the terminals' current and power at a state, held for a horizon [s]."""
-
-
-class Matrix(NamedTuple):
-    """The part of the Jacobian a step is implicit in."""
-
-    lower: Float[Array, "points blocks lanes"]
-    diagonal: Float[Array, "points blocks lanes"]
-    upper: Float[Array, "points blocks lanes"]
-    plated_column: Float[Array, "states lanes"]
-    temperature: Float[Array, "1 lanes"]
+Block = Float[Array, "n lanes"]
+Lanes = Float[Array, "1 lanes"]
 
 
 class Step(NamedTuple):
@@ -46,154 +40,215 @@ class Step(NamedTuple):
 
     y: Float[Array, "states lanes"]
     """State at its end."""
-    power: Float[Array, "1 lanes"]
+    delivery: Delivery
+    """At its end."""
+    power: Lanes
     """Mean terminal power over it, discharge positive [W]."""
-    current: Float[Array, "1 lanes"]
-    """Mean current over it, discharge positive [A]."""
-    error: Float[Array, "states lanes"]
-    """Difference of the two first-order results: an upper estimate of the error of `y`."""
+    temperature_mean: Lanes
+    """[K]; of the model's temperature state, 0 where it has none."""
+    temperature_max: Lanes
+    """[K]"""
+    change: Block
+    """Size of the change of each ageing state, as a fraction of a cell (`Partition.share`) [1]."""
+    error: Block
+    """Estimated error of that change [1]."""
 
 
-def extrapolated_step(
+class _Node(NamedTuple):
+    """The state and its rates at a node."""
+
+    decaying: tuple[Block, ...]
+    """Modes of each diffusing block."""
+    relaxing: Block
+    rest: Block
+    delivery: Delivery
+    sources: tuple[Block, ...]
+    """What drives each mode besides its own decay."""
+    drive: Block
+    """Rate of the relaxing states at zero."""
+    pull: Block
+    """Decay rate of the relaxing states [1/s]."""
+    rates: Block
+    """Rates of the rest."""
+
+
+def take_step(
     cell: CellModel,
+    nodes: int,
     y: Float[Array, "states lanes"],
     inputs: Inputs,
     control: Control,
-    tau: Float[Array, "..."],
+    guess: Delivery,
+    length: Float[Array, ""],
 ) -> Step:
-    """Advance every lane by one step.
+    """Advance every lane by one step under one demand.
 
     Parameters
     ----------
-    y
-        State, `(states, lanes)`.
+    nodes
+        Nodes of the quadrature.
     inputs
         PyBaMM input parameters except the current, each `(1, lanes)`.
     control
         Current and power at a state.
-    tau
-        Step [s], one for all lanes or one per lane `(1, lanes)`.
+    guess
+        What the terminals do at the start.
+    length
+        Step [s].
     """
-    half = 0.5 * tau
-    first = control(y, tau)
-    start = {**inputs, CURRENT: first.current}
-    slope = cell.rhs(y, start)
-    matrix = stiff_matrix(cell, y, start)
-    coarse = y + tau * _solve(cell, matrix, tau, slope)
-    middle = y + half * _solve(cell, matrix, half, slope)
-    second = control(middle, half)
-    slope = cell.rhs(middle, {**inputs, CURRENT: second.current})
-    fine = middle + half * _solve(cell, matrix, half, slope)
-    new = _balanced(cell, y, 2.0 * fine - coarse)
-    return Step(new, second.power, second.current, fine - coarse)
-
-
-def _balanced(
-    cell: CellModel, old: Float[Array, "states lanes"], new: Float[Array, "states lanes"]
-) -> Float[Array, "states lanes"]:
-    """Let the lithium lost with active material close the balance of a step.
-
-    Lithium in a particle is a product of active fraction and concentration, which no linear method conserves; the
-    remainder, of the order of the step's error, belongs to the two states that count this lithium.
-    """
-    drift = total_lithium(cell, new) - total_lithium(cell, old)
-    names = ("lam_lithium_ne", "lam_lithium_pe")
-    # The smallest number keeps the shares defined in a step that loses nothing.
-    lost = [jnp.abs(cell.physical(new, name) - cell.physical(old, name)) + 1e-300 for name in names]
-    for name, part in zip(names, lost, strict=True):
-        correction = drift * (part / (lost[0] + lost[1]))
-        new = new.at[cell.rows[name]].add(-correction / cell.scale[cell.rows[name], None])
-    return new
-
-
-def stiff_matrix(cell: CellModel, y: Float[Array, "states lanes"], inputs: Inputs) -> Matrix:
-    """Find the stiff part of the Jacobian from coloured Jacobian-vector products."""
-    seeds = _Seeds.of(cell)
-    _, product = jax.linearize(lambda state: cell.rhs(state, inputs), y)
-    columns = jax.vmap(lambda seed: product(jnp.broadcast_to(seed, y.shape)))(jnp.asarray(seeds.vectors, y.dtype))
-    bands = [
-        _conservative_band(columns[:_COLOURS, rows], electrode.shell_weights)
-        for rows, electrode in zip(seeds.particles, (cell.negative, cell.positive), strict=True)
-    ]
-    low, diagonal, high = (jnp.stack(parts, axis=1) for parts in zip(*bands, strict=True))
-    return Matrix(low, diagonal, high, columns[_COLOURS], columns[_COLOURS + 1, cell.rows["temperature"]])
-
-
-@dataclass(frozen=True)
-class _Seeds:
-    """Directions of the Jacobian-vector products: three colours of particle nodes, plated lithium, temperature."""
-
-    vectors: np.ndarray
-    particles: tuple[slice, slice]
-
-    @classmethod
-    def of(cls, cell: CellModel) -> "_Seeds":
-        vectors = np.zeros((_COLOURS + 2, len(cell.initial_state), 1))
-        particles = (cell.rows["concentration_ne"], cell.rows["concentration_pe"])
-        for rows in particles:
-            for colour in range(_COLOURS):
-                vectors[colour, rows.start + colour : rows.stop : _COLOURS] = 1.0
-        vectors[_COLOURS, cell.rows["plated"]] = 1.0
-        vectors[_COLOURS + 1, cell.rows["temperature"]] = 1.0
-        return cls(vectors, particles)
-
-
-def _conservative_band(
-    columns: Float[Array, "3 points lanes"], weights: np.ndarray
-) -> tuple[Float[Array, "points lanes"], Float[Array, "points lanes"], Float[Array, "points lanes"]]:
-    """Read the off-diagonals of one diffusion block; the diagonal is such that no lithium enters or leaves."""
-    points = len(weights)
-    node = np.arange(points)
-    low = columns[(node - 1) % _COLOURS, node].at[0].set(0.0)
-    high = columns[(node + 1) % _COLOURS, node].at[-1].set(0.0)
-    shell = jnp.asarray(weights, columns.dtype)[:, None]
-    from_below = jnp.pad((shell * high)[:-1], ((1, 0), (0, 0)))
-    from_above = jnp.pad((shell * low)[1:], ((0, 1), (0, 0)))
-    return low, -(from_below + from_above) / shell, high
-
-
-def _solve(
-    cell: CellModel, matrix: Matrix, step: Float[Array, "..."], right: Float[Array, "states lanes"]
-) -> Float[Array, "states lanes"]:
-    """Solve `(1 - step · matrix) k = right`: plated lithium first, then what it feeds, then diffusion and heat."""
-    plated, temperature = cell.rows["plated"], cell.rows["temperature"]
-    k_plated = right[plated] / (1.0 - step * matrix.plated_column[plated])
-    k = right + step * matrix.plated_column * k_plated
-    k = k.at[plated].set(k_plated)
-    k = k.at[temperature].set(k[temperature] / (1.0 - step * matrix.temperature))
-    particles = (cell.rows["concentration_ne"], cell.rows["concentration_pe"])
-    block_step = jnp.broadcast_to(step, k_plated.shape)[:, None, :]
-    diffused = _tridiagonal(
-        -block_step * matrix.lower,
-        1.0 - block_step * matrix.diagonal,
-        -block_step * matrix.upper,
-        jnp.stack([k[rows] for rows in particles], axis=1),
+    blocks, parts, rule = diffusion_modes(cell), partition(cell), step_nodes(nodes)
+    scales = [_diffusivity(cell, block, y, inputs) for block in blocks]
+    decays = [scale * block.decay for scale, block in zip(scales, blocks, strict=True)]
+    decaying = tuple(jnp.asarray(block.modes, y.dtype) @ y[block.rows] for block in blocks)
+    zero = _Node(
+        decaying=decaying,
+        relaxing=y[parts.relaxing],
+        rest=parts.read(y),
+        delivery=guess,
+        sources=tuple(jnp.zeros_like(z) for z in decaying),
+        drive=jnp.zeros_like(y[parts.relaxing]),
+        pull=jnp.zeros_like(y[parts.relaxing]),
+        rates=jnp.zeros_like(parts.read(y)),
     )
-    for block, rows in enumerate(particles):
-        k = k.at[rows].set(diffused[:, block])
-    return k
+
+    def advance(carry, row):  # type: ignore[no-untyped-def]
+        before, last, sums = carry
+        share, weight, embedded, stretch = row
+        new = _next_node(cell, parts, blocks, decays, y, inputs, control, before, last, share * length, stretch)
+        temperature = parts.temperature(cell, new.rest)
+        sums = _Sums(
+            means=tuple(m + weight * length * source[:1] for m, source in zip(sums.means, new.sources, strict=True)),
+            rest=sums.rest + weight * length * new.rates,
+            error=sums.error + (weight - embedded) * length * new.rates,
+            relaxing=sums.relaxing + weight * length * (new.drive - new.pull * new.relaxing),
+            power=sums.power + weight * new.delivery.power,
+            heat=sums.heat + weight * temperature,
+            hottest=jnp.maximum(sums.hottest, temperature),
+        )
+        return (last, new, sums), None
+
+    still = jnp.zeros_like(guess.power)
+    sums = _Sums(
+        tuple(jnp.zeros_like(z[:1]) for z in decaying), zero.rates, zero.rates, zero.drive, still, still, still
+    )
+    rows = tuple(jnp.asarray(part, y.dtype) for part in rule)
+    (_, end, sums), _ = jax.lax.scan(advance, (zero, zero, sums), rows)
+    new = parts.write(y, parts.read(y) + sums.rest).at[parts.relaxing].set(end.relaxing)
+    for block, start, z, mean in zip(blocks, decaying, end.decaying, sums.means, strict=True):
+        new = new.at[block.rows].set(jnp.asarray(block.nodes, z.dtype) @ z.at[:1].set(start[:1] + mean))
+    new = new.at[algebraic_rows(cell)].set(end.delivery.algebraic)
+    change = jnp.concatenate([sums.rest, end.relaxing - y[parts.relaxing]])
+    error = jnp.concatenate([sums.error, sums.relaxing - (end.relaxing - y[parts.relaxing])])
+    change, error = (jnp.abs(parts.share * part) for part in (change, error))
+    return Step(balanced(cell, y, new), end.delivery, sums.power, sums.heat, sums.hottest, change, error)
 
 
-def _tridiagonal(
-    low: Float[Array, "n *m"],
-    diagonal: Float[Array, "n *m"],
-    high: Float[Array, "n *m"],
-    right: Float[Array, "n *m"],
-) -> Float[Array, "n *m"]:
-    """Thomas algorithm down the first axis. Scans, since XLA takes minutes over unrolled sweeps."""
+class _Sums(NamedTuple):
+    """Quadratures over a step."""
 
-    def eliminate(carry, row):  # type: ignore[no-untyped-def]
-        a, b, c, d = row
-        pivot = b - a * carry[0]
-        ratio, value = c / pivot, (d - a * carry[1]) / pivot
-        return (ratio, value), (ratio, value)
+    means: tuple[Lanes, ...]
+    rest: Block
+    error: Block
+    relaxing: Block
+    power: Lanes
+    heat: Lanes
+    hottest: Lanes
 
-    def substitute(below, row):  # type: ignore[no-untyped-def]
-        ratio, value = row
-        x = value - ratio * below
-        return x, x
 
-    zero = jnp.zeros_like(right[0])
-    _, swept = jax.lax.scan(eliminate, (zero, zero), (low, diagonal, high, right))
-    _, solution = jax.lax.scan(substitute, zero, swept, reverse=True)
-    return solution
+def _next_node(
+    cell: CellModel,
+    parts: Partition,
+    blocks: tuple[Modes, ...],
+    decays: list[Block],
+    y: Float[Array, "states lanes"],
+    inputs: Inputs,
+    control: Control,
+    before: _Node,
+    last: _Node,
+    gap: Float[Array, ""],
+    stretch: Float[Array, ""],
+) -> _Node:
+    """Predict the state at the next node, evaluate its rates there, and correct it."""
+    phis = [_phi(decay * gap) for decay in decays]
+    expected = tuple(new + stretch * (new - old) for new, old in zip(last.sources, before.sources, strict=True))
+    predicted = tuple(
+        phi.decay * z + gap * (phi.mean * source + phi.ramp * (later - source))
+        for phi, z, source, later in zip(phis, last.decaying, last.sources, expected, strict=True)
+    )
+    rest = last.rest + gap * (last.rates + 0.5 * stretch * (last.rates - before.rates))
+    profiles = [(block.rows, jnp.asarray(block.nodes, z.dtype) @ z) for block, z in zip(blocks, predicted, strict=True)]
+    state = Pieces(y).replace(*profiles, *parts.rest_parts(rest), *parts.relaxing_parts(last.relaxing))
+    # Extrapolated like the sources, the current is close enough for one Newton iteration.
+    guess = jax.tree.map(lambda new, old: new + stretch * (new - old), last.delivery, before.delivery)
+    delivery = control(state, guess, 1)
+    state = state.replace((algebraic_rows(cell), delivery.algebraic))
+    here = {**inputs, CURRENT: delivery.current}
+
+    def rates_at(relaxing: Block) -> Block:
+        return cell.rhs(state.replace(*parts.relaxing_parts(relaxing)), here)
+
+    if parts.relaxes:
+        rates, along = jax.linearize(rates_at, last.relaxing)
+        pull = -along(jnp.ones_like(last.relaxing))[parts.relaxing]
+        drive = rates[parts.relaxing] + pull * last.relaxing
+        relaxing = _relaxed(last, drive, pull, gap)
+        rates = rates + along(relaxing - last.relaxing)
+    else:
+        rates, relaxing, drive, pull = rates_at(last.relaxing), last.relaxing, last.drive, last.pull
+    sources = tuple(
+        block.modes @ rates[block.rows] + decay * z for block, decay, z in zip(blocks, decays, predicted, strict=True)
+    )
+    corrected = tuple(
+        z + gap * phi.ramp * (source - later)
+        for phi, z, source, later in zip(phis, predicted, sources, expected, strict=True)
+    )
+    slow = parts.read(rates)
+    return _Node(
+        decaying=corrected,
+        relaxing=relaxing,
+        rest=last.rest + 0.5 * gap * (last.rates + slow),
+        delivery=delivery,
+        sources=sources,
+        drive=drive,
+        pull=pull,
+        rates=slow,
+    )
+
+
+def _relaxed(last: _Node, drive: Block, pull: Block, gap: Float[Array, ""]) -> Block:
+    """Solve `p' = drive - pull p` over an interval, its pull at the mean of both ends and its drive linear in time."""
+    phi = _phi(0.5 * (last.pull + pull) * gap)
+    return phi.decay * last.relaxing + gap * (phi.mean * last.drive + phi.ramp * (drive - last.drive))
+
+
+class _Phi(NamedTuple):
+    """Functions of an exponential method at x: e^-x, (1 - e^-x) / x, and (x - 1 + e^-x) / x^2."""
+
+    decay: Block
+    mean: Block
+    ramp: Block
+
+
+def _phi(x: Block) -> _Phi:
+    decay = jnp.exp(-x)
+    mean = jnp.where(x < 1e-5, 1.0 - 0.5 * x, (1.0 - decay) / jnp.maximum(x, 1e-5))
+    ramp = jnp.where(x < 1e-3, 0.5 - x / 6.0, (1.0 - mean) / jnp.maximum(x, 1e-3))
+    return _Phi(decay, mean, ramp)
+
+
+def _diffusivity(cell: CellModel, block: Modes, y: Float[Array, "states lanes"], inputs: Inputs) -> Lanes:
+    """Diffusivity of each lane over that of the reference state [1].
+
+    It is PyBaMM's mean over the particle where there is one, else what the slowest mode's decay says.
+    """
+    still = {**inputs, CURRENT: jnp.zeros_like(y[:1])}
+    if block.diffusivity is not None:
+        return cell.evaluate(y, still)[block.diffusivity] / block.reference_diffusivity
+    shape = block.nodes[:, 1:2]
+
+    def rates(amount: Lanes) -> Block:
+        return cell.rhs(Pieces(y).replace((block.rows, y[block.rows] + shape * amount)), still)[block.rows]
+
+    _, change = jax.jvp(rates, (jnp.zeros_like(y[:1]),), (jnp.ones_like(y[:1]),))
+    slowest = jnp.sum(block.modes[1:2].T * change, axis=0, keepdims=True)
+    return jnp.maximum(-slowest / block.decay[1:2], 1e-6)

@@ -13,7 +13,7 @@ from fadecast.cell.control import Limits, Window
 from fadecast.cell.health import electrode_window, stoichiometry_at
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import CellModel
-from fadecast.cell.profile import Course, Profile, Substeps, run_profile
+from fadecast.cell.profile import Course, Profile, Stepping, run_profile
 from fadecast.outcome import Outcome
 
 KELVIN = 273.15
@@ -48,7 +48,7 @@ class Operation:
 
     cell: CellModel
     limits: Limits
-    substeps: Substeps
+    stepping: Stepping
     load_step: float
     """Load step [s]."""
 
@@ -66,8 +66,7 @@ class Operation:
         spin_up: int = 0,
     ) -> Course:
         """Follow a profile; see `fadecast.cell.profile.run_profile`."""
-        lengths = self.substeps.lengths(self.load_step)
-        return run_profile(self.cell, self.limits, lengths, y, inputs, window, profile, spin_up)
+        return run_profile(self.cell, self.limits, self.stepping, self.load_step, y, inputs, window, profile, spin_up)
 
     def begin_day(
         self, slow: SlowState, inputs: Inputs, state_of_charge: Lanes, ambient: Lanes

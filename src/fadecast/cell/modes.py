@@ -1,0 +1,111 @@
+"""Diffusion modes: the eigenvectors of a cell's diffusion operators, in which diffusion is a set of decays.
+
+Every block of states that diffuses (lithium in a particle, salt in the electrolyte) has a tridiagonal Jacobian that
+at a uniform profile is one constant matrix times the diffusivity of the lane. Its eigenvectors are the same for all
+lanes.
+"""
+
+from functools import cache
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fadecast.cell.lowering import Inputs
+from fadecast.cell.model import AMBIENT, CURRENT, CellModel, diffusivity_of
+
+# A profile of fewer points is not diffusion.
+_FEWEST = 4
+
+
+class Modes(NamedTuple):
+    """One diffusing block of the state vector."""
+
+    rows: slice
+    """Rows of the state vector."""
+    decay: np.ndarray
+    """Decay rate of each mode at the reference state [1/s], increasing from 0, shape `(n, 1)`."""
+    nodes: np.ndarray
+    """Profile of each mode, in columns; the first is the one that does not decay, shape `(n, n)`."""
+    modes: np.ndarray
+    """Inverse of `nodes`: a profile's share of each mode."""
+    weights: np.ndarray
+    """Of each row in what diffusion conserves, summing to 1, shape `(n, 1)`."""
+    diffusivity: str | None
+    """Output of the cell that is the lane's mean diffusivity, where it has one."""
+    reference_diffusivity: float
+    """Its value at the reference state."""
+
+
+@cache
+def diffusion_modes(cell: CellModel) -> tuple[Modes, ...]:
+    """Find the diffusing blocks of a cell and their modes."""
+    jacobian = _reference_jacobian(cell)
+    found = []
+    for name, rows in cell.rows.items():
+        block = jacobian[rows, rows] if rows.stop <= cell.differential else jacobian[:0, :0]
+        if len(block) < _FEWEST or not np.diag(block, 1).all():
+            continue
+        phase = cell.phases.get(name.removeprefix("concentration_"))
+        if phase is None:
+            found.append(_modes(rows, block, _conserved(block), open_end=False))
+        else:
+            output = diffusivity_of(name)
+            modes = _modes(rows, block, np.asarray(phase.shell_weights), open_end=True)
+            found.append(modes._replace(diffusivity=output, reference_diffusivity=_reference(cell)[output]))
+    return tuple(found)
+
+
+@cache
+def _reference(cell: CellModel) -> dict[str, float]:
+    """Evaluate the outputs of one row at the fresh state at rest."""
+    with jax.ensure_compile_time_eval():
+        values = cell.evaluate(jnp.asarray(cell.initial_state)[:, None], _at_rest(cell))
+        return {name: float(value[0, 0]) for name, value in values.items() if value.shape == (1, 1)}
+
+
+def _at_rest(cell: CellModel) -> Inputs:
+    inputs = {name: jnp.full((1, 1), value) for name, value in cell.inputs.items()}
+    return inputs | {AMBIENT: jnp.full((1, 1), cell.reference_temperature), CURRENT: jnp.zeros((1, 1))}
+
+
+def _reference_jacobian(cell: CellModel) -> np.ndarray:
+    """Jacobian of the right-hand side at the fresh state at rest."""
+    # The modes are constants of the program, also where they are first asked for inside one that is being traced.
+    with jax.ensure_compile_time_eval():
+        y = jnp.asarray(cell.initial_state)
+        inputs = _at_rest(cell)
+        return np.asarray(jax.jacfwd(lambda column: cell.rhs(column[:, None], inputs)[:, 0])(y))
+
+
+def _conserved(block: np.ndarray) -> np.ndarray:
+    """Left null vector of a closed diffusion operator: the volumes of its rows."""
+    left = np.linalg.svd(block.T)[2][-1]
+    return left / left.sum()
+
+
+def _modes(rows: slice, block: np.ndarray, weights: np.ndarray, open_end: bool) -> Modes:
+    """Diagonalise a tridiagonal operator; the diagonal is such that its columns conserve.
+
+    A particle's surface flux may depend on the two outermost concentrations: that is in the last row of the Jacobian,
+    and not in the operator, whose last row follows from conservation.
+    """
+    high = weights[:-1] * np.diag(block, 1)
+    low = weights[1:] * np.diag(block, -1)
+    if open_end:
+        low[-1] = -weights[-2] * block[-2, -2] - weights[-3] * block[-3, -2]
+    exchange = np.diag(high, 1) + np.diag(low, -1)
+    exchange -= np.diag(exchange.sum(axis=0))
+    operator = exchange / weights[:, None]
+    # Similar to a symmetric matrix by a diagonal scaling.
+    ratio = np.concatenate([[1.0], np.cumprod(np.sqrt(np.diag(operator, 1) / np.diag(operator, -1)))])
+    symmetric = operator * ratio[:, None] / ratio[None, :]
+    values, vectors = np.linalg.eigh(0.5 * (symmetric + symmetric.T))
+    values, vectors = -values[::-1], vectors[:, ::-1]
+    values[0] = 0.0
+    nodes, modes = vectors / ratio[:, None], vectors.T * ratio[None, :]
+    # The mode that does not decay is the mean.
+    total = modes[0].sum()
+    nodes[:, 0], modes[0] = nodes[:, 0] * total, modes[0] / total
+    return Modes(rows, values[:, None], nodes, modes, weights[:, None], None, 1.0)
