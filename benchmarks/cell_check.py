@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from fadecast.cell.aged import FARADAY
 from fadecast.cell.discretised import Discretised, state_variables
 from fadecast.cell.lowering import Inputs, lower
 from fadecast.cell.model import AMBIENT, CURRENT, VOLTAGE, CellModel
@@ -181,7 +180,8 @@ def imbalance(cell: CellModel, found: Discretised, y: np.ndarray, inputs: dict[s
 def _rounding(cell: CellModel, y: Array, given: Inputs, pull: Callable[..., tuple[Array, ...]]) -> np.ndarray:
     """Return the lithium that rounding of the state alone makes where currents balance by an algebraic equation.
 
-    A rounded potential of 4 V is wrong by 1e-15 V, which an exchange current of 1e6 A/m2 (MSMR_Example) turns into lithium.
+    A rounded potential of 4 V is wrong by 1e-15 V, which an exchange current of 1e6 A/m2 (MSMR_Example) turns into
+    lithium.
     """
     if cell.differential == len(y):
         return np.zeros(y.shape[1])
