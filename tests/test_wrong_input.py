@@ -111,7 +111,27 @@ VALUES = {
         "cell: {chemistry: {parameters: {'Negative electrode OCP [V]': 1}}}",
         "'Negative electrode OCP [V]' is not a number of the PyBaMM set",
     ),
+    "option value for one electrode": (
+        "cell: {chemistry: {particle_mechanics: [none, breaking]}}",
+        "cell.chemistry.particle_mechanics.1: got \"breaking\"; must be 'none', 'swelling only' or 'swelling and",
+    ),
+    "option value for both electrodes": (
+        "cell: {chemistry: {particle_mechanics: breaking}}",
+        "cell.chemistry.particle_mechanics: got \"breaking\"; must be 'none', 'swelling only' or 'swelling and",
+    ),
+    "switch without quotes": (
+        "cell: {chemistry: {sei_on_cracks: true}}",
+        "cell.chemistry.sei_on_cracks: got true; must be 'false' or 'true' (in quotes)",
+    ),
     # contradictions
+    "options that PyBaMM refuses": (
+        "cell: {chemistry: {particle_mechanics: none}}",
+        "cell.chemistry: PyBaMM refuses this combination of options: cannot have stress-induced diffusion without",
+    ),
+    "options that do not conserve lithium": (
+        "cell: {chemistry: {sei_on_cracks: 'true'}}",
+        "cell.chemistry: sei_on_cracks is true without surface states: the particles are not charged for the lithium",
+    ),
     "term longer than the forecast": (
         "warranty: {contract: {term_years: 12}}",
         "warranty.contract.term_years: got 12; must be at most years (10)",

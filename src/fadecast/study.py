@@ -209,7 +209,7 @@ def _validated(model: type[AnyStudy], document: Document) -> AnyStudy:
         # Strict JSON takes a list for a tuple and an integer for a float, but neither "10" nor 10.0 for 10.
         return model.model_validate_json(json.dumps(document.content), strict=True)
     except ValidationError as error:
-        errors = error.errors(include_url=False)
+        errors = [each for each in error.errors(include_url=False) if not _is_of_other_kind(each)]
         above = {tuple(e["loc"][:n]) for e in errors for n in range(len(e["loc"])) if e["loc"]}
         problems = [line for e in errors if e["loc"] not in above for line in _problem(e, model)]
         raise document.refuse(list(dict.fromkeys(problems))) from None
@@ -217,7 +217,7 @@ def _validated(model: type[AnyStudy], document: Document) -> AnyStudy:
 
 def _problem(error: ErrorDetails, model: type[Pricing]) -> list[str]:
     """Say what is wrong with a key: its dotted name, its value, what is allowed."""
-    loc = error["loc"]
+    loc = tuple(part for part in error["loc"] if not str(part).startswith(_KINDS))
     key = ".".join(map(str, loc))
     allowed = _keys_at(model.model_json_schema(), loc[:-1])
     match error["type"]:
@@ -237,7 +237,20 @@ def _problem(error: ErrorDetails, model: type[Pricing]) -> list[str]:
         case _:
             need = re.sub(r"^\w+ should ", "must ", error["msg"])
     quotes = " (without quotes)" if _is_quoted_number(error) else ""
+    if error["type"] == "literal_error" and isinstance(error["input"], bool):
+        quotes = " (in quotes)"
     return [f"{key}: got {shown(error['input'])}; {need}{quotes}"]
+
+
+# What pydantic adds to the place of an error in a setting that is either one value or one for each electrode.
+_KINDS = ("literal[", "tuple[", "union[")
+
+
+def _is_of_other_kind(error: ErrorDetails) -> bool:
+    """Whether a setting of one value or several is held against the kind that it is not."""
+    kind = str(error["loc"][-1]) if error["loc"] else ""
+    several = isinstance(error["input"], list)
+    return (kind.startswith("literal[") and several) or (kind.startswith("tuple[") and not several)
 
 
 def _is_quoted_number(error: ErrorDetails) -> bool:

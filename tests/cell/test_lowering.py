@@ -120,3 +120,45 @@ def test_unknown_parameter_is_named():
         build_cell(Chemistry(parameters={"SEI resistivity": 1.0}))
     with pytest.raises(KeyError, match="Negative electrode OCP"):
         build_cell(Chemistry(), ("Negative electrode OCP [V]",))
+
+
+STATES = pybamm.StateVector(slice(0, 4))
+FIRST, SECOND = pybamm.StateVector(slice(0, 2)), pybamm.StateVector(slice(2, 4))
+GRID = np.linspace(-2.0, 2.0, 7), np.linspace(-3.0, 3.0, 5)
+SURFACE = np.sin(GRID[0])[:, None] * np.exp(0.3 * GRID[1])[None]
+SYMBOLS = {
+    "arctan": pybamm.arctan(STATES),
+    "erf": pybamm.erf(STATES),
+    "largest": pybamm.max(STATES) + STATES,
+    "smallest": pybamm.min(STATES) + STATES,
+    "floor": pybamm.Floor(STATES),
+    "ceiling": pybamm.Ceiling(STATES),
+    "modulo": STATES % 0.7,
+    "hypot": pybamm.hypot(FIRST, SECOND),
+    "inner product": pybamm.inner(FIRST, SECOND),
+    "index": pybamm.Index(STATES, slice(1, 3)),
+    "branches": pybamm.Conditional(pybamm.InputParameter("branch"), FIRST, SECOND),
+    "sparse stack": pybamm.SparseStack(SECOND, FIRST),
+    "regularised power": pybamm.reg_power(STATES, 0.4, 2.0),
+    "regularised arcsinh": pybamm.arcsinh2(FIRST, SECOND),
+    "ufunc": pybamm.Function(np.tan, STATES),
+    "surface": pybamm.Interpolant(GRID, SURFACE, (FIRST, SECOND), interpolator="linear"),
+    "pchip": pybamm.Interpolant(GRID[0], np.cos(GRID[0]), STATES, interpolator="pchip"),
+    "not outside": pybamm.Interpolant(GRID[0] / 4, np.cos(GRID[0]), STATES, extrapolate=False),
+}
+
+
+@pytest.mark.parametrize("name", SYMBOLS)
+def test_each_symbol_is_what_pybamm_evaluates(name):
+    symbol = SYMBOLS[name]
+    y = np.random.default_rng(2).uniform(-1.4, 1.4, (4, 6))
+    branch = np.array([[0.0, 1.0, 1.4, 1.6, 2.0, 3.0]])
+    columns = [symbol.evaluate(y=y[:, [lane]], inputs={"branch": branch[0, lane]}) for lane in range(6)]
+    truth = np.hstack([np.asarray(column).reshape(-1, 1) for column in columns])
+    mine = np.asarray(lower({"x": symbol})(jnp.asarray(y), {"branch": jnp.asarray(branch)})["x"])
+    np.testing.assert_allclose(mine, truth, rtol=1e-13, atol=1e-14)
+
+
+def test_interpolants_that_are_not_known_are_named():
+    with pytest.raises(LoweringError, match="linear only"):
+        lower({"x": pybamm.Interpolant(GRID, SURFACE, (FIRST, SECOND), interpolator="cubic")})

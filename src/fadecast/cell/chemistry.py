@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeAlias, TypeVar
 
 import pybamm
 from annotated_types import Ge, Gt, Le
@@ -10,8 +10,8 @@ from annotated_types import Ge, Gt, Le
 from fadecast.settings import settings
 
 T = TypeVar("T")
-PerElectrode = T | tuple[T, T]
-PerPhase = T | tuple[T | tuple[T, T], T | tuple[T, T]]
+PerElectrode: TypeAlias = T | tuple[T, T]
+PerPhase: TypeAlias = T | tuple[T | tuple[T, T], T | tuple[T, T]]
 
 Switch = Literal["false", "true"]
 ParameterSet = Literal[
@@ -181,8 +181,17 @@ OPTION_NAMES: Mapping[str, str] = {
 
 
 def refusal_text(error: Exception) -> str:
-    """Say that PyBaMM refuses, in its own words."""
-    return f"PyBaMM refuses this combination of options: {' '.join(str(error).split())}"
+    """Say that PyBaMM refuses, in its own words where it has some."""
+    words = "it divides by zero" if isinstance(error, ZeroDivisionError) else " ".join(str(error).split())
+    return f"PyBaMM refuses this combination of options: {words}"
+
+
+VARYING_TRANSFERENCE = ("ORegan2022",)
+"""Parameter sets whose cation transference number depends on concentration."""
+
+
+def _each(value: str | tuple[str, str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else value
 
 
 @dataclass(frozen=True)
@@ -207,6 +216,26 @@ UNPHYSICAL: tuple[Unphysical, ...] = (
         lambda chemistry: chemistry.surface_form == "differential",
         "surface_form is differential: what charges the double layer is taken from or given to particles and salt "
         "without being lithium; set surface_form to algebraic, which is the same without the double layer",
+    ),
+    Unphysical(
+        "polynomial particles",
+        lambda chemistry: bool({"quadratic profile", "quartic profile"} & set(_each(chemistry.particle))),
+        "particle is a quadratic or quartic profile: loss of active material and the inventory take PyBaMM's mesh "
+        "average of the profile, which is not the average that its equation conserves; set particle to Fickian "
+        "diffusion",
+    ),
+    Unphysical(
+        "MSMR with heat",
+        lambda chemistry: "MSMR" in _each(chemistry.particle) and chemistry.thermal != "isothermal",
+        "particle is MSMR and thermal is lumped: the lithium in a particle depends on its potential and temperature, "
+        "and PyBaMM leaves out what a change of temperature adds; set thermal to isothermal, at constant ambient "
+        "temperature",
+    ),
+    Unphysical(
+        "transference number that varies, with salt transport",
+        lambda chemistry: chemistry.model == "SPMe" and chemistry.parameter_set in VARYING_TRANSFERENCE,
+        "model is SPMe and the transference number of the set depends on concentration: salt then leaks through the "
+        "ends of PyBaMM's mesh, in first order of its width; set model to SPM or choose another set",
     ),
 )
 """What is refused because it does not conserve lithium; `tests/cell/test_coverage.py` shows how much each violates."""

@@ -74,7 +74,7 @@ def discretise(chemistry: Chemistry, varied: Sequence[str] = (), outputs: Sequen
         symbols = {n: discretisation.process_symbol(values.process_symbol(model.variables[n])) for n in outputs}
     except KeyError as error:
         raise _missing(chemistry, error) from None
-    except (pybamm.OptionError, NotImplementedError) as error:
+    except (pybamm.OptionError, NotImplementedError, ZeroDivisionError) as error:
         raise PybammOptionError(refusal_text(error)) from None
     return Discretised(model, symbols, constants, {name: float(constants[name]) for name in varied})
 

@@ -152,7 +152,6 @@ _ELEMENTWISE: dict[type, Callable[..., Value]] = {
     pybamm.Ceiling: lambda a: jnp.ceil(a),
     pybamm.Modulo: lambda a, b: jnp.mod(a, b),
     pybamm.Hypot: lambda a, b: jnp.hypot(a, b),
-    pybamm.Equality: lambda a, b: jnp.where(a == b, 1.0, 0.0),
     pybamm.NotConstant: lambda a: a,
 }
 

@@ -208,7 +208,7 @@ def lowered_cell(chemistry: Chemistry, found: Discretised, outputs: tuple[str, .
     """Lower a discretised model that holds the `outputs` and the `needed_outputs`."""
     model, constants = found.model, found.constants
     variables = state_variables(model)
-    rows = {_short(name): where for name, (_, where) in variables.items()}
+    rows = {short_name(name): where for name, (_, where) in variables.items()}
     symbols = {
         "rhs": model.concatenated_rhs,
         "algebraic": model.concatenated_algebraic,
@@ -241,11 +241,11 @@ def lowered_cell(chemistry: Chemistry, found: Discretised, outputs: tuple[str, .
     )
 
 
-def _short(name: str) -> str:
+def short_name(name: str) -> str:
     """Return the short name of a block of the state vector, PyBaMM's where it has none."""
     for phase in ("primary", "secondary"):
         if f" {phase} " in name:
-            short = _short(name.replace(f" {phase} ", " "))
+            short = short_name(name.replace(f" {phase} ", " "))
             return f"{short}_{phase}" if short in STATES else name
     return _SHORT.get(name, name)
 

@@ -5,15 +5,8 @@ from typing import NamedTuple
 import numpy as np
 import pybamm
 
-from fadecast.cell.model import (
-    AMBIENT,
-    STATES,
-    Chemistry,
-    arrhenius_lam,
-    build_cell,
-    parameter_values,
-    pybamm_model,
-)
+from fadecast.cell.discretised import discretise, state_variables
+from fadecast.cell.model import AMBIENT, Chemistry, arrhenius_lam, parameter_values, pybamm_model, short_name
 
 POWER = "Power function [W]"
 
@@ -22,7 +15,7 @@ class Reference(NamedTuple):
     """End of each load step."""
 
     states: dict[str, np.ndarray]
-    """Blocks of the state vector by the short names of `STATES`, in PyBaMM's scaled units, each `(steps, n)`."""
+    """Blocks of the state vector by their names in `CellModel.rows`, in PyBaMM's scaled units, each `(steps, n)`."""
     voltage: np.ndarray
     """Terminal voltage under load [V], shape `(steps,)`."""
 
@@ -40,7 +33,8 @@ def reference_run(
     Parameters
     ----------
     y
-        State vector of the lowered cell to start from, shape `(states,)`.
+        State vector of the lowered cell to start from, shape `(states,)`; algebraic states are first guesses, which
+        PyBaMM's solver makes consistent with the power.
     power
         Terminal power of each load step, discharge positive [W].
     ambient
@@ -54,28 +48,30 @@ def reference_run(
     model, solver = simulation.built_model, simulation.solver
     # Voltage limits are the caller's business.
     model.events = []
-    where = {variable.name: slices[0] for variable, slices in model.y_slices.items()}
-    rows = {short: where[name] for short, name in STATES.items() if name in where}
     start = np.asarray(model.concatenated_initial_conditions.evaluate())
-    lowered_rows = build_cell(chemistry).rows
-    for short, place in rows.items():
-        start[place, 0] = y[lowered_rows[short]]
+    # At given power the current is one more state; all others are copied by name.
+    places = {short_name(name): place for name, (_, place) in state_variables(model).items()}
+    lowered_rows = {
+        short_name(name): place for name, (_, place) in state_variables(discretise(chemistry).model).items()
+    }
+    rows = {name: place for name, place in places.items() if name in lowered_rows}
+    for name, place in rows.items():
+        start[place, 0] = y[lowered_rows[name]]
     model.concatenated_initial_conditions = pybamm.Vector(start)
-    states: dict[str, list[np.ndarray]] = {short: [] for short in rows}
+    states: dict[str, list[np.ndarray]] = {name: [] for name in rows}
     voltage, solution = [], None
     for watts, kelvin in zip(power, ambient, strict=True):
         inputs = {POWER: float(watts), AMBIENT: float(kelvin)}
         solution = solver.step(solution, model, load_step, inputs=inputs, save=False)
         end = np.asarray(solution.y)[:, -1]
-        for short, place in rows.items():
-            states[short].append(end[place])
+        for name, place in rows.items():
+            states[name].append(end[place])
         voltage.append(float(solution["Voltage [V]"].entries[-1]))
-    return Reference({short: np.stack(values) for short, values in states.items()}, np.array(voltage))
+    return Reference({name: np.stack(values) for name, values in states.items()}, np.array(voltage))
 
 
 def _power_simulation(chemistry: Chemistry, tolerance: float) -> pybamm.Simulation:
-    _, points = pybamm_model(chemistry)
-    model = pybamm.lithium_ion.SPM({**chemistry.options, "operating mode": "power"})
+    model, points = pybamm_model(chemistry, operating_mode="power")
     values = parameter_values(chemistry.parameter_set)
     values.update(dict(chemistry.parameters))
     arrhenius_lam(values, pybamm.ParameterValues(dict(values)))
