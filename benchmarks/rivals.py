@@ -72,7 +72,7 @@ class Idaklu:
 
 
 class Threads(Idaklu):
-    """One solve over the whole load for all cells, on IDAKLU's own threads; jumps of the load are ramps of a millisecond."""
+    """One solve over the whole load for all cells, on IDAKLU's own threads; jumps of the load take a millisecond."""
 
     def _power(self) -> pybamm.Symbol:
         step, shape = self.load.load_step, self.load.shape

@@ -1,15 +1,15 @@
 """Work and precision of the cell engine beside PyBaMM's IDAKLU, in one run on one machine.
 
-Nine aged cells (0.2, 1 and 2C at 0, 25 and 45 degC) follow drawn AI load at one minute: what a battery carries that smooths
-it to its hourly mean. The error of a run is the worst ageing state at the end, over its change (or 1e-7 of all lithium),
-as the 95th percentile over cells, against IDAKLU at 1e-8. Times are per cell-day on all cores, compilation apart.
+Nine aged cells (0.2, 1 and 2C at 0, 25 and 45 degC) follow drawn AI load at one minute: what a battery carries that
+smooths it to its hourly mean. The error of a run is the worst ageing state at the end, over its change (or 1e-7 of all
+lithium), as the 95th percentile over cells, against IDAKLU at 1e-8. Times are per cell-day on all cores, compilation
+apart.
 
-`python benchmarks/work_precision.py` writes the table and the figure to `results/work_precision`; `--quick` runs 3 hours
-of load and batches of 1024 only, in under 5 minutes.
+`python benchmarks/work_precision.py` writes the table and the figure to `results/work_precision`; `--quick` runs 3
+hours of load and batches of 1024 only, in under 5 minutes.
 """
 
 import argparse
-import dataclasses
 import multiprocessing
 import os
 from collections.abc import Iterator
@@ -22,7 +22,6 @@ import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from rivals import Load, Threads, in_processes
 
 from fadecast.cell.aged import Diagnosis, aged_state, lift
 from fadecast.cell.control import Limits, Window
@@ -32,6 +31,7 @@ from fadecast.cell.model import CellModel, Chemistry, build_cell
 from fadecast.cell.profile import Profile, Stepping, run_profile
 from fadecast.duty.workload import Measured, Workload, draw_it_power
 from fadecast.population.evidence import fitted_rates
+from rivals import Load, Threads, in_processes
 
 CORES = os.cpu_count() or 1
 C_RATES, CELSIUS = (0.2, 1.0, 2.0), (0.0, 25.0, 45.0)
@@ -185,6 +185,7 @@ def draw(table: pd.DataFrame, path: Path) -> None:
 
 
 def main() -> None:
+    """Run the benchmark and write what it found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="3 hours of load, batch 1024")
     parser.add_argument("--out", type=Path, default=Path("results/work_precision"))

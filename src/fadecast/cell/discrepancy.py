@@ -15,6 +15,7 @@ import pybamm
 from annotated_types import Ge, Gt
 from jaxtyping import Float
 
+from fadecast.cell.chemistry import Option
 from fadecast.cell.model import Chemistry
 from fadecast.settings import settings
 
@@ -86,7 +87,7 @@ class Run:
             return cls(content["time"], {name: content[name] for name in SERIES}, str(content["end"]))
 
 
-def options(model: Model, thermal: str = "lumped") -> dict[str, str | tuple[str, str]]:
+def options(model: Model, thermal: str = "lumped") -> dict[str, str | tuple[Option, Option]]:
     """Return the options of `Chemistry`, with SEI on cracks and both changes of porosity.
 
     Without the algebraic surface form, SPM and SPMe draw the lithium of SEI on cracks from nowhere; with it they

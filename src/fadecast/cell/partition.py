@@ -61,9 +61,26 @@ class Partition:
         return cell.reference[rows.start] + cell.scale[rows.start] * rest[index : index + 1]
 
 
+class SteppingError(NotImplementedError):
+    """A cell that can be evaluated but not followed in time."""
+
+
 @cache
 def partition(cell: CellModel) -> Partition:
-    """Sort the differential states of a cell."""
+    """Sort the differential states of a cell.
+
+    Raises
+    ------
+    SteppingError
+        When the cell has algebraic states or an electrolyte, whose coupling to surface fluxes the time steps take
+        explicitly: that is neither accurate nor always stable.
+    """
+    if cell.differential < len(cell.initial_state) or "electrolyte" in cell.rows:
+        kind = "an electrolyte" if "electrolyte" in cell.rows else "algebraic states"
+        raise SteppingError(
+            f"time steps know no cell with {kind}: choose `model: SPM` without surface form, composite electrodes or "
+            "SEI on cracks. Its rates, voltage and outputs can be evaluated all the same (`build_cell`)"
+        )
     in_modes = {row for block in diffusion_modes(cell) for row in range(block.rows.start, block.rows.stop)}
     relaxing, rest, share = [], [], {}
     for name, rows in sorted(cell.rows.items(), key=lambda item: item[1].start):

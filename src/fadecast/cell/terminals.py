@@ -96,9 +96,11 @@ def consistent(cell: CellModel, y: Float[Array, "states lanes"], inputs: Inputs,
 def _is_diagonal(cell: CellModel) -> bool:
     """Tell whether each algebraic equation holds one algebraic state only."""
     where = algebraic_rows(cell)
-    inputs = {name: jnp.full((1, 1), value) for name, value in cell.inputs.items()}
-    inputs |= {AMBIENT: jnp.full((1, 1), cell.reference_temperature), CURRENT: jnp.full((1, 1), cell.nominal_capacity)}
     with jax.ensure_compile_time_eval():
+        inputs = {name: jnp.full((1, 1), value) for name, value in cell.inputs.items()}
+        inputs |= {AMBIENT: jnp.full((1, 1), cell.reference_temperature)}
+        inputs |= {CURRENT: jnp.full((1, 1), cell.nominal_capacity)}
         y = jnp.asarray(cell.initial_state)
-        jacobian = jax.jacfwd(lambda column: cell.evaluate(column[:, None], inputs)["algebraic"][:, 0])(y)[:, where]
-        return bool(np.count_nonzero(np.asarray(jacobian)) == np.count_nonzero(np.diag(np.asarray(jacobian))))
+        residual = jax.jacfwd(lambda column: cell.evaluate(column[:, None], inputs)["algebraic"][:, 0])
+        jacobian = np.asarray(residual(y))[:, where]
+    return bool(np.count_nonzero(jacobian) == np.count_nonzero(np.diag(jacobian)))
