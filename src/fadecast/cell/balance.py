@@ -57,7 +57,7 @@ def balanced(
         )
         for name in names:
             rows = cell.rows[name]
-            new = new.at[rows].add(missing / room / cell.scale[rows, None])
+            new = new.at[rows].add(missing / room / jnp.asarray(cell.scale[rows, None], new.dtype))
     return new
 
 

@@ -14,8 +14,8 @@ from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import AMBIENT, CURRENT, CellModel
 from fadecast.cell.stepper import take_step
 
-# 50 halvings leave 1e-15 of a stoichiometry.
-_HALVINGS = 50
+# 50 halvings leave 1e-15 of a stoichiometry; a correction that is larger than this is of a limit that is not met.
+_HALVINGS, _LARGEST_CORRECTION = 50, 1e-9
 
 _VOLTAGE_MET = 1e-3  # [V]
 
@@ -41,7 +41,7 @@ def electrode_window(cell: CellModel, slow: SlowState, inputs: Inputs) -> Window
 
     The open-circuit voltage rises with the negative stoichiometry at constant cyclable lithium, so each limit is
     found by bisection between the points where either electrode is empty or full. A limit that cannot be met is
-    returned as the end of that range.
+    returned as the end of that range. Halving has no derivative; a Newton step at its end has that of the limit.
     """
     temperature = jnp.full_like(slow.sei, cell.reference_temperature)
     lithium = cyclable_lithium(cell, slow)
@@ -52,14 +52,20 @@ def electrode_window(cell: CellModel, slow: SlowState, inputs: Inputs) -> Window
     rest = {**inputs, AMBIENT: temperature, CURRENT: jnp.zeros_like(temperature)}
 
     def crossing(limit: float) -> Lanes:
+        def volts(stoichiometry: Lanes) -> Lanes:
+            return cell.voltage(lift(cell, slow, stoichiometry, temperature), rest)
+
         def halve(_: int, bracket: tuple[Lanes, Lanes]) -> tuple[Lanes, Lanes]:
             below, above = bracket
             middle = 0.5 * (below + above)
-            under = cell.voltage(lift(cell, slow, middle, temperature), rest) < limit
+            under = volts(middle) < limit
             return jnp.where(under, middle, below), jnp.where(under, above, middle)
 
         below, above = jax.lax.fori_loop(0, _HALVINGS, halve, (low, high))
-        return 0.5 * (below + above)
+        found = jax.lax.stop_gradient(0.5 * (below + above))
+        voltage, slope = jax.jvp(volts, (found,), (jnp.ones_like(found),))
+        correction = (limit - voltage) / jax.lax.stop_gradient(slope)
+        return found + jnp.where(jnp.abs(correction) < _LARGEST_CORRECTION, correction, 0.0)
 
     empty, full = (crossing(limit) for limit in cell.voltage_limits)
     return Window(empty, full, (full - empty) * sites_ne * FARADAY / 3600.0)
@@ -122,7 +128,7 @@ def _discharge_capacity(cell: CellModel, y: Float[Array, "states lanes"], inputs
         return (y, after, capacity, done | (after < limit)), None
 
     start = (y, volts(y), jnp.zeros_like(current), jnp.zeros_like(current, bool))
-    (_, _, capacity, _), _ = jax.lax.scan(advance, start, jnp.asarray(np.diff(_DISCHARGE_NODES)))
+    (_, _, capacity, _), _ = jax.lax.scan(advance, start, jnp.asarray(np.diff(_DISCHARGE_NODES), y.dtype))
     return capacity
 
 

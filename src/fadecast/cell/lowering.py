@@ -73,7 +73,10 @@ def lower(
             elif isinstance(node, pybamm.InputParameter):
                 values[node] = operation(inputs)
             else:
-                values[node] = operation(*(values[child] for child in node.children))
+                parts = [values[child] for child in node.children]
+                if any(isinstance(part, jax.Array) for part in parts):
+                    parts = [_in_precision(part, y.dtype) for part in parts]
+                values[node] = _in_precision(operation(*parts), y.dtype, constants=False)
         lanes = y.shape[1]
         return {
             name: jnp.broadcast_to(jnp.asarray(values[s], dtype=y.dtype), (int(s.size), lanes))
@@ -81,6 +84,13 @@ def lower(
         }
 
     return evaluate
+
+
+def _in_precision(value: Value, dtype: jnp.dtype, constants: bool = True) -> Value:
+    """Bring a value to the precision of the state; constants among themselves stay in double precision."""
+    if isinstance(value, jax.Array) or (constants and isinstance(value, np.ndarray | np.generic)):
+        return value.astype(dtype) if jnp.issubdtype(value.dtype, jnp.floating) else value
+    return value
 
 
 def _operation(node: pybamm.Symbol) -> Callable[..., Value]:
@@ -267,10 +277,10 @@ def _matrix_product(node: pybamm.MatrixMultiplication) -> Callable[..., Value]:
     matrix = left.evaluate()
     dense = matrix.toarray() if scipy.sparse.issparse(matrix) else np.asarray(matrix, dtype=float)
     if dense.shape[1] == 1:
-        return lambda _, value: dense * value
+        return lambda _, value: dense.astype(getattr(value, "dtype", float)) * value
     varying, totals = _varying_product(dense), dense.sum(axis=1, keepdims=True)
     totals = totals[:1] if (dense == dense[0]).all() else totals
-    return lambda _, value: totals * value if np.shape(value)[0] == 1 else varying(value)
+    return lambda _, value: totals.astype(value.dtype) * value if np.shape(value)[0] == 1 else varying(value)
 
 
 def _varying_product(dense: np.ndarray) -> Callable[[Value], Value]:
@@ -280,12 +290,12 @@ def _varying_product(dense: np.ndarray) -> Callable[[Value], Value]:
         places = np.flatnonzero(dense[0])
         # Terms, not a sum over an axis: XLA makes one loop of them, with what they are used in.
         return lambda value: functools.reduce(
-            operator.add, [dense[0, k] * jnp.asarray(value)[k : k + 1] for k in places]
+            operator.add, [float(dense[0, k]) * jnp.asarray(value)[k : k + 1] for k in places]
         )
     offsets = [d for d in range(1 - rows, columns) if np.diagonal(dense, d).any()]
     if len(offsets) <= _MAX_DIAGONALS:
         return lambda value: sum(_shifted(dense, offset, value) for offset in offsets)
-    return lambda value: jnp.matmul(dense, value, precision="highest")
+    return lambda value: jnp.matmul(dense.astype(value.dtype), value, precision="highest")
 
 
 def _shifted(dense: np.ndarray, offset: int, value: Value) -> Value:
@@ -293,5 +303,5 @@ def _shifted(dense: np.ndarray, offset: int, value: Value) -> Value:
     rows, _ = dense.shape
     first = max(0, -offset)
     diagonal = np.diagonal(dense, offset)[:, None]
-    product = diagonal * jnp.asarray(value)[first + offset : first + offset + len(diagonal)]
+    product = diagonal.astype(value.dtype) * jnp.asarray(value)[first + offset : first + offset + len(diagonal)]
     return jnp.pad(product, ((first, rows - first - len(diagonal)), (0, 0)))

@@ -130,18 +130,20 @@ class CellModel:
     def physical(self, y: Float[Array, "states lanes"], name: str) -> Float[Array, "n lanes"]:
         """Values of one block of the state in PyBaMM's units."""
         rows = self.rows[name]
-        return self.reference[rows, None] + self.scale[rows, None] * y[rows]
+        return jnp.asarray(self.reference[rows, None], y.dtype) + jnp.asarray(self.scale[rows, None], y.dtype) * y[rows]
 
     def scaled(self, values: Float[Array, "n lanes"], name: str) -> Float[Array, "n lanes"]:
         """Rows of the state vector that stand for physical values of one block: the inverse of `physical`."""
         rows = self.rows[name]
-        return (values - self.reference[rows, None]) / self.scale[rows, None]
+        reference, scale = (jnp.asarray(part[rows, None], values.dtype) for part in (self.reference, self.scale))
+        return (values - reference) / scale
 
     def mean_concentration(self, y: Float[Array, "states lanes"], side: str) -> Float[Array, "1 lanes"]:
         """Particle-average lithium concentration of one of the `phases` [mol.m-3]."""
         electrode = self.phases[side]
         values = self.physical(y, f"concentration_{side}")
-        return jnp.sum(electrode.shell_weights[:, None] * values, axis=0, keepdims=True)
+        weights = jnp.asarray(electrode.shell_weights[:, None], values.dtype)
+        return jnp.sum(weights * values, axis=0, keepdims=True)
 
     @property
     def negative(self) -> Electrode:

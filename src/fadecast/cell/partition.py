@@ -58,7 +58,7 @@ class Partition:
             return jnp.zeros_like(rest[:1])
         rows = cell.rows["temperature"]
         index = int(np.flatnonzero(self.rest == rows.start)[0])
-        return cell.reference[rows.start] + cell.scale[rows.start] * rest[index : index + 1]
+        return float(cell.reference[rows.start]) + float(cell.scale[rows.start]) * rest[index : index + 1]
 
 
 class SteppingError(NotImplementedError):

@@ -98,7 +98,7 @@ def take_step(
     """
     blocks, parts, rule = diffusion_modes(cell), partition(cell), step_nodes(nodes)
     scales = [_diffusivity(cell, block, y, inputs) for block in blocks]
-    decays = [scale * block.decay for scale, block in zip(scales, blocks, strict=True)]
+    decays = [scale * jnp.asarray(block.decay, y.dtype) for scale, block in zip(scales, blocks, strict=True)]
     decaying = tuple(jnp.asarray(block.modes, y.dtype) @ y[block.rows] for block in blocks)
     zero = _Node(
         decaying=decaying,
@@ -139,7 +139,7 @@ def take_step(
     new = new.at[algebraic_rows(cell)].set(end.delivery.algebraic)
     change = jnp.concatenate([sums.rest, end.relaxing - y[parts.relaxing]])
     error = jnp.concatenate([sums.error, sums.relaxing - (end.relaxing - y[parts.relaxing])])
-    change, error = (jnp.abs(parts.share * part) for part in (change, error))
+    change, error = (jnp.abs(jnp.asarray(parts.share, y.dtype) * part) for part in (change, error))
     return Step(balanced(cell, y, new), end.delivery, sums.power, sums.heat, sums.hottest, change, error)
 
 
@@ -261,11 +261,11 @@ def _diffusivity(cell: CellModel, block: Modes, y: Float[Array, "states lanes"],
     still = {**inputs, CURRENT: jnp.zeros_like(y[:1])}
     if block.diffusivity is not None:
         return cell.evaluate(y, still)[block.diffusivity] / block.reference_diffusivity
-    shape = block.nodes[:, 1:2]
+    shape = jnp.asarray(block.nodes[:, 1:2], y.dtype)
 
     def rates(amount: Lanes) -> Block:
         return cell.rhs(Pieces(y).replace((block.rows, y[block.rows] + shape * amount)), still)[block.rows]
 
     _, change = jax.jvp(rates, (jnp.zeros_like(y[:1]),), (jnp.ones_like(y[:1]),))
-    slowest = jnp.sum(block.modes[1:2].T * change, axis=0, keepdims=True)
-    return jnp.maximum(-slowest / block.decay[1:2], 1e-6)
+    slowest = jnp.sum(jnp.asarray(block.modes[1:2].T, y.dtype) * change, axis=0, keepdims=True)
+    return jnp.maximum(-slowest / float(block.decay[1, 0]), 1e-6)

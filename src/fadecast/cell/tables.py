@@ -31,13 +31,13 @@ def piecewise_polynomial(
     next_break = np.append(breaks[1:-1], np.inf)
 
     def evaluate(x: Float[Array, "n lanes"]) -> Float[Array, "n lanes"]:
-        bucket = jnp.clip((x - breaks[0]) / width, 0, count - 1).astype(jnp.int32)
+        bucket = jnp.clip((x - float(breaks[0])) / float(width), 0, count - 1).astype(jnp.int32)
         piece = jnp.asarray(pieces)[bucket]
-        piece = piece + (x >= jnp.asarray(next_break)[piece])
-        distance = x - jnp.asarray(breaks)[piece]
-        result = jnp.asarray(coefficients[0])[piece]
+        piece = piece + (x >= jnp.asarray(next_break, x.dtype)[piece])
+        distance = x - jnp.asarray(breaks, x.dtype)[piece]
+        result = jnp.asarray(coefficients[0], x.dtype)[piece]
         for power in coefficients[1:]:
-            result = result * distance + jnp.asarray(power)[piece]
+            result = result * distance + jnp.asarray(power, x.dtype)[piece]
         return result
 
     return evaluate
