@@ -108,7 +108,7 @@ def test_faster_sei_hotter_days_and_harder_duty_lose_more(operation, start):
 
 
 def test_a_lane_that_fails_is_frozen_and_leaves_the_others_unchanged(operation, start):
-    """Others of its tile share its time steps until it fails, so they may differ by a share of the tolerance."""
+    """Others of its tile share its time steps, so they may differ by a share of the tolerance of 0.03, and no more."""
     times = np.array([0.0, 100.0, 200.0])
     days = batch(operation, year(), count=3)
     sick = inputs()[SEI].at[0, 1].set(np.nan)
@@ -117,7 +117,7 @@ def test_a_lane_that_fails_is_frozen_and_leaves_the_others_unchanged(operation, 
     assert broken.outcome.tolist() == [0, Outcome.NOT_FINITE, 0, 0]
     assert broken.last_good[1] == -np.inf
     for mine, theirs in zip(broken.service.slow, sound.service.slow, strict=True):
-        np.testing.assert_allclose(mine[..., [0, 2, 3]], theirs[..., [0, 2, 3]], rtol=1e-5)
+        np.testing.assert_allclose(mine[..., [0, 2, 3]], theirs[..., [0, 2, 3]], rtol=1e-3)
 
 
 def test_a_worn_out_pack_is_taken_out_of_service_at_a_resolved_time(operation):
