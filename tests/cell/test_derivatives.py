@@ -47,7 +47,7 @@ def results():
 
 
 def test_forward_derivatives_are_those_of_finite_differences():
-    """Within 1e-5 of each derivative, rounding of the differences apart; a contact resistance adds itself but for its heat."""
+    """Within 1e-5 of each derivative, rounding of the differences apart; a contact resistance adds all but itself."""
     run, logs = results(), jnp.log(jnp.asarray(FACTORS))
     value = np.abs(np.asarray(run(logs)))
     forward = jax.jit(lambda direction: jax.jvp(run, (logs,), (direction,))[1])
