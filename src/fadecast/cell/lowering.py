@@ -88,9 +88,10 @@ def lower(
 
 def _in_precision(value: Value, dtype: jnp.dtype, constants: bool = True) -> Value:
     """Bring a value to the precision of the state; constants among themselves stay in double precision."""
-    if isinstance(value, jax.Array) or (constants and isinstance(value, np.ndarray | np.generic)):
-        return value.astype(dtype) if jnp.issubdtype(value.dtype, jnp.floating) else value
-    return value
+    if not isinstance(value, jax.Array | np.ndarray | np.generic) or not (constants or isinstance(value, jax.Array)):
+        return value
+    alike = value.dtype == dtype or not np.issubdtype(value.dtype, np.floating)
+    return value if alike else value.astype(dtype)
 
 
 def _operation(node: pybamm.Symbol) -> Callable[..., Value]:
@@ -277,10 +278,10 @@ def _matrix_product(node: pybamm.MatrixMultiplication) -> Callable[..., Value]:
     matrix = left.evaluate()
     dense = matrix.toarray() if scipy.sparse.issparse(matrix) else np.asarray(matrix, dtype=float)
     if dense.shape[1] == 1:
-        return lambda _, value: dense.astype(getattr(value, "dtype", float)) * value
+        return lambda _, value: dense.astype(jnp.result_type(value)) * value
     varying, totals = _varying_product(dense), dense.sum(axis=1, keepdims=True)
     totals = totals[:1] if (dense == dense[0]).all() else totals
-    return lambda _, value: totals.astype(value.dtype) * value if np.shape(value)[0] == 1 else varying(value)
+    return lambda _, value: totals.astype(jnp.result_type(value)) * value if np.shape(value)[0] == 1 else varying(value)
 
 
 def _varying_product(dense: np.ndarray) -> Callable[[Value], Value]:
@@ -295,7 +296,7 @@ def _varying_product(dense: np.ndarray) -> Callable[[Value], Value]:
     offsets = [d for d in range(1 - rows, columns) if np.diagonal(dense, d).any()]
     if len(offsets) <= _MAX_DIAGONALS:
         return lambda value: sum(_shifted(dense, offset, value) for offset in offsets)
-    return lambda value: jnp.matmul(dense.astype(value.dtype), value, precision="highest")
+    return lambda value: jnp.matmul(dense.astype(jnp.result_type(value)), value, precision="highest")
 
 
 def _shifted(dense: np.ndarray, offset: int, value: Value) -> Value:
@@ -303,5 +304,5 @@ def _shifted(dense: np.ndarray, offset: int, value: Value) -> Value:
     rows, _ = dense.shape
     first = max(0, -offset)
     diagonal = np.diagonal(dense, offset)[:, None]
-    product = diagonal.astype(value.dtype) * jnp.asarray(value)[first + offset : first + offset + len(diagonal)]
+    product = diagonal.astype(jnp.result_type(value)) * jnp.asarray(value)[first + offset : first + offset + len(diagonal)]
     return jnp.pad(product, ((first, rows - first - len(diagonal)), (0, 0)))
