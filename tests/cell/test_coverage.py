@@ -7,7 +7,7 @@ import pybamm
 import pytest
 
 from cell_check import EQUILIBRIA, OUTPUTS, imbalance, random_states
-from cell_coverage import FAMILIES, NOT_CELLS, PLAIN, VALUES, check, pair_cover, rows, written
+from cell_coverage import FAMILIES, NOT_CELLS, PLAIN, TABLE, VALUES, check, pair_cover, rows, table, written
 from fadecast.cell import chemistry as options
 from fadecast.cell.chemistry import Chemistry, PybammOptionError, UnphysicalError
 from fadecast.cell.discretised import discretise, pybamm_model
@@ -49,9 +49,10 @@ def test_a_row_of_the_table_is_what_the_code_gives(row):
 
 
 def test_the_table_holds_each_row_and_no_unexplained_status():
-    table = written()
-    assert list(table) == [row.name for row in rows()]
-    assert {result.status for result in table.values()} <= STATUSES
+    results = written()
+    assert list(results) == [row.name for row in rows()]
+    assert {result.status for result in results.values()} <= STATUSES
+    assert TABLE.read_text(encoding="utf-8") == table(results)
 
 
 def test_every_set_that_pybamm_ships_is_offered_or_said_not_to_be_a_lithium_ion_cell():
