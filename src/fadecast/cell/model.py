@@ -337,7 +337,7 @@ def _electrode(found: Discretised, side: str, average: pybamm.Symbol, rows: slic
     if rows is not None:
         # The average is linear in the concentrations, so its value on unit vectors is its weights, PyBaMM's own.
         states = model.concatenated_rhs.size + model.concatenated_algebraic.size
-        inputs = {name: jnp.full((1, states), value) for name, value in found.inputs.items()}
+        inputs = {varied: jnp.full((1, states), value) for varied, value in found.inputs.items()}
         weights = np.asarray(lower({"average": average})(jnp.eye(states), inputs)["average"])[0, rows]
         weights = weights / weights.sum()
     return Electrode(
