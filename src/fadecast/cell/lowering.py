@@ -304,5 +304,7 @@ def _shifted(dense: np.ndarray, offset: int, value: Value) -> Value:
     rows, _ = dense.shape
     first = max(0, -offset)
     diagonal = np.diagonal(dense, offset)[:, None]
-    product = diagonal.astype(jnp.result_type(value)) * jnp.asarray(value)[first + offset : first + offset + len(diagonal)]
+    product = (
+        diagonal.astype(jnp.result_type(value)) * jnp.asarray(value)[first + offset : first + offset + len(diagonal)]
+    )
     return jnp.pad(product, ((first, rows - first - len(diagonal)), (0, 0)))
