@@ -194,8 +194,7 @@ def _next_node(
         for phi, z, source, later in zip(phis, predicted, sources, expected, strict=True)
     )
     # Ageing is a steep power of the surface concentration, so its rates are worth a second look; of that evaluation
-    # only the
-    # rows of the rest are used, which cost a fraction.
+    # only the rows of the rest are used, which cost a fraction.
     state = state.replace(*_profiles(blocks, corrected), *parts.relaxing_parts(relaxing))
     slow = parts.read(cell.rhs(state, here))
     return _Node(
