@@ -166,6 +166,36 @@ VALUES = {
     ),
     "empty charge window": ("cell: {limits: {soc_min: 0.9, soc_max: 0.2}}", "cell.limits: soc_min 0.9 must be below"),
     "one draw and a capital load": ("draws: 1", "draws: got 1; must be at least 2"),
+    # chemistries that can be evaluated, and not followed over years
+    "model without a stepper": (
+        "cell: {chemistry: {model: SPMe}}",
+        "cell.chemistry.model: got SPMe; must be SPM in a forecast",
+    ),
+    "plating that a slow state would lose": (
+        "cell: {chemistry: {lithium_plating: irreversible}}",
+        "cell.chemistry.lithium_plating: got irreversible; must be partially reversible in a forecast",
+    ),
+    "no SEI": ("cell: {chemistry: {sei: none}}", "cell.chemistry.sei: got none; must be a law of growth in a forecast"),
+    "no loss of one electrode": (
+        "cell: {chemistry: {loss_of_active_material: [stress-driven, none]}}",
+        "cell.chemistry.loss_of_active_material: got [stress-driven, none]; must be a law for both electrodes",
+    ),
+    "no cracks": (
+        "cell: {chemistry: {particle_mechanics: swelling only}}",
+        "cell.chemistry.particle_mechanics: got swelling only; must be [swelling and cracking, swelling only] or",
+    ),
+    "one temperature for all packs": (
+        "cell: {chemistry: {thermal: isothermal}}",
+        "cell.chemistry.thermal: got isothermal; must be lumped in a forecast",
+    ),
+    "surface states": (
+        "cell: {chemistry: {surface_form: algebraic}}",
+        "cell.chemistry.surface_form: got algebraic; must be false in a forecast",
+    ),
+    "set of a composite electrode": (
+        "cell: {chemistry: {parameter_set: Chen2020_composite}}",
+        "cell.chemistry.parameter_set: got Chen2020_composite; must be one of single particles",
+    ),
 }
 
 

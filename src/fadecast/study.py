@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, 
 from pydantic_core import ErrorDetails
 
 from fadecast.cell.model import AMBIENT, CONTACT_RESISTANCE, CURRENT, parameter_values
+from fadecast.decades.admitted import forecast_problems
 from fadecast.document import Document, read_document, shown
 from fadecast.duty import Dispatch, Duty, Site
 from fadecast.duty.climate import Climate
@@ -76,7 +77,8 @@ class Study(Pricing):
 
     @model_validator(mode="after")
     def _sections_agree(self) -> "Study":
-        problems = [*_time_problems(self), *_parameter_problems(self)]
+        unfit = [f"cell.chemistry.{problem}" for problem in forecast_problems(self.cell.chemistry)]
+        problems = [*_time_problems(self), *_parameter_problems(self), *unfit]
         if problems:
             raise ValueError("\n".join(problems))
         return self
