@@ -25,7 +25,9 @@ def setting(soc: float):
 
 def deliver(cell, limits, y, inputs, demand, window, horizon, iterations=3):
     bounds = current_bounds(cell, limits, y, window, jnp.asarray(horizon))
-    return deliver_power(cell, bounds, y, inputs, demand, power_guess(cell, y, demand), iterations)
+    return deliver_power(
+        cell, bounds, y, inputs, demand, power_guess(cell, y, demand, jnp.full_like(demand, 3.7)), iterations
+    )
 
 
 def test_power_is_met_inside_the_limits():

@@ -60,10 +60,15 @@ class Delivery(NamedTuple):
 
     current: Float[Array, "1 lanes"]
     """Current, discharge positive [A]."""
-    power: Float[Array, "1 lanes"]
-    """Power, discharge positive [W]."""
+    voltage: Float[Array, "1 lanes"]
+    """[V]"""
     algebraic: Float[Array, "n lanes"]
     """Algebraic states at this current, `(n, lanes)`."""
+
+    @property
+    def power(self) -> Float[Array, "1 lanes"]:
+        """Power, discharge positive [W]."""
+        return self.current * self.voltage
 
 
 class Control(Protocol):
@@ -96,10 +101,11 @@ def current_bounds(
     return Bounds(low, high)
 
 
-def power_guess(cell: CellModel, y: Float[Array, "states lanes"], demand: Float[Array, "1 lanes"]) -> Delivery:
-    """Guess the delivery of a power demand [W] at the middle of the voltage window."""
-    current = demand / (0.5 * sum(cell.voltage_limits))
-    return Delivery(current, demand, y[cell.differential :])
+def power_guess(
+    cell: CellModel, y: Float[Array, "states lanes"], demand: Float[Array, "1 lanes"], voltage: Float[Array, "1 lanes"]
+) -> Delivery:
+    """Guess the delivery of a power demand [W] at a voltage [V]."""
+    return Delivery(demand / voltage, voltage, y[cell.differential :])
 
 
 def deliver_power(
@@ -138,7 +144,7 @@ def deliver_power(
         inward = jnp.minimum(jnp.maximum(to_power, to_limit), 0.0)
         chosen = jnp.clip(jnp.where(discharging, outward, inward), bounds.low, bounds.high)
         volts, algebraic = terminals.at(chosen - current)
-        return Delivery(chosen, chosen * volts, algebraic)
+        return Delivery(chosen, volts, algebraic)
 
     if iterations == 1:
         return improve(0, guess)
@@ -153,7 +159,7 @@ def hold_current(
 
     def improve(_: int, guess: Delivery) -> Delivery:
         terminals = linearised(cell, _at(cell, y, guess), inputs, current)
-        return Delivery(current, current * terminals.voltage, terminals.algebraic)
+        return Delivery(current, terminals.voltage, terminals.algebraic)
 
     return jax.lax.fori_loop(0, iterations, improve, guess._replace(current=current))
 

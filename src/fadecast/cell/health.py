@@ -22,7 +22,7 @@ _VOLTAGE_MET = 1e-3  # [V]
 # Nodes of the C/10 discharge as shares of the equilibrium capacity: fine where the voltage drops to its limit.
 _DISCHARGE_NODES = np.concatenate([np.linspace(0.0, 0.9, 19)[:-1], np.linspace(0.9, 1.0, 41)])
 
-_CAPACITY_NODES, _PULSE_NODES = 2, 4
+_CAPACITY_NODES, _PULSE_NODES, _SAMPLES = 2, 4, 4
 
 _PULSE_SECONDS = 10.0
 
@@ -121,7 +121,7 @@ def _discharge_capacity(cell: CellModel, y: Float[Array, "states lanes"], inputs
         on = jnp.where(done, 0.0, current)
         control = _held(cell, inputs, on)
         guess = control(y, _start(cell, y, on), 2)
-        y = take_step(cell, _CAPACITY_NODES, y, inputs, control, guess, charge * 3600.0 / current).y
+        y = take_step(cell, _CAPACITY_NODES, _SAMPLES, y, inputs, control, guess, charge * 3600.0 / current).y
         after = volts(y)
         fraction = jnp.clip((voltage - limit) / jnp.maximum(voltage - after, 1e-12), 0.0, 1.0)
         capacity = capacity + jnp.where(done, 0.0, charge * jnp.where(after < limit, fraction, 1.0))
@@ -137,7 +137,7 @@ def _pulse_resistance(cell: CellModel, y: Float[Array, "states lanes"], inputs: 
     at_rest = cell.voltage(y, {**inputs, CURRENT: jnp.zeros_like(current)})
     control = _held(cell, inputs, current)
     guess = control(y, _start(cell, y, current), 3)
-    y = take_step(cell, _PULSE_NODES, y, inputs, control, guess, jnp.asarray(_PULSE_SECONDS)).y
+    y = take_step(cell, _PULSE_NODES, _SAMPLES, y, inputs, control, guess, jnp.asarray(_PULSE_SECONDS)).y
     return (at_rest - cell.voltage(y, {**inputs, CURRENT: current})) / current
 
 

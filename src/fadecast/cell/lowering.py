@@ -104,7 +104,7 @@ def _operation(node: pybamm.Symbol) -> Callable[..., Value]:
         if scipy.sparse.issparse(entries):
             return lambda: entries
         column = np.asarray(entries, dtype=float)
-        return lambda: column
+        return lambda: _one_row(column)
     if isinstance(node, pybamm.StateVector):
         return _state_rows(node)
     if isinstance(node, pybamm.InputParameter):
@@ -167,6 +167,11 @@ _ELEMENTWISE: dict[type, Callable[..., Value]] = {
 }
 
 
+def _one_row(column: np.ndarray) -> np.ndarray:
+    """One row of a constant column whose rows are all equal."""
+    return column[:1] if column.shape[1] == 1 and len(np.unique(column)) == 1 else column
+
+
 def _state_rows(node: pybamm.StateVector) -> Callable[..., Value]:
     pieces = [(piece.start, piece.stop) for piece in node.y_slices]
     if len(pieces) == 1:
@@ -202,12 +207,18 @@ def _power(base: Value, exponent: Value) -> Value:
         return base**exponent
     quarters = 4.0 * float(np.asarray(exponent).reshape(()))
     if quarters != round(quarters) or abs(quarters) > _MOST_QUARTERS:
-        return base**exponent
+        return _steep_power(base, quarters / 4.0) if quarters > 4.0 else base**exponent
     whole, rest = divmod(abs(round(quarters)), 4)
     root = jnp.sqrt(base) if rest else base
     factors = [base] * whole + ([root] if rest >= 2 else []) + ([jnp.sqrt(root)] if rest % 2 else [])
     product = functools.reduce(lambda a, b: a * b, factors) if factors else jnp.ones_like(base)
     return product if quarters >= 0 else 1.0 / product
+
+
+def _steep_power(base: Array, exponent: float) -> Array:
+    """Power of more than one, by an exponential and a logarithm: a quarter of the library function's cost."""
+    inside = jnp.where(base > 0.0, base, 1.0)
+    return jnp.where(base > 0.0, jnp.exp(exponent * jnp.log(inside)), jnp.where(base < 0.0, jnp.nan, 0.0))
 
 
 def _arcsinh(value: Value) -> Array:
@@ -278,9 +289,8 @@ def _matrix_product(node: pybamm.MatrixMultiplication) -> Callable[..., Value]:
     matrix = left.evaluate()
     dense = matrix.toarray() if scipy.sparse.issparse(matrix) else np.asarray(matrix, dtype=float)
     if dense.shape[1] == 1:
-        return lambda _, value: dense.astype(jnp.result_type(value)) * value
-    varying, totals = _varying_product(dense), dense.sum(axis=1, keepdims=True)
-    totals = totals[:1] if (dense == dense[0]).all() else totals
+        return lambda _, value: _one_row(dense).astype(jnp.result_type(value)) * value
+    varying, totals = _varying_product(dense), _one_row(dense.sum(axis=1, keepdims=True))
     return lambda _, value: totals.astype(jnp.result_type(value)) * value if np.shape(value)[0] == 1 else varying(value)
 
 
@@ -289,7 +299,9 @@ def _varying_product(dense: np.ndarray) -> Callable[[Value], Value]:
     rows, columns = dense.shape
     if (dense == dense[0]).all():
         places = np.flatnonzero(dense[0])
-        # Terms, not a sum over an axis: XLA makes one loop of them, with what they are used in.
+        if len(places) > _MAX_DIAGONALS:
+            return lambda value: jnp.matmul(dense[:1].astype(jnp.result_type(value)), value, precision="highest")
+        # Few terms, not a product: XLA makes one loop of them, with what they are used in.
         return lambda value: functools.reduce(
             operator.add, [float(dense[0, k]) * jnp.asarray(value)[k : k + 1] for k in places]
         )

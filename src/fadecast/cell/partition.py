@@ -1,5 +1,6 @@
 """Which states of a cell are advanced how."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -9,56 +10,67 @@ from jaxtyping import Array, Float
 
 from fadecast.cell.model import CellModel
 from fadecast.cell.modes import diffusion_modes
+from fadecast.cell.pieces import Pieces, State
 
 _RELAXING = ("plated", "hysteresis", "surface_potential")
 """Beginnings of the names of states that relax within seconds or minutes, each by itself."""
+
+_COURSE = ("temperature", "discharge_capacity", "charge_throughput")
+"""States that follow the load and are smooth between nodes."""
+
+Blocks = tuple[Float[Array, "n lanes"], ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Blocks of the state vector that are advanced alike.
+
+    Values of a group are one array for each block: XLA makes slow loops of what is put together and taken apart again.
+    """
+
+    blocks: tuple[slice, ...]
+    """Rows of each block."""
+
+    @property
+    def size(self) -> int:
+        """Number of rows."""
+        return sum(block.stop - block.start for block in self.blocks)
+
+    def read(self, y: State) -> Blocks:
+        """Return the group's blocks of a state, or of its time derivative."""
+        return tuple(y[block] for block in self.blocks)
+
+    def add(self, y: Float[Array, "states lanes"], change: Blocks) -> Float[Array, "states lanes"]:
+        """Add to the group's blocks of a state, in the precision of the state."""
+        for block, part in zip(self.blocks, change, strict=True):
+            y = y.at[block].add(part.astype(y.dtype))
+        return y
+
+    def parts(self, values: Sequence[Array]) -> list[tuple[slice, Array]]:
+        """Return the group's values as parts of a state."""
+        return list(zip(self.blocks, values, strict=True))
 
 
 @dataclass(frozen=True)
 class Partition:
     """Rows of the state vector that are neither modes nor algebraic."""
 
-    relaxing: np.ndarray
+    relaxing: Group
     """States that follow a linear equation of their own."""
-    rest: np.ndarray
-    """States that are integrated by quadrature: ageing, temperature, charge counters."""
+    course: Group
+    """Temperature and charge counters: integrated from their rates at the nodes."""
+    ageing: Group
+    """States that change a little in each step: integrated from more samples of their rates."""
     share: np.ndarray
-    """Fraction of a cell (its lithium, its active material) that one unit of each row of the rest and then of the
-    relaxing states is; 0 where it is not ageing. Shape `(rows, 1)`."""
-    spans: tuple[tuple[slice, slice], ...]
-    """Contiguous runs of the rest: rows in the state and rows in the rest."""
-    relaxing_spans: tuple[tuple[slice, slice], ...]
+    """Fraction of a cell (its lithium, its active material) that one unit of each ageing row and then of each relaxing
+    row is. Shape `(rows, 1)`."""
 
-    @property
-    def relaxes(self) -> bool:
-        """Whether anything relaxes."""
-        return len(self.relaxing) > 0
-
-    def read(self, y: Float[Array, "states lanes"]) -> Float[Array, "rest lanes"]:
-        """Rows of the rest."""
-        return jnp.concatenate([y[where] for where, _ in self.spans])
-
-    def write(self, y: Float[Array, "states lanes"], rest: Float[Array, "rest lanes"]) -> Float[Array, "states lanes"]:
-        """Put the rest into a state."""
-        for where, inside in self.spans:
-            y = y.at[where].set(rest[inside])
-        return y
-
-    def rest_parts(self, rest: Float[Array, "rest lanes"]) -> list[tuple[slice, Array]]:
-        """Return the rest as parts of a state."""
-        return [(where, rest[inside]) for where, inside in self.spans]
-
-    def relaxing_parts(self, relaxing: Float[Array, "relaxing lanes"]) -> list[tuple[slice, Array]]:
-        """Return the relaxing states as parts of a state."""
-        return [(where, relaxing[inside]) for where, inside in self.relaxing_spans]
-
-    def temperature(self, cell: CellModel, rest: Float[Array, "rest lanes"]) -> Float[Array, "1 lanes"]:
+    def temperature(self, cell: CellModel, y: Pieces) -> Float[Array, "1 lanes"]:
         """Cell temperature [K]; 0 where it is not a state."""
         if "temperature" not in cell.rows:
-            return jnp.zeros_like(rest[:1])
+            return jnp.zeros((1, y.shape[1]), y.dtype)
         rows = cell.rows["temperature"]
-        index = int(np.flatnonzero(self.rest == rows.start)[0])
-        return float(cell.reference[rows.start]) + float(cell.scale[rows.start]) * rest[index : index + 1]
+        return float(cell.reference[rows.start]) + float(cell.scale[rows.start]) * y[rows]
 
 
 class SteppingError(NotImplementedError):
@@ -81,19 +93,21 @@ def partition(cell: CellModel) -> Partition:
             f"time steps know no cell with {kind}: choose `model: SPM` without surface form, composite electrodes or "
             "SEI on cracks. Its rates, voltage and outputs can be evaluated all the same (`build_cell`)"
         )
-    in_modes = {row for block in diffusion_modes(cell) for row in range(block.rows.start, block.rows.stop)}
-    relaxing, rest, share = [], [], {}
-    for name, rows in sorted(cell.rows.items(), key=lambda item: item[1].start):
-        for row in range(rows.start, min(rows.stop, cell.differential)):
-            if row in in_modes:
-                continue
-            if name.startswith(_RELAXING):
-                relaxing.append(row)
-            else:
-                rest.append(row)
-            share[row] = _share(cell, name) * cell.scale[row] / (rows.stop - rows.start)
-    shares = np.array([share[row] for row in [*rest, *relaxing]])[:, None]
-    return Partition(np.array(relaxing, int), np.array(rest, int), shares, _spans(rest), _spans(relaxing))
+    in_modes = [block.rows for block in diffusion_modes(cell)]
+    names = [name for name, rows in sorted(cell.rows.items(), key=_start) if rows not in in_modes]
+    relaxing = [name for name in names if name.startswith(_RELAXING)]
+    course = [name for name in names if name in _COURSE]
+    ageing = [name for name in names if name not in (*relaxing, *course)]
+    shares = [
+        _share(cell, name) * cell.scale[cell.rows[name]] / (cell.rows[name].stop - cell.rows[name].start)
+        for name in [*ageing, *relaxing]
+    ]
+    groups = [Group(tuple(cell.rows[name] for name in group)) for group in (relaxing, course, ageing)]
+    return Partition(groups[0], groups[1], groups[2], np.concatenate(shares)[:, None])
+
+
+def _start(block: tuple[str, slice]) -> int:
+    return int(block[1].start)
 
 
 def _share(cell: CellModel, name: str) -> float:
@@ -109,11 +123,3 @@ def _share(cell: CellModel, name: str) -> float:
     if family.startswith("crack_length"):
         return 1.0 / float(cell.initial_state[cell.rows[name]][0] * cell.scale[cell.rows[name]][0])
     return 1.0 if family.startswith("porosity") else 0.0
-
-
-def _spans(rows: list[int]) -> tuple[tuple[slice, slice], ...]:
-    if not rows:
-        return ()
-    breaks = np.flatnonzero(np.diff(rows) != 1) + 1
-    runs = np.split(np.arange(len(rows)), breaks)
-    return tuple((slice(rows[run[0]], rows[run[-1]] + 1), slice(int(run[0]), int(run[-1]) + 1)) for run in runs)

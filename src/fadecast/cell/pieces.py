@@ -35,21 +35,23 @@ class Pieces:
         return Pieces(self.whole, (*(part for part in self.parts if part[0] not in new), *parts))
 
     def __getitem__(self, rows: slice) -> Float[Array, "n lanes"]:
-        """Return some rows."""
-        for where, value in self.parts:
-            if where.start <= rows.start and rows.stop <= where.stop:
-                return value[rows.start - where.start : rows.stop - where.start]
-        if all(rows.stop <= where.start or where.stop <= rows.start for where, _ in self.parts):
-            return self.whole[rows]
-        return self.assembled()[rows]
+        """Return some rows, put together from no more than they need."""
+        row, values = rows.start, []
+        for where, value in sorted(self.parts, key=lambda part: part[0].start):
+            first, last = max(row, where.start), min(rows.stop, where.stop)
+            if first >= last:
+                continue
+            if row < first:
+                values.append(self.whole[row:first])
+            values.append(value[first - where.start : last - where.start])
+            row = last
+        if row < rows.stop or not values:
+            values.append(self.whole[row : rows.stop])
+        return values[0] if len(values) == 1 else jnp.concatenate(values)
 
     def assembled(self) -> Float[Array, "states lanes"]:
         """Return the state as one array."""
-        row, values = 0, []
-        for where, value in sorted(self.parts, key=lambda part: part[0].start):
-            values += [self.whole[row : where.start], value]
-            row = where.stop
-        return jnp.concatenate([*values, self.whole[row:]])
+        return self[slice(0, self.shape[0])]
 
 
 State = Float[Array, "states lanes"] | Pieces

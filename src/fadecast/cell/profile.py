@@ -1,6 +1,6 @@
 """A cell under a load profile: piecewise constant power demand and ambient temperature."""
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -20,16 +20,19 @@ from fadecast.cell.control import (
     state_of_charge,
 )
 from fadecast.cell.lowering import Inputs
-from fadecast.cell.model import AMBIENT, CURRENT, CellModel
+from fadecast.cell.model import AMBIENT, CellModel
 from fadecast.cell.partition import partition
 from fadecast.cell.pieces import State
 from fadecast.cell.stepper import Step, take_step
 from fadecast.settings import settings
 
+T = TypeVar("T")
+
 _GROWTH = 2.6
 
-# Newton iterations after a jump of the demand: the first guess is off by a few per cent.
-_JUMP_ITERATIONS = 3
+# Newton iterations after a jump of the demand, from the voltage before it: off by a few per cent. Each node takes one
+# more.
+_JUMP_ITERATIONS = 2
 
 # Division of a load step at most, and how much the next time step may differ.
 _MOST_STEPS, _SHRINK, _GROW = 256, 0.1, 4.0
@@ -44,13 +47,23 @@ class Stepping:
 
     nodes: Annotated[int, Ge(2), Le(12)] = 4
     """Evaluations of a time step after its start; their places are Radau's in the root of time."""
-    tolerance: Annotated[float, Gt(0), Le(1)] | None = 0.03
+    samples: Annotated[int, Ge(2), Le(32)] = 8
+    """Samples of the rates of ageing between the nodes of a time step."""
+    tolerance: Annotated[float, Gt(0), Le(1)] | None = 0.02
     """Error that a time step may make in the worst ageing state [1], as root mean square over the lanes of a tile;
     over that state's change, its mean change so far in the profile, or one of 1 % a year, whichever is larger. Longer
-    time steps are divided. Errors of steps cancel: that of a run is about a tenth of this. Null: every load step is
+    time steps are divided. Errors of steps cancel: that of a run is about a third of this. Null: every load step is
     divided into `steps`."""
     steps: Annotated[int, Ge(1), Le(256)] = 1
     """Time steps of a load step where there is no tolerance, each 2.6 times the one before."""
+    precision: Literal["single", "double"] = "double"
+    """Precision of rates and currents; states and what they add up to keep that of the start."""
+
+    def working(self, values: T) -> T:
+        """Return arrays in the precision of the rates, never a higher one than they have."""
+        if self.precision == "double":
+            return values
+        return jax.tree.map(lambda value: value.astype(jnp.float32), values)
 
     def lengths(self, load_step: float) -> np.ndarray:
         """Lengths of the time steps of a load step without a tolerance [s], shape `(steps,)`."""
@@ -166,32 +179,35 @@ def run_profile(
     """
 
     def follow(carry, row):  # type: ignore[no-untyped-def]
-        y, start, aged = carry
+        y, start, aged, voltage = carry
         index, demand = row
         power, ambient = (value[None] for value in demand)
         start = jnp.where(index == spin_up, y, start)
-        here = {**inputs, AMBIENT: ambient}
         bounds = current_bounds(cell, limits, y, window, jnp.asarray(load_step, y.dtype))
+        here = {**inputs, AMBIENT: ambient}
+        bounds, asked, low = stepping.working((bounds, power, here))
 
         def control(state: State, guess: Delivery, iterations: int) -> Delivery:
-            return deliver_power(cell, bounds, state, here, power, guess, iterations)
+            return deliver_power(cell, bounds, state, low, asked, guess, iterations)
 
         still = jnp.zeros_like(power)
-        jump = control(y, power_guess(cell, y, power), _JUMP_ITERATIONS)
+        before = stepping.working(y)
+        jump = control(before, power_guess(cell, before, asked, voltage), _JUMP_ITERATIONS)
         moment = _Moment(y, jump, _Sums(still, still, still), aged)
         moment = _load_step(cell, stepping, load_step, index * load_step, here, control, moment)
         trace = Trace(
-            voltage=cell.voltage(moment.y, {**here, CURRENT: moment.delivery.current})[0],
+            voltage=moment.delivery.voltage[0],
             current=moment.delivery.current[0],
             temperature=moment.sums.hottest[0],
             state_of_charge=state_of_charge(cell, moment.y, window)[0],
         )
         means = moment.sums.energy / load_step, moment.sums.heat / load_step
-        return (moment.y, start, moment.aged), (power, *means, moment.sums.hottest, trace)
+        return (moment.y, start, moment.aged, moment.delivery.voltage), (power, *means, moment.sums.hottest, trace)
 
     # One scan for both parts: a second one would double the compile time.
     aged = jnp.zeros((len(partition(cell).share), y.shape[1]), y.dtype)
-    (y, start, _), rows = jax.lax.scan(follow, (y, y, aged), (jnp.arange(len(profile.power)), profile))
+    voltage = stepping.working(jnp.full_like(y[:1], 0.5 * sum(cell.voltage_limits)))
+    (y, start, _, _), rows = jax.lax.scan(follow, (y, y, aged, voltage), (jnp.arange(len(profile.power)), profile))
     demanded, delivered, mean, highest, trace = jax.tree.map(lambda row: row[spin_up:], rows)
     short = demanded - delivered
     hours = load_step / 3600.0
@@ -218,9 +234,12 @@ def _load_step(
     moment: _Moment,
 ) -> _Moment:
     """Follow one demand, in time steps of fixed lengths or such as keep the tolerance."""
+    adaptive = stepping.tolerance is not None
 
     def attempt(moment: _Moment, length: Float[Array, ""]) -> tuple[_Moment, Lanes]:
-        step = take_step(cell, stepping.nodes, moment.y, inputs, control, moment.delivery, length)
+        step = take_step(
+            cell, stepping.nodes, stepping.samples, moment.y, inputs, control, moment.delivery, length, adaptive
+        )
         aged = moment.aged + step.change
         usual = jnp.maximum(aged / (elapsed + load_step), _SLOW) * length
         error = jnp.max(step.error / jnp.maximum(step.change, usual), axis=0)

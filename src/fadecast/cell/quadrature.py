@@ -1,7 +1,9 @@
-"""Nodes inside a step after a jump of the load.
+"""Nodes inside a step after a jump of the load, and samples between them.
 
-Diffusion answers a jump as the square root of time, so rates that depend on a surface are smooth in that root: the
-nodes are Radau's in it. Four of them integrate stress-driven ageing to about 1e-3 where equal steps need dozens.
+Diffusion answers a jump as the square root of time, so what depends on a surface is smooth in that root: the nodes are
+Radau's in it. Rates of ageing are rougher than the surface they depend on (a measured open-circuit potential has the
+noise of the measurement, a stress that pulls does not push), so they are sampled more often, at Gauss points of the
+root.
 """
 
 from functools import cache
@@ -18,31 +20,67 @@ class StepNodes(NamedTuple):
     """From the node before [1]."""
     weight: np.ndarray
     """Of the quadrature; 0 at the start [1]."""
-    embedded: np.ndarray
-    """Weights of a quadrature of lower order on fewer of the nodes: the difference estimates the error [1]."""
     stretch: np.ndarray
     """Ratio of this interval to the one before in the root of time, 0 where there is none before [1]."""
+
+
+class StepSamples(NamedTuple):
+    """Samples of a step of unit length between its nodes, in the order of time; `n` of them."""
+
+    mixing: np.ndarray
+    """Each sample as a mixture of the nodes, by the polynomial through them in the root of time, `(n, nodes + 1)`."""
+    weight: np.ndarray
+    """Of the quadrature, `(n,)` [1]."""
+    embedded: np.ndarray
+    """Of a quadrature on fewer samples, mixed of fewer nodes, `(n,)`: the difference estimates the error [1]."""
 
 
 @cache
 def step_nodes(count: int) -> StepNodes:
     """Make the start and `count` Radau nodes in the square root of time."""
-    polynomial = np.zeros(count + 1)
-    polynomial[count], polynomial[count - 1] = 1.0, -1.0
-    root = 0.5 * (np.sort(legendre.legroots(polynomial).real) + 1.0)
-    root[-1] = 1.0
-    # In the root of time the integrand is 0 at the start, a known point, which stands in for the first node.
-    embedded = np.zeros(count)
-    embedded[1:] = _interpolatory(np.concatenate([[0.0], root[1:]]))[1:]
+    root = _radau(count)
     jumps = np.diff(root, prepend=0.0)
-    stretch = np.concatenate([[0.0, 0.0], jumps[1:] / jumps[:-1]])
     start = np.zeros(1)
     return StepNodes(
         length=np.concatenate([start, np.diff(root**2, prepend=0.0)]),
         weight=np.concatenate([start, 2.0 * root * _interpolatory(root)]),
-        embedded=np.concatenate([start, 2.0 * root * embedded]),
-        stretch=stretch,
+        stretch=np.concatenate([[0.0, 0.0], jumps[1:] / jumps[:-1]]),
     )
+
+
+@cache
+def step_samples(nodes: int, count: int, estimate: bool) -> StepSamples:
+    """Make `count` Gauss samples in the square root of time between the start and `nodes` nodes.
+
+    With an estimate half as many follow for it: every other one again, mixed of the nodes without the start.
+    """
+    known = np.concatenate([[0.0], _radau(nodes)])
+    points, weights = legendre.leggauss(count)
+    root = 0.5 * (points + 1.0)
+    full = StepSamples(_mixing(root, known), root * weights, np.zeros(count))
+    if not estimate:
+        return full
+    again = root[1::2]
+    # In the root of time the integrand is 0 at the start: one more known point.
+    embedded = 2.0 * again * _interpolatory(np.concatenate([[0.0], again]))[1:]
+    fewer = np.pad(_mixing(again, known[1:]), ((0, 0), (1, 0)))
+    half = StepSamples(fewer, np.zeros(len(again)), embedded)
+    order = np.argsort(np.concatenate([root, again]), kind="stable")
+    return StepSamples(*(np.concatenate(pair)[order] for pair in zip(full, half, strict=True)))
+
+
+def _mixing(points: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Weights of known points in the polynomial through them, at each point."""
+    return np.array([[np.prod([(p - o) / (k - o) for o in known if o != k]) for k in known] for p in points])
+
+
+def _radau(count: int) -> np.ndarray:
+    """Radau points on (0, 1], the last of them 1."""
+    polynomial = np.zeros(count + 1)
+    polynomial[count], polynomial[count - 1] = 1.0, -1.0
+    points = 0.5 * (np.sort(legendre.legroots(polynomial).real) + 1.0)
+    points[-1] = 1.0
+    return points
 
 
 def _interpolatory(points: np.ndarray) -> np.ndarray:

@@ -6,27 +6,36 @@ steep power of them: that, not stability, is what costs steps. So one step
 * advances each diffusing block in its modes, where linear diffusion at the lane's own diffusivity is a set of exact
   decays; what is left (surface flux, and diffusivity that varies along the radius) is integrated as a linear function
   of time between nodes (an exponential Adams-Moulton method, predicted by extrapolation in the root of time);
-* advances states that relax within seconds (plated lithium) by the exact solution of their linear equation between
-  nodes;
-* integrates everything else from its rates at the nodes by Radau quadrature in the root of time.
+* advances states that relax (plated lithium) by the exact solution of their linear equation between nodes;
+* integrates temperature and charge from their rates at the nodes, by Radau quadrature in the root of time;
+* integrates ageing from more samples of its rates, at states interpolated between the nodes: they cost a fraction of
+  a node.
 
 Of second order in its fast states (Hochbruck and Ostermann, Acta Numerica 19, 209, 2010,
 doi:10.1017/S0962492910000048). Lithium is conserved to rounding: the particles' means follow from the balance of each
 electrode.
+
+Nodes may run in single precision: they say where the fast states are, to six digits. The state, the samples and what
+they add up to keep the precision of the state: a step changes a slow state by less than single precision resolves of
+it.
 """
 
+import operator
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from fadecast.cell.ageing import ageing_of, block_by_block, rates_of
 from fadecast.cell.balance import balanced
 from fadecast.cell.control import Control, Delivery
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import CURRENT, CellModel
 from fadecast.cell.modes import Modes, diffusion_modes
-from fadecast.cell.partition import Partition, partition
+from fadecast.cell.outline import outlines
+from fadecast.cell.partition import Blocks, Partition, partition
 from fadecast.cell.pieces import Pieces
 from fadecast.cell.quadrature import step_nodes
 from fadecast.cell.terminals import algebraic_rows
@@ -49,37 +58,64 @@ class Step(NamedTuple):
     temperature_max: Lanes
     """[K]"""
     change: Block
-    """Size of the change of each ageing state, as a fraction of a cell (`Partition.share`) [1]."""
+    """Size of the change of each ageing and relaxing state, as a fraction of a cell (`Partition.share`) [1]."""
     error: Block
     """Estimated error of that change [1]."""
 
 
 class _Node(NamedTuple):
-    """The state and its rates at a node."""
+    """The fast states and their rates at a node."""
 
-    decaying: tuple[Block, ...]
-    """Modes of each diffusing block."""
-    relaxing: Block
-    rest: Block
+    decaying: Blocks
+    """Modes of each diffusing block, the first one as its change since the start."""
+    relaxing: Blocks
+    course: Blocks
     delivery: Delivery
-    sources: tuple[Block, ...]
+    sources: Blocks
     """What drives each mode besides its own decay."""
-    drive: Block
+    drive: Blocks
     """Rate of the relaxing states at zero."""
-    pull: Block
+    pull: Blocks
     """Decay rate of the relaxing states [1/s]."""
-    rates: Block
-    """Rates of the rest."""
+    rates: Blocks
+    """Rates of the course."""
+
+
+class _Sums(NamedTuple):
+    """Quadratures over the nodes of a step."""
+
+    means: tuple[Lanes, ...]
+    course: Blocks
+    power: Lanes
+    heat: Lanes
+    hottest: Lanes
+
+
+class _Fixed(NamedTuple):
+    """What does not change within a step, in the precision of the nodes."""
+
+    cell: CellModel
+    parts: Partition
+    blocks: tuple[Modes, ...]
+    y: Float[Array, "states lanes"]
+    means: list[Lanes]
+    """Mean of each diffusing block at the start."""
+    decays: list[Block]
+    """Decay rate of each mode of each block [1/s]."""
+    inputs: Inputs
+    control: Control
 
 
 def take_step(
     cell: CellModel,
     nodes: int,
+    samples: int,
     y: Float[Array, "states lanes"],
     inputs: Inputs,
     control: Control,
     guess: Delivery,
     length: Float[Array, ""],
+    estimate: bool = False,
 ) -> Step:
     """Advance every lane by one step under one demand.
 
@@ -87,154 +123,187 @@ def take_step(
     ----------
     nodes
         Nodes of the quadrature.
+    samples
+        Samples of the rates of ageing.
     inputs
         PyBaMM input parameters except the current, each `(1, lanes)`.
     control
-        Current and power at a state.
+        Current and power at a state in the precision of the nodes.
     guess
-        What the terminals do at the start.
+        What the terminals do at the start, in the precision of the nodes.
     length
         Step [s].
+    estimate
+        Whether to estimate the error, for half as many samples more; else it is that of no quadrature.
     """
-    blocks, parts, rule = diffusion_modes(cell), partition(cell), step_nodes(nodes)
-    scales = [_diffusivity(cell, block, y, inputs) for block in blocks]
-    decays = [scale * jnp.asarray(block.decay, y.dtype) for scale, block in zip(scales, blocks, strict=True)]
-    decaying = tuple(jnp.asarray(block.modes, y.dtype) @ y[block.rows] for block in blocks)
-    zero = _Node(
+    blocks = diffusion_modes(cell)
+    modes = [jnp.asarray(block.modes, y.dtype) @ y[block.rows] for block in blocks]
+    fixed = _fixed(cell, y, inputs, control, [z[:1] for z in modes], guess.current.dtype)
+    first = _first_node(fixed, modes, guess)
+    end, sums, shape = _follow(fixed, first, nodes, length.astype(fixed.y.dtype))
+    ageing, relaxed, errors = ageing_of(cell, samples, nodes, y, inputs, modes, shape, length, estimate)
+    change = _passed(fixed, y, end, relaxed, length)
+    share = jnp.asarray(fixed.parts.share, y.dtype)
+    size, error = (jnp.abs(share * jnp.concatenate(part)) for part in ((*ageing, *change), errors))
+    power, heat, hottest = (part.astype(y.dtype) for part in (sums.power, sums.heat, sums.hottest))
+    return Step(_end(fixed, y, modes, end, sums, ageing, change), end.delivery, power, heat, hottest, size, error)
+
+
+def _passed(
+    fixed: _Fixed, y: Float[Array, "states lanes"], end: _Node, sampled: Blocks, length: Float[Array, ""]
+) -> Blocks:
+    """Return the changes of the relaxing states.
+
+    A node knows where such a state settles, the samples what passes meanwhile: what they find more is worth as much as
+    is left of it at the end.
+    """
+
+    def change(old: Block, new: Block, passed: Block, pull: Block) -> Block:
+        settled = new.astype(y.dtype) - old
+        return settled + (passed - settled) * jnp.exp(-length * pull.astype(y.dtype))
+
+    return block_by_block(change, fixed.parts.relaxing.read(y), end.relaxing, sampled, end.pull)
+
+
+def _end(
+    fixed: _Fixed,
+    y: Float[Array, "states lanes"],
+    modes: list[Block],
+    end: _Node,
+    sums: _Sums,
+    ageing: Blocks,
+    relaxing: Blocks,
+) -> Float[Array, "states lanes"]:
+    """Put the state at the end together."""
+    parts = fixed.parts
+    new = parts.course.add(parts.relaxing.add(parts.ageing.add(y, ageing), relaxing), sums.course)
+    for block, start, last, mean in zip(fixed.blocks, modes, end.decaying, sums.means, strict=True):
+        final = last.astype(y.dtype).at[:1].set(start[:1] + mean.astype(y.dtype))
+        new = new.at[block.rows].set(jnp.asarray(block.nodes, y.dtype) @ final)
+    new = new.at[algebraic_rows(fixed.cell)].set(end.delivery.algebraic.astype(y.dtype))
+    return balanced(fixed.cell, y, new)
+
+
+def _fixed(
+    cell: CellModel,
+    y: Float[Array, "states lanes"],
+    inputs: Inputs,
+    control: Control,
+    means: list[Lanes],
+    dtype: jnp.dtype,
+) -> _Fixed:
+    y, inputs, means = jax.tree.map(lambda value: value.astype(dtype), (y, dict(inputs), means))
+    blocks = diffusion_modes(cell)
+    decays = [_diffusivity(cell, block, y, inputs) * jnp.asarray(block.decay, dtype) for block in blocks]
+    return _Fixed(cell, partition(cell), blocks, y, means, decays, inputs, control)
+
+
+def _first_node(fixed: _Fixed, modes: list[Block], guess: Delivery) -> _Node:
+    """Return the start of a step, its rates not yet known."""
+    parts, y = fixed.parts, fixed.y
+    decaying = tuple(z.astype(y.dtype).at[:1].set(0.0) for z in modes)
+    relaxing, course = parts.relaxing.read(y), parts.course.read(y)
+    return _Node(
         decaying=decaying,
-        relaxing=y[parts.relaxing],
-        rest=parts.read(y),
+        relaxing=relaxing,
+        course=course,
         delivery=guess,
         sources=tuple(jnp.zeros_like(z) for z in decaying),
-        drive=jnp.zeros_like(y[parts.relaxing]),
-        pull=jnp.zeros_like(y[parts.relaxing]),
-        rates=jnp.zeros_like(parts.read(y)),
+        drive=block_by_block(jnp.zeros_like, relaxing),
+        pull=block_by_block(jnp.zeros_like, relaxing),
+        rates=block_by_block(jnp.zeros_like, course),
     )
+
+
+def _follow(fixed: _Fixed, first: _Node, nodes: int, length: Float[Array, ""]) -> tuple[_Node, _Sums, Array]:
+    """Go from node to node: the last one, quadratures over all, and what ageing needs to know of each."""
+    y, lines = fixed.y, [jnp.asarray(line.read, fixed.y.dtype) for line in outlines(fixed.cell)]
 
     def advance(carry, row):  # type: ignore[no-untyped-def]
         before, last, sums = carry
-        share, weight, embedded, stretch = row
-        new = _next_node(cell, parts, blocks, decays, y, inputs, control, before, last, share * length, stretch)
-        temperature = parts.temperature(cell, new.rest)
+        share, weight, stretch = row
+        new = _next_node(fixed, before, last, share * length, stretch)
+        temperature = fixed.parts.temperature(fixed.cell, Pieces(y).replace(*fixed.parts.course.parts(new.course)))
         sums = _Sums(
             means=tuple(m + weight * length * source[:1] for m, source in zip(sums.means, new.sources, strict=True)),
-            rest=sums.rest + weight * length * new.rates,
-            error=sums.error + (weight - embedded) * length * new.rates,
-            relaxing=sums.relaxing + weight * length * (new.drive - new.pull * new.relaxing),
+            course=block_by_block(lambda total, rate: total + weight * length * rate, sums.course, new.rates),
             power=sums.power + weight * new.delivery.power,
             heat=sums.heat + weight * temperature,
             hottest=jnp.maximum(sums.hottest, temperature),
         )
-        return (last, new, sums), None
+        outline = [line @ z for line, z in zip(lines, new.decaying, strict=True)]
+        return (last, new, sums), jnp.concatenate([*outline, *new.relaxing, *new.course, new.delivery.current])
 
-    still = jnp.zeros_like(guess.power)
-    sums = _Sums(
-        tuple(jnp.zeros_like(z[:1]) for z in decaying), zero.rates, zero.rates, zero.drive, still, still, still
-    )
-    rows = tuple(jnp.asarray(part, y.dtype) for part in rule)
-    (_, end, sums), _ = jax.lax.scan(advance, (zero, zero, sums), rows)
-    new = parts.write(y, parts.read(y) + sums.rest).at[parts.relaxing].set(end.relaxing)
-    for block, start, z, mean in zip(blocks, decaying, end.decaying, sums.means, strict=True):
-        new = new.at[block.rows].set(jnp.asarray(block.nodes, z.dtype) @ z.at[:1].set(start[:1] + mean))
-    new = new.at[algebraic_rows(cell)].set(end.delivery.algebraic)
-    change = jnp.concatenate([sums.rest, end.relaxing - y[parts.relaxing]])
-    error = jnp.concatenate([sums.error, sums.relaxing - (end.relaxing - y[parts.relaxing])])
-    change, error = (jnp.abs(jnp.asarray(parts.share, y.dtype) * part) for part in (change, error))
-    return Step(balanced(cell, y, new), end.delivery, sums.power, sums.heat, sums.hottest, change, error)
+    still = jnp.zeros_like(first.delivery.current)
+    sums = _Sums(tuple(jnp.zeros_like(z[:1]) for z in first.decaying), first.rates, still, still, still)
+    rows = tuple(jnp.asarray(part, y.dtype) for part in step_nodes(nodes))
+    (_, end, sums), shape = jax.lax.scan(advance, (first, first, sums), rows)
+    return end, sums, shape
 
 
-class _Sums(NamedTuple):
-    """Quadratures over a step."""
-
-    means: tuple[Lanes, ...]
-    rest: Block
-    error: Block
-    relaxing: Block
-    power: Lanes
-    heat: Lanes
-    hottest: Lanes
-
-
-def _next_node(
-    cell: CellModel,
-    parts: Partition,
-    blocks: tuple[Modes, ...],
-    decays: list[Block],
-    y: Float[Array, "states lanes"],
-    inputs: Inputs,
-    control: Control,
-    before: _Node,
-    last: _Node,
-    gap: Float[Array, ""],
-    stretch: Float[Array, ""],
-) -> _Node:
-    """Predict the state at the next node, evaluate what drives it there, correct it, and take the rates of ageing."""
-    phis = [_phi(decay * gap) for decay in decays]
+def _next_node(fixed: _Fixed, before: _Node, last: _Node, gap: Float[Array, ""], stretch: Float[Array, ""]) -> _Node:
+    """Predict the fast states at the next node, evaluate what drives them there, and correct them."""
+    parts, blocks = fixed.parts, fixed.blocks
+    phis = [_phi(decay * gap) for decay in fixed.decays]
     expected = tuple(new + stretch * (new - old) for new, old in zip(last.sources, before.sources, strict=True))
     predicted = tuple(
         phi.decay * z + gap * (phi.mean * source + phi.ramp * (later - source))
         for phi, z, source, later in zip(phis, last.decaying, last.sources, expected, strict=True)
     )
-    rest = last.rest + gap * (last.rates + 0.5 * stretch * (last.rates - before.rates))
-    state = Pieces(y).replace(
-        *_profiles(blocks, predicted), *parts.rest_parts(rest), *parts.relaxing_parts(last.relaxing)
+    course = block_by_block(
+        lambda value, new, old: value + gap * (new + 0.5 * stretch * (new - old)), last.course, last.rates, before.rates
     )
+    profiles = [
+        (block.rows, jnp.asarray(block.nodes, z.dtype) @ z + jnp.asarray(block.nodes[:, :1], z.dtype) * mean)
+        for block, z, mean in zip(blocks, predicted, fixed.means, strict=True)
+    ]
+    state = Pieces(fixed.y).replace(*profiles, *parts.course.parts(course), *parts.relaxing.parts(last.relaxing))
     # Extrapolated like the sources, the current is close enough for one Newton iteration.
     guess = jax.tree.map(lambda new, old: new + stretch * (new - old), last.delivery, before.delivery)
-    delivery = control(state, guess, 1)
-    state = state.replace((algebraic_rows(cell), delivery.algebraic))
-    here = {**inputs, CURRENT: delivery.current}
-    rates, relaxing, drive, pull = _relax(cell, parts, state, here, last, gap)
+    delivery = fixed.control(state, guess, 1)
+    state = state.replace((algebraic_rows(fixed.cell), delivery.algebraic))
+    rates, relaxing, drive, pull = _relax(fixed, state, {**fixed.inputs, CURRENT: delivery.current}, last, gap)
     sources = tuple(
         jnp.asarray(block.modes, z.dtype) @ rates[block.rows] + decay * z
-        for block, decay, z in zip(blocks, decays, predicted, strict=True)
+        for block, decay, z in zip(blocks, fixed.decays, predicted, strict=True)
     )
     corrected = tuple(
         z + gap * phi.ramp * (source - later)
         for phi, z, source, later in zip(phis, predicted, sources, expected, strict=True)
     )
-    # Ageing is a steep power of the surface concentration, so its rates are worth a second look; of that evaluation
-    # only the rows of the rest are used, which cost a fraction.
-    state = state.replace(*_profiles(blocks, corrected), *parts.relaxing_parts(relaxing))
-    slow = parts.read(cell.rhs(state, here))
-    return _Node(
-        decaying=corrected,
-        relaxing=relaxing,
-        rest=last.rest + 0.5 * gap * (last.rates + slow),
-        delivery=delivery,
-        sources=sources,
-        drive=drive,
-        pull=pull,
-        rates=slow,
-    )
-
-
-def _profiles(blocks: tuple[Modes, ...], decaying: tuple[Block, ...]) -> list[tuple[slice, Block]]:
-    """Concentrations of every diffusing block, as parts of a state."""
-    return [(block.rows, jnp.asarray(block.nodes, z.dtype) @ z) for block, z in zip(blocks, decaying, strict=True)]
+    now = parts.course.read(rates)
+    course = block_by_block(lambda value, old, new: value + 0.5 * gap * (old + new), last.course, last.rates, now)
+    return _Node(corrected, relaxing, course, delivery, sources, drive, pull, now)
 
 
 def _relax(
-    cell: CellModel, parts: Partition, state: Pieces, inputs: Inputs, last: _Node, gap: Float[Array, ""]
-) -> tuple[Block, Block, Block, Block]:
+    fixed: _Fixed, state: Pieces, inputs: Inputs, last: _Node, gap: Float[Array, ""]
+) -> tuple[Pieces, Blocks, Blocks, Blocks]:
     """Evaluate all rates and relax what relaxes: rates there, the relaxing states, their drive and their pull."""
+    cell, relaxing = fixed.cell, fixed.parts.relaxing
 
-    def rates_at(relaxing: Block) -> Block:
-        return cell.rhs(state.replace(*parts.relaxing_parts(relaxing)), inputs)
+    def rates_at(values: Blocks) -> list[Block]:
+        return cell.rates(state.replace(*relaxing.parts(values)), inputs)
 
-    if not parts.relaxes:
-        return rates_at(last.relaxing), last.relaxing, last.drive, last.pull
+    if not relaxing.blocks:
+        return rates_of(cell, rates_at(last.relaxing)), last.relaxing, last.drive, last.pull
     rates, along = jax.linearize(rates_at, last.relaxing)
-    pull = -along(jnp.ones_like(last.relaxing))[parts.relaxing]
-    drive = rates[parts.relaxing] + pull * last.relaxing
-    relaxing = _relaxed(last, drive, pull, gap)
-    return rates + along(relaxing - last.relaxing), relaxing, drive, pull
+    slopes = along(block_by_block(jnp.ones_like, last.relaxing))
+    pull = block_by_block(operator.neg, relaxing.read(rates_of(cell, slopes)))
+    drive = block_by_block(
+        lambda rate, p, value: rate + p * value, relaxing.read(rates_of(cell, rates)), pull, last.relaxing
+    )
+    settled = block_by_block(partial(_relaxed, gap), last.relaxing, last.drive, last.pull, drive, pull)
+    moved = along(block_by_block(operator.sub, settled, last.relaxing))
+    return rates_of(cell, [a + b for a, b in zip(rates, moved, strict=True)]), settled, drive, pull
 
 
-def _relaxed(last: _Node, drive: Block, pull: Block, gap: Float[Array, ""]) -> Block:
+def _relaxed(
+    gap: Float[Array, ""], value: Block, old_drive: Block, old_pull: Block, drive: Block, pull: Block
+) -> Block:
     """Solve `p' = drive - pull p` over an interval, its pull at the mean of both ends and its drive linear in time."""
-    phi = _phi(0.5 * (last.pull + pull) * gap)
-    return phi.decay * last.relaxing + gap * (phi.mean * last.drive + phi.ramp * (drive - last.drive))
+    phi = _phi(0.5 * (old_pull + pull) * gap)
+    return phi.decay * value + gap * (phi.mean * old_drive + phi.ramp * (drive - old_drive))
 
 
 class _Phi(NamedTuple):
@@ -263,7 +332,8 @@ def _diffusivity(cell: CellModel, block: Modes, y: Float[Array, "states lanes"],
     shape = jnp.asarray(block.nodes[:, 1:2], y.dtype)
 
     def rates(amount: Lanes) -> Block:
-        return cell.rhs(Pieces(y).replace((block.rows, y[block.rows] + shape * amount)), still)[block.rows]
+        moved = Pieces(y).replace((block.rows, y[block.rows] + shape * amount))
+        return rates_of(cell, cell.rates(moved, still))[block.rows]
 
     _, change = jax.jvp(rates, (jnp.zeros_like(y[:1]),), (jnp.ones_like(y[:1]),))
     slowest = jnp.sum(jnp.asarray(block.modes[1:2].T, y.dtype) * change, axis=0, keepdims=True)

@@ -1,11 +1,13 @@
 """Tables of measured curves and surfaces, evaluated for many lanes."""
 
+import functools
 from collections.abc import Callable, Sequence
 from itertools import product
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 
 def piecewise_polynomial(
@@ -31,16 +33,20 @@ def piecewise_polynomial(
     next_break = np.append(breaks[1:-1], np.inf)
 
     def evaluate(x: Float[Array, "n lanes"]) -> Float[Array, "n lanes"]:
+        # The barrier keeps look-ups in a loop of their own: what shares a loop with one is not vectorised.
+        x = jax.lax.optimization_barrier(jnp.asarray(x))
         bucket = jnp.clip((x - float(breaks[0])) / float(width), 0, count - 1).astype(jnp.int32)
-        piece = jnp.asarray(pieces)[bucket]
-        piece = piece + (x >= jnp.asarray(next_break, x.dtype)[piece])
-        distance = x - jnp.asarray(breaks, x.dtype)[piece]
-        result = jnp.asarray(coefficients[0], x.dtype)[piece]
-        for power in coefficients[1:]:
-            result = result * distance + jnp.asarray(power, x.dtype)[piece]
-        return result
+        piece = _entries(pieces, bucket)
+        piece = piece + (x >= _entries(next_break.astype(x.dtype), piece))
+        parts = [_entries(part.astype(x.dtype), piece) for part in (breaks, *coefficients)]
+        start, *powers = jax.lax.optimization_barrier(parts)
+        return functools.reduce(lambda result, power: result * (x - start) + power, powers)
 
     return evaluate
+
+
+def _entries(table: np.ndarray, places: Int[Array, "n lanes"]) -> Array:
+    return jnp.asarray(table).at[places].get(mode="promise_in_bounds")
 
 
 def multilinear(axes: Sequence[np.ndarray], values: np.ndarray) -> Callable[..., Float[Array, "n lanes"]]:

@@ -1,0 +1,74 @@
+"""What ageing needs of a profile: in a particle no more than its surface and its mean."""
+
+from functools import cache
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from fadecast.cell.model import AMBIENT, CURRENT, CellModel
+from fadecast.cell.modes import Modes, diffusion_modes
+from fadecast.cell.partition import partition
+
+# Rows at the surface that PyBaMM extrapolates from.
+_OUTER = 2
+
+_SAME = 1e-9
+
+
+class Outline(NamedTuple):
+    """A few numbers that stand for a profile, linear in it."""
+
+    read: np.ndarray
+    """Of the modes, `(numbers, modes)`."""
+    write: np.ndarray
+    """A profile that has these numbers, `(points, numbers)`."""
+
+
+@cache
+def outlines(cell: CellModel) -> tuple[Outline, ...]:
+    """Find the outline of each diffusing block: surface and mean where ageing depends on nothing else, else all."""
+    jacobian = _ageing_jacobian(cell)
+    return tuple(
+        _surface_and_mean(block)
+        if _is_enough(jacobian[:, block.rows], block)
+        else Outline(block.nodes, np.eye(len(block.nodes)))
+        for block in diffusion_modes(cell)
+    )
+
+
+def _surface_and_mean(block: Modes) -> Outline:
+    mean = np.zeros((1, len(block.nodes)))
+    mean[0, 0] = 1.0
+    read = np.concatenate([block.nodes[-_OUTER:], mean])
+    outer = block.weights[-_OUTER:, 0]
+    inner = np.concatenate([-outer, [1.0]]) / (1.0 - outer.sum())
+    surface = np.eye(_OUTER, _OUTER + 1)
+    return Outline(read, np.concatenate([np.tile(inner, (len(block.nodes) - _OUTER, 1)), surface]))
+
+
+def _is_enough(jacobian: np.ndarray, block: Modes) -> bool:
+    """Tell whether the inner rows of a profile matter by their share of the mean only."""
+    inner = jacobian[:, :-_OUTER] / block.weights[:-_OUTER, 0]
+    size = np.abs(inner).max(axis=1, keepdims=True)
+    return bool((np.abs(inner - inner.mean(axis=1, keepdims=True)) <= _SAME * size).all())
+
+
+def _ageing_jacobian(cell: CellModel) -> np.ndarray:
+    """Jacobian of the rates of ageing at a state with gradients and a current, in which nothing is zero by chance."""
+    parts = partition(cell)
+    y = cell.initial_state.copy()
+    for block in diffusion_modes(cell):
+        y[block.rows] *= 1.0 + 0.02 * np.cos(np.arange(block.rows.stop - block.rows.start))
+
+    def rates(column: Array) -> Array:
+        inputs = {name: jnp.full((1, 1), value) for name, value in cell.inputs.items()}
+        inputs |= {AMBIENT: jnp.full((1, 1), cell.reference_temperature)}
+        inputs |= {CURRENT: jnp.full((1, 1), -cell.nominal_capacity)}
+        change = cell.rhs(column[:, None], inputs)
+        return jnp.concatenate([*parts.ageing.read(change), *parts.relaxing.read(change)])[:, 0]
+
+    with jax.ensure_compile_time_eval():
+        return np.asarray(jax.jit(jax.jacfwd(rates))(jnp.asarray(y)))
