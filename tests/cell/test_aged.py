@@ -62,7 +62,7 @@ def test_an_impossible_cell_does_not_meet_its_window():
     assert not np.asarray(window_met(cell, slow, inputs, electrode_window(cell, slow, inputs))).any()
 
 
-def test_export_and_restart_continue_the_same_trajectory():
+def test_a_full_state_saved_and_loaded_goes_on_as_if_nothing_happened():
     cell = fitted_cell()
     slow = aged(cell, [0.1], [0.1])
     inputs = inputs_of(cell, 1)
