@@ -119,6 +119,11 @@ def test_a_share_needs_a_current_and_an_earlier_instruction():
         run(cell, y, inputs, Instruction(CURRENTS, 1.0, share_of=(1, 0.5)), rest(1.0))
 
 
+def test_a_held_voltage_cannot_end_at_a_voltage():
+    with pytest.raises(ValueError, match="give it a current or a duration"):
+        Instruction(VOLTAGES, 4.2, voltage=4.1)
+
+
 def test_capacity_moves_with_the_crossing():
     """The forward derivative of a capacity is its change, although lengths are found by repetition.
 

@@ -55,6 +55,11 @@ class Instruction:
     share_of: tuple[int, float] | None = None
     """Ends a current when it has passed a share of the charge of an earlier instruction, counted from 0."""
 
+    def __post_init__(self) -> None:
+        """Check that a hold has no voltage limit."""
+        if self.held is Held.VOLTAGE and self.voltage is not None:
+            raise ValueError("a voltage is held and is to end at a voltage; give it a current or a duration to end at")
+
 
 def rest(seconds: float) -> Instruction:
     """Rest for a duration [s]."""
