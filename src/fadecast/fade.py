@@ -12,9 +12,9 @@ import numpy as np
 import xarray as xr
 
 from fadecast import variables
-from fadecast.cell.aged import Diagnosis, SlowState, aged_state, cyclable_lithium, fresh_state
+from fadecast.cell.aged import Diagnosis, SlowState, aged_state, fresh_state
 from fadecast.cell.balance import FARADAY
-from fadecast.cell.health import Health, check_up, fresh_mid_stoichiometry
+from fadecast.cell.health import Health, check_up, degradation, fresh_mid_stoichiometry
 from fadecast.cell.model import CellModel, build_cell
 from fadecast.cell.profile import Profile
 from fadecast.decades.leap import History
@@ -178,9 +178,7 @@ def _quantities(ensemble: Ensemble, history: History, health: Health, pack_energ
     degree_days = service.degree_days[:, 0]
     mean = np.diff(degree_days, axis=0) / np.diff(ensemble.times)[:, None] - KELVIN
     fields = {
-        "lli": 1.0 - cyclable_lithium(cell, slow) / cell.fresh_lithium,
-        "lam_ne": 1.0 - slow.active_fraction_ne / fresh.active_fraction_ne,
-        "lam_pe": 1.0 - slow.active_fraction_pe / fresh.active_fraction_pe,
+        **degradation(cell, slow)._asdict(),
         "lithium_sei": cell.lithium_per_sei * volume_ah * (slow.sei - fresh.sei),
         "lithium_dead": volume_ah * (slow.dead - fresh.dead),
         "lithium_lam_ne": to_ah * slow.lam_lithium_ne,

@@ -7,10 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from fadecast.cell.aged import Diagnosis, SlowState, aged_state, lift
-from fadecast.cell.health import electrode_window, fresh_mid_stoichiometry, stoichiometry_at
+from fadecast.cell.health import electrode_window, fresh_mid_stoichiometry, laboratory_protocol, stoichiometry_at
 from fadecast.cell.lowering import Inputs
-from fadecast.cell.model import CellModel, Chemistry, build_cell
+from fadecast.cell.model import AMBIENT, CellModel, Chemistry, build_cell
+from fadecast.cell.protocol import Record, run_protocol
 from fadecast.population.evidence import fitted_rates
+
+# A fresh cell and cells of 91, 79, 71, 60 and 51 % SOH.
+LLI, LAM = [0.0, 0.09, 0.22, 0.3, 0.4, 0.49], [0.0, 0.05, 0.2, 0.28, 0.38, 0.46]
+LANES = len(LLI)
 
 
 @cache
@@ -47,3 +52,14 @@ def lift_at(cell: CellModel, slow: SlowState, state_of_charge: float, kelvin: fl
     window = electrode_window(cell, slow, inputs_of(cell, lanes))
     stoichiometry = stoichiometry_at(window, jnp.full((1, lanes), state_of_charge))
     return lift(cell, slow, stoichiometry, jnp.full((1, lanes), kelvin))
+
+
+@cache
+def laboratory() -> tuple[CellModel, SlowState, jax.Array, jax.Array, Record]:
+    """Return the cells above, their states before and after a laboratory check-up at 25 degC, and its record."""
+    cell = fitted_cell()
+    slow = aged(cell, LLI, LAM)
+    y = lift_at(cell, slow, 0.5)
+    inputs = {**inputs_of(cell, LANES), AMBIENT: jnp.full((1, LANES), 298.15)}
+    end, record = run_protocol(cell, y, inputs, laboratory_protocol(cell))
+    return cell, slow, y, end, Record(*(np.asarray(values) for values in record))

@@ -8,11 +8,11 @@ import pytest
 from fadecast.cell.aged import SlowState, fresh_state, held_lithium, lift, restrict, total_lithium
 from fadecast.cell.balance import FARADAY
 from fadecast.cell.control import Limits
-from fadecast.cell.health import check_up, electrode_window, window_met
-from fadecast.cell.model import AMBIENT, Chemistry, arrhenius_lam, build_cell, parameter_values, pybamm_model
+from fadecast.cell.health import electrode_window, window_met
+from fadecast.cell.model import AMBIENT, Chemistry, build_cell
 from fadecast.cell.profile import Profile, Stepping, run_profile
 
-from .cells import aged, fitted_cell, fitted_chemistry, inputs_of, lift_at, noisy_power
+from .cells import aged, fitted_cell, inputs_of, lift_at, noisy_power
 
 LLI, LAM = [0.0, 0.05, 0.1, 0.2, 0.3], [0.0, 0.05, 0.1, 0.15, 0.2]
 
@@ -62,45 +62,7 @@ def test_an_impossible_cell_does_not_meet_its_window():
     assert not np.asarray(window_met(cell, slow, inputs, electrode_window(cell, slow, inputs))).any()
 
 
-def test_check_up_is_pybamms_check_up():
-    """C/10 capacity within 0.1 %, 10 s resistance within 1 % of PyBaMM's, for the fresh cell."""
-    cell = fitted_cell()
-    inputs = inputs_of(cell, 1)
-    slow = fresh_state(cell, 1)
-    mine = check_up(cell, slow, inputs)
-    window = electrode_window(cell, slow, inputs)
-
-    def simulate(soc: float, current: float, seconds: float) -> pybamm.Solution:
-        chemistry = fitted_chemistry()
-        _, points = pybamm_model(chemistry)
-        values = parameter_values(chemistry.parameter_set)
-        values.update(dict(chemistry.parameters))
-        arrhenius_lam(values, pybamm.ParameterValues(dict(values)))
-        x = float(window.stoichiometry_empty[0, 0]) * (1 - soc) + float(window.stoichiometry_full[0, 0]) * soc
-        pe = (cell.fresh_lithium - x * cell.negative.capacity) / cell.positive.capacity
-        values.update(
-            {
-                "Current function [A]": current,
-                "Initial concentration in negative electrode [mol.m-3]": x * cell.negative.maximum_concentration,
-                "Initial concentration in positive electrode [mol.m-3]": pe * cell.positive.maximum_concentration,
-            }
-        )
-        model = pybamm.lithium_ion.SPM(chemistry.options)
-        solver = pybamm.IDAKLUSolver(rtol=1e-8, atol=1e-8)
-        simulation = pybamm.Simulation(model, parameter_values=values, var_pts=points, solver=solver)
-        return simulation.solve([0, seconds])
-
-    discharge = simulate(0.999999, 0.1 * cell.nominal_capacity, 12 * 3600)
-    capacity = discharge["Discharge capacity [A.h]"].entries[-1]
-    assert float(mine.capacity[0, 0]) == pytest.approx(capacity, rel=1e-3)
-    pulse = simulate(0.5, cell.nominal_capacity, 10)
-    y = lift_at(cell, slow, 0.5)
-    rest = cell.voltage(y, {**inputs, "Current function [A]": jnp.zeros((1, 1)), AMBIENT: jnp.full((1, 1), 298.15)})
-    resistance = (float(rest[0, 0]) - pulse["Voltage [V]"].entries[-1]) / cell.nominal_capacity
-    assert float(mine.resistance[0, 0]) == pytest.approx(resistance, rel=1e-2)
-
-
-def test_export_and_restart_continue_the_same_trajectory():
+def test_a_full_state_saved_and_loaded_goes_on_as_if_nothing_happened():
     cell = fitted_cell()
     slow = aged(cell, [0.1], [0.1])
     inputs = inputs_of(cell, 1)

@@ -65,8 +65,10 @@ def fresh_state(cell: CellModel, lanes: int) -> SlowState:
 def aged_state(cell: CellModel, diagnosis: Diagnosis, mid_stoichiometry: tuple[float, float]) -> SlowState:
     """Start a cell as its diagnostics found it.
 
-    Active fractions shrink at unchanged particle radius. The lost lithium is split into what was trapped in lost
-    material (lost at half charge), dead lithium, and SEI; the split is a prior, since no diagnostic tells it apart.
+    Active fractions shrink at unchanged particle radius. Films are set by amount: PyBaMM makes their thickness, and the
+    porosity they leave, from the area at hand, which is the aged one. The lost lithium is split into what was trapped
+    in lost material (lost at half charge), dead lithium, and SEI; the split is a prior, since no diagnostic tells it
+    apart.
 
     Parameters
     ----------

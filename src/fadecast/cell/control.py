@@ -2,14 +2,16 @@
 
 The demand is met by solving for the current at each evaluation: power I V(y, I) = P or a set current, then the voltage
 window, the current limits and the state-of-charge window. What the limits cut off is reported, never lost.
+A tester in a laboratory holds a current, a power or a voltage instead, without limits of its own.
 """
 
+from enum import IntEnum
 from typing import Annotated, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 from annotated_types import Ge, Gt, Le
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import CellModel
@@ -69,6 +71,23 @@ class Delivery(NamedTuple):
     def power(self) -> Float[Array, "1 lanes"]:
         """Power, discharge positive [W]."""
         return self.current * self.voltage
+
+
+class Held(IntEnum):
+    """What a tester keeps constant."""
+
+    CURRENT = 0
+    POWER = 1
+    VOLTAGE = 2
+
+
+class Setting(NamedTuple):
+    """What a tester is set to in each lane, each `(1, lanes)`."""
+
+    held: Int[Array, "1 lanes"]
+    """Code of `Held`."""
+    value: Float[Array, "1 lanes"]
+    """Current [A] or power [W], discharge positive, or voltage [V]."""
 
 
 class Control(Protocol):
@@ -162,6 +181,33 @@ def hold_current(
         return Delivery(current, terminals.voltage, terminals.algebraic)
 
     return jax.lax.fori_loop(0, iterations, improve, guess._replace(current=current))
+
+
+def hold(cell: CellModel, y: State, inputs: Inputs, setting: Setting, guess: Delivery, iterations: int) -> Delivery:
+    """Solve for the current that a tester applies to keep its setting, without limits, by Newton's method."""
+
+    def improve(_: int, guess: Delivery) -> Delivery:
+        current = guess.current
+        terminals = linearised(cell, _at(cell, y, guess), inputs, current)
+        volts, slope = terminals.voltage, terminals.slope
+        # Beyond the maximum-power point the slope of I V changes sign: such a power cannot be held.
+        to_power = current - (current * volts - setting.value) / jnp.maximum(volts + current * slope, 0.1 * volts)
+        to_voltage = current + (setting.value - volts) / jnp.minimum(slope, -1e-6)
+        chosen = jnp.where(setting.held == Held.POWER, to_power, to_voltage)
+        chosen = jnp.where(setting.held == Held.CURRENT, setting.value, chosen)
+        volts, algebraic = terminals.at(chosen - current)
+        return Delivery(chosen, volts, algebraic)
+
+    if iterations == 1:
+        return improve(0, guess)
+    return jax.lax.fori_loop(0, iterations, improve, guess)
+
+
+def setting_guess(setting: Setting, before: Delivery, voltage: Float[Array, "1 lanes"]) -> Delivery:
+    """Guess what a new setting makes of a cell that delivered `before` at a voltage [V]."""
+    current = jnp.where(setting.held == Held.POWER, setting.value / voltage, before.current)
+    current = jnp.where(setting.held == Held.CURRENT, setting.value, current)
+    return Delivery(current, voltage, before.algebraic)
 
 
 def _at(cell: CellModel, y: State, guess: Delivery) -> State:

@@ -1,4 +1,8 @@
-"""What a tester would measure on an aged cell: electrode windows, C/10 capacity, pulse resistance."""
+"""What a tester would measure on an aged cell: electrode windows, capacities, pulse resistances, modes of degradation.
+
+`check_up` is what a forecast takes at every output time: from rest at the upper limit, which is what a tester's charge
+approaches. `laboratory_check_up` follows a tester's protocol instruction by instruction.
+"""
 
 from typing import NamedTuple
 
@@ -9,9 +13,10 @@ from jaxtyping import Array, Bool, Float
 
 from fadecast.cell.aged import Lanes, SlowState, cyclable_lithium, fresh_state, lift
 from fadecast.cell.balance import FARADAY
-from fadecast.cell.control import Control, Delivery, Window, hold_current
+from fadecast.cell.control import Control, Delivery, Held, Window, hold_current
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import AMBIENT, CURRENT, CellModel
+from fadecast.cell.protocol import USUAL, Instruction, Precision, Record, rest, run_protocol
 from fadecast.cell.stepper import take_step
 
 # 50 halvings leave 1e-15 of a stoichiometry; a correction that is larger than this is of a limit that is not met.
@@ -24,7 +29,10 @@ _DISCHARGE_NODES = np.concatenate([np.linspace(0.0, 0.9, 19)[:-1], np.linspace(0
 
 _CAPACITY_NODES, _PULSE_NODES, _SAMPLES = 2, 4, 4
 
-_PULSE_SECONDS = 10.0
+_PULSE_SECONDS, _FIRST_READING = 10.0, 0.1
+
+# Instructions of the laboratory protocol: both discharges, the rest before the pulse and its two parts.
+_C10, _C2, _PULSE = 3, 8, (14, 15, 16)
 
 
 class Health(NamedTuple):
@@ -34,6 +42,32 @@ class Health(NamedTuple):
     """C/10 discharge capacity between the voltage limits [A.h]."""
     resistance: Lanes
     """Resistance of a 10 s 1C discharge pulse at half charge [ohm]."""
+
+
+class Degradation(NamedTuple):
+    """What a cell has lost since it was new, first life included, each `(1, lanes)`."""
+
+    lli: Lanes
+    """Loss of lithium inventory over first-life inventory [1]."""
+    lam_ne: Lanes
+    """Loss of negative active material over its first-life volume fraction [1]."""
+    lam_pe: Lanes
+    """Loss of positive active material over its first-life volume fraction [1]."""
+
+
+class LaboratoryHealth(NamedTuple):
+    """Results of `laboratory_protocol`, each `(1, lanes)`; not a number where the cell could not be brought through."""
+
+    capacity_c10: Lanes
+    """C/10 discharge capacity [A.h]."""
+    capacity_c2: Lanes
+    """C/2 discharge capacity [A.h]."""
+    resistance_100ms: Lanes
+    """Resistance of a 1C discharge pulse of 0.1 s at half charge [ohm]."""
+    resistance_10s: Lanes
+    """The same after 10 s [ohm]."""
+    degradation: Degradation
+    """Before the check-up."""
 
 
 def electrode_window(cell: CellModel, slow: SlowState, inputs: Inputs) -> Window:
@@ -96,6 +130,66 @@ def check_up(cell: CellModel, slow: SlowState, inputs: Inputs) -> Health:
     full = lift(cell, slow, window.stoichiometry_full, temperature)
     half = lift(cell, slow, stoichiometry_at(window, jnp.full_like(slow.sei, 0.5)), temperature)
     return Health(_discharge_capacity(cell, full, lab, window), _pulse_resistance(cell, half, lab))
+
+
+def degradation(cell: CellModel, slow: SlowState) -> Degradation:
+    """Compare a cell with the first-life cell."""
+    return Degradation(
+        lli=1.0 - cyclable_lithium(cell, slow) / cell.fresh_lithium,
+        lam_ne=1.0 - slow.active_fraction_ne / cell.negative.active_fraction,
+        lam_pe=1.0 - slow.active_fraction_pe / cell.positive.active_fraction,
+    )
+
+
+def laboratory_protocol(cell: CellModel) -> tuple[Instruction, ...]:
+    """Return the protocol of a laboratory check-up, from any state of charge.
+
+    Charge at C/3 to the upper voltage limit, hold it until C/50, rest an hour; discharge at C/10 to the lower limit;
+    the same again at C/2; charge, discharge half the C/10 capacity at C/3, rest two hours; 1C pulse, read at 0.1 s and
+    at 10 s. All rates are over the first-life nominal capacity.
+    """
+    nominal, (lowest, highest) = cell.nominal_capacity, cell.voltage_limits
+    charge = (
+        Instruction(Held.CURRENT, -nominal / 3.0, voltage=highest),
+        Instruction(Held.VOLTAGE, highest, current=nominal / 50.0),
+        rest(3600.0),
+    )
+
+    def discharge(rate: float) -> tuple[Instruction, ...]:
+        return Instruction(Held.CURRENT, rate * nominal, voltage=lowest), rest(3600.0)
+
+    to_half = Instruction(Held.CURRENT, nominal / 3.0, voltage=lowest, share_of=(_C10, 0.5))
+    pulse = (
+        Instruction(Held.CURRENT, nominal, seconds) for seconds in (_FIRST_READING, _PULSE_SECONDS - _FIRST_READING)
+    )
+    return (*charge, *discharge(0.1), *charge, *discharge(0.5), *charge, to_half, rest(7200.0), *pulse)
+
+
+def laboratory_check_up(
+    cell: CellModel, slow: SlowState, inputs: Inputs, precision: Precision = USUAL
+) -> LaboratoryHealth:
+    """Measure capacities and resistances by `laboratory_protocol`, at the reference temperature, on a copy of the cell.
+
+    Against `check_up`, the capacity lacks what the tester's charge left out, and the resistance is that of a cell that
+    has not come to rest entirely. The cell ages during the protocol, as it does in a laboratory.
+    """
+    window = electrode_window(cell, slow, inputs)
+    temperature = jnp.full_like(slow.sei, cell.reference_temperature)
+    half = lift(cell, slow, stoichiometry_at(window, jnp.full_like(slow.sei, 0.5)), temperature)
+    _, record = run_protocol(cell, half, {**inputs, AMBIENT: temperature}, laboratory_protocol(cell), precision)
+    return laboratory_health(cell, record, degradation(cell, slow))
+
+
+def laboratory_health(cell: CellModel, record: Record, lost: Degradation) -> LaboratoryHealth:
+    """Evaluate the record of a `laboratory_protocol`."""
+    at_rest, early, late = (record.voltage[number : number + 1] for number in _PULSE)
+    return LaboratoryHealth(
+        capacity_c10=record.charge[_C10 : _C10 + 1],
+        capacity_c2=record.charge[_C2 : _C2 + 1],
+        resistance_100ms=(at_rest - early) / cell.nominal_capacity,
+        resistance_10s=(at_rest - late) / cell.nominal_capacity,
+        degradation=lost,
+    )
 
 
 def _held(cell: CellModel, inputs: Inputs, current: Lanes) -> Control:
