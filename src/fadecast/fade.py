@@ -181,7 +181,7 @@ def _quantities(ensemble: Ensemble, history: History, health: Health, pack_energ
         "lli": 1.0 - cyclable_lithium(cell, slow) / cell.fresh_lithium,
         "lam_ne": 1.0 - slow.active_fraction_ne / fresh.active_fraction_ne,
         "lam_pe": 1.0 - slow.active_fraction_pe / fresh.active_fraction_pe,
-        "lithium_sei": cell.lithium_per_sei * volume_ah * (slow.sei - fresh.sei),
+        "lithium_sei": cell.lithium_per_sei * volume_ah * (slow.sei - fresh.sei + slow.sei_cracks - fresh.sei_cracks),
         "lithium_dead": volume_ah * (slow.dead - fresh.dead),
         "lithium_lam_ne": to_ah * slow.lam_lithium_ne,
         "lithium_lam_pe": to_ah * slow.lam_lithium_pe,

@@ -8,7 +8,8 @@ steep power of them: that, not stability, is what costs steps. So one step
   of time between nodes (an exponential Adams-Moulton method, predicted by extrapolation in the root of time);
 * advances states that relax within seconds (plated lithium) by the exact solution of their linear equation between
   nodes;
-* integrates everything else from its rates at the nodes by Radau quadrature in the root of time.
+* integrates everything else from its rates at the nodes by Radau quadrature in the root of time, SEI on cracks, which
+  starts bare, as its square.
 
 Of second order in its fast states (Hochbruck and Ostermann, Acta Numerica 19, 209, 2010,
 doi:10.1017/S0962492910000048). Lithium is conserved to rounding: the particles' means follow from the balance of each
@@ -25,7 +26,7 @@ from fadecast.cell.balance import balanced
 from fadecast.cell.control import Control, Delivery
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import CURRENT, CellModel
-from fadecast.cell.modes import Modes, diffusion_modes
+from fadecast.cell.modes import Modes, diffusion_modes, relative_exchange
 from fadecast.cell.partition import Partition, partition
 from fadecast.cell.pieces import Pieces
 from fadecast.cell.quadrature import step_nodes
@@ -133,12 +134,15 @@ def take_step(
     )
     rows = tuple(jnp.asarray(part, y.dtype) for part in rule)
     (_, end, sums), _ = jax.lax.scan(advance, (zero, zero, sums), rows)
-    new = parts.write(y, parts.read(y) + sums.rest).at[parts.relaxing].set(end.relaxing)
+    rest = zero.rest + sums.rest
+    new = parts.write(y, rest).at[parts.relaxing].set(end.relaxing)
     for block, start, z, mean in zip(blocks, decaying, end.decaying, sums.means, strict=True):
-        new = new.at[block.rows].set(jnp.asarray(block.nodes, z.dtype) @ z.at[:1].set(start[:1] + mean))
+        mean = start[:1] if block.closed else start[:1] + mean
+        new = new.at[block.rows].set(jnp.asarray(block.nodes, z.dtype) @ z.at[:1].set(mean))
     new = new.at[algebraic_rows(cell)].set(end.delivery.algebraic)
-    change = jnp.concatenate([sums.rest, end.relaxing - y[parts.relaxing]])
-    error = jnp.concatenate([sums.error, sums.relaxing - (end.relaxing - y[parts.relaxing])])
+    relaxed = end.relaxing - zero.relaxing
+    change = jnp.concatenate([parts.change(zero.rest, rest, sums.rest), relaxed])
+    error = jnp.concatenate([parts.change(zero.rest, rest, sums.error), sums.relaxing - relaxed])
     change, error = (jnp.abs(jnp.asarray(parts.share, y.dtype) * part) for part in (change, error))
     return Step(balanced(cell, y, new), end.delivery, sums.power, sums.heat, sums.hottest, change, error)
 
@@ -194,9 +198,15 @@ def _next_node(
         for phi, z, source, later in zip(phis, predicted, sources, expected, strict=True)
     )
     # Ageing is a steep power of the surface concentration, so its rates are worth a second look; of that evaluation
-    # only the rows of the rest are used, which cost a fraction.
+    # only the rows of the rest are used, which cost a fraction. So is salt, whose diffusivity varies manifold along an
+    # electrolyte: what is left to its sources then shrinks as the square of its share, of whatever sign.
     state = state.replace(*_profiles(blocks, corrected), *parts.relaxing_parts(relaxing))
-    slow = parts.read(cell.rhs(state, here))
+    again = cell.rhs(state, here)
+    slow = parts.rates(again, rest)
+    sources = tuple(
+        jnp.asarray(block.modes, z.dtype) @ again[block.rows] + decay * z if block.closed else source
+        for block, decay, z, source in zip(blocks, decays, corrected, sources, strict=True)
+    )
     return _Node(
         decaying=corrected,
         relaxing=relaxing,
@@ -255,16 +265,16 @@ def _phi(x: Block) -> _Phi:
 def _diffusivity(cell: CellModel, block: Modes, y: Float[Array, "states lanes"], inputs: Inputs) -> Lanes:
     """Diffusivity of each lane over that of the reference state [1].
 
-    It is PyBaMM's mean over the particle where there is one, else what the slowest mode's decay says.
+    It is PyBaMM's mean over the particle where there is one, else halfway between the least and the largest along the
+    block: what is left to the sources is then always less than what decays.
     """
     still = {**inputs, CURRENT: jnp.zeros_like(y[:1])}
     if block.diffusivity is not None:
         return cell.evaluate(y, still)[block.diffusivity] / block.reference_diffusivity
-    shape = jnp.asarray(block.nodes[:, 1:2], y.dtype)
 
-    def rates(amount: Lanes) -> Block:
-        return cell.rhs(Pieces(y).replace((block.rows, y[block.rows] + shape * amount)), still)[block.rows]
+    def rates(part: Block) -> Block:
+        return cell.rhs(Pieces(y).replace((block.rows, part)), still)[block.rows]
 
-    _, change = jax.jvp(rates, (jnp.zeros_like(y[:1]),), (jnp.ones_like(y[:1]),))
-    slowest = jnp.sum(jnp.asarray(block.modes[1:2].T, y.dtype) * change, axis=0, keepdims=True)
-    return jnp.maximum(-slowest / float(block.decay[1, 0]), 1e-6)
+    ratios = relative_exchange(block, rates, y[block.rows])
+    low, high = (bound(ratios, axis=0, keepdims=True) for bound in (jnp.min, jnp.max))
+    return jnp.maximum(0.5 * (low + high), 1e-6)
