@@ -63,7 +63,10 @@ def random_states(cell: CellModel, found: Discretised, seed: int = 0) -> tuple[n
 
 
 def disagreement(cell: CellModel, found: Discretised, y: np.ndarray, inputs: dict[str, np.ndarray]) -> float:
-    """Return the largest difference to PyBaMM's own evaluation, each row over its largest value in any lane."""
+    """Return the largest difference to PyBaMM's own evaluation, each row over its largest value in any lane.
+
+    Lanes in which PyBaMM's own value overflows, at a random potential far from equilibrium, are left out.
+    """
     mine = cell.evaluate(jnp.asarray(y), {name: jnp.asarray(value) for name, value in inputs.items()})
     symbols = {
         "rhs": found.model.concatenated_rhs,
@@ -82,11 +85,13 @@ def disagreement(cell: CellModel, found: Discretised, y: np.ndarray, inputs: dic
             for k in range(LANES)
         ]
         truth = np.hstack(columns)
-        if not np.isfinite(truth).all():
+        finite = np.isfinite(truth).all(axis=0)
+        if finite.sum() <= LANES / 2:
             raise ValueError(f"PyBaMM's {name} is not finite")
+        truth = truth[:, finite]
         # Below this XLA takes numbers for zero and NumPy does not.
         scale = np.maximum(np.abs(truth).max(axis=1, keepdims=True), 1e-290)
-        worst = max(worst, float((np.abs(np.asarray(mine[name]) - truth) / scale).max()))
+        worst = max(worst, float((np.abs(np.asarray(mine[name])[:, finite] - truth) / scale).max()))
     return worst
 
 

@@ -39,8 +39,7 @@ class Idaklu:
     def __init__(self, chemistry: Chemistry, start: np.ndarray, load: Load) -> None:
         self.load = load
         cell = build_cell(chemistry)
-        model = pybamm.lithium_ion.SPM({**chemistry.options, "operating mode": "power"})
-        _, points = pybamm_model(chemistry)
+        model, points = pybamm_model(chemistry, operating_mode="power")
         values = parameter_values(chemistry.parameter_set)
         values.update(dict(chemistry.parameters))
         arrhenius_lam(values, pybamm.ParameterValues(dict(values)))

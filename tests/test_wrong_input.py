@@ -129,8 +129,8 @@ VALUES = {
         "cell.chemistry: PyBaMM refuses this combination of options: cannot have stress-induced diffusion without",
     ),
     "options that do not conserve lithium": (
-        "cell: {chemistry: {sei_on_cracks: 'true'}}",
-        "cell.chemistry: sei_on_cracks is true without surface states: the particles are not charged for the lithium",
+        "cell: {chemistry: {surface_form: differential}}",
+        "cell.chemistry: surface_form is differential: what charges the double layer is taken from or given to",
     ),
     "term longer than the forecast": (
         "warranty: {contract: {term_years: 12}}",
@@ -167,9 +167,13 @@ VALUES = {
     "empty charge window": ("cell: {limits: {soc_min: 0.9, soc_max: 0.2}}", "cell.limits: soc_min 0.9 must be below"),
     "one draw and a capital load": ("draws: 1", "draws: got 1; must be at least 2"),
     # chemistries that can be evaluated, and not followed over years
-    "model without a stepper": (
-        "cell: {chemistry: {model: SPMe}}",
-        "cell.chemistry.model: got SPMe; must be SPM in a forecast",
+    "pores that no slow state carries": (
+        "cell: {chemistry: {model: SPMe, sei_porosity_change: 'true'}}",
+        "cell.chemistry.sei_porosity_change: got true; must be false in a forecast",
+    ),
+    "side reactions along an electrode": (
+        "cell: {chemistry: {model: SPMe, x_average_side_reactions: 'false'}}",
+        "cell.chemistry.x_average_side_reactions: got false; must be true in a forecast",
     ),
     "plating that a slow state would lose": (
         "cell: {chemistry: {lithium_plating: irreversible}}",

@@ -230,7 +230,7 @@ def run_tiles(ensemble: Ensemble, tiles: list[np.ndarray], workers: int) -> Iter
 def _start(
     cell: CellModel, mid_stoichiometry: tuple[float, float], diagnosis: Diagnosis, inputs: Inputs
 ) -> tuple[SlowState, jax.Array]:
-    slow = aged_state(cell, diagnosis, mid_stoichiometry)
+    slow = aged_state(cell, diagnosis, mid_stoichiometry, inputs)
     return slow, window_met(cell, slow, inputs, electrode_window(cell, slow, inputs))
 
 

@@ -179,7 +179,7 @@ def _quantities(ensemble: Ensemble, history: History, health: Health, pack_energ
     mean = np.diff(degree_days, axis=0) / np.diff(ensemble.times)[:, None] - KELVIN
     fields = {
         **degradation(cell, slow)._asdict(),
-        "lithium_sei": cell.lithium_per_sei * volume_ah * (slow.sei - fresh.sei),
+        "lithium_sei": cell.lithium_per_sei * volume_ah * (slow.sei - fresh.sei + slow.sei_cracks - fresh.sei_cracks),
         "lithium_dead": volume_ah * (slow.dead - fresh.dead),
         "lithium_lam_ne": to_ah * slow.lam_lithium_ne,
         "lithium_lam_pe": to_ah * slow.lam_lithium_pe,

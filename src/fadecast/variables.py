@@ -70,7 +70,7 @@ VARIABLES: Mapping[str, Variable] = {
     "lli": Variable(_FADE, "1", "loss of lithium inventory over first-life inventory", (-0.01, 1.0)),
     "lam_ne": Variable(_FADE, "1", "loss of active material, negative electrode", (-0.01, 1.0)),
     "lam_pe": Variable(_FADE, "1", "loss of active material, positive electrode", (-0.01, 1.0)),
-    "lithium_sei": Variable(_FADE, "A.h", "lithium held in SEI since first life", (-0.01, None)),
+    "lithium_sei": Variable(_FADE, "A.h", "lithium held in SEI, on cracks too, since first life", (-0.01, None)),
     "lithium_dead": Variable(_FADE, "A.h", "lithium held as dead plated lithium since first life", (-0.01, None)),
     "lithium_lam_ne": Variable(_FADE, "A.h", "lithium lost with negative active material in service"),
     "lithium_lam_pe": Variable(_FADE, "A.h", "lithium lost with positive active material in service"),

@@ -15,8 +15,6 @@ from fadecast.cell.model import lowered_cell, needed_outputs
 
 STATUSES = {"works", "PyBaMM refuses", "set lacks the parameter", "refused as unphysical"}
 VIOLATING = (
-    ("SEI on cracks without surface states", {"sei_on_cracks": "true"}),
-    ("SEI on cracks without surface states", {"sei_on_cracks": "true", "model": "SPMe"}),
     ("double layer", {"surface_form": "differential", "sei_film_resistance": "average"}),
     ("polynomial particles", {"particle": "quadratic profile"}),
     ("polynomial particles", {"particle": ("Fickian diffusion", "quartic profile"), "model": "SPMe"}),

@@ -12,7 +12,10 @@ from fadecast.cell.model import build_cell
 from fadecast.cell.partition import partition
 from fadecast.decades.admitted import forecast_problems
 
-LIFTED = {"concentration_ne", "concentration_pe", "temperature", "plated", "discharge_capacity", "charge_throughput"}
+LIFTED = {
+    *("concentration_ne", "concentration_pe", "temperature", "plated", "electrolyte"),
+    *("discharge_capacity", "charge_throughput"),
+}
 OTHER_SETS = ("Ai2020", "Ecker2015", "Marquis2019", "Mohtat2020", "NCA_Kim2011", "ORegan2022", "Prada2013")
 BOTH = ("swelling and cracking", "none")
 SOME = [
@@ -20,6 +23,7 @@ SOME = [
     Chemistry(sei="VonKolzenberg2020", loss_of_active_material="stress and reaction-driven"),
     Chemistry(sei="ec reaction limited", particle_mechanics=BOTH, loss_of_active_material="reaction-driven"),
     Chemistry(parameter_set="Prada2013"),
+    Chemistry(model="SPMe", sei_on_cracks="true"),
 ]
 ALL = [
     *[Chemistry(sei=law) for law in GrowthLaw.__args__ if law not in ("none", "constant")],
@@ -33,7 +37,8 @@ def check(chemistry):
     assert not list(forecast_problems(chemistry))
     cell = build_cell(dataclasses.replace(chemistry, particle_points=5))
     fields = set(SlowState._fields) - {"inventory"}
-    assert fields <= set(cell.rows)
+    # No cracks, no SEI on them.
+    assert fields - {"sei_cracks"} <= set(cell.rows)
     assert set(cell.rows) <= fields | LIFTED
     partition(cell)
     slow = fresh_state(cell, 2)

@@ -82,7 +82,7 @@ class Chemistry:
     sei: GrowthLaw = "solvent-diffusion limited"
     """PyBaMM law of SEI growth on the negative electrode."""
     sei_on_cracks: Switch = "false"
-    """Whether SEI also grows on the cracks of negative particles; needs cracking and `surface_form: algebraic`."""
+    """Whether SEI also grows on the cracks of negative particles; needs cracking."""
     sei_porosity_change: Switch = "false"
     """Whether SEI takes pore space; needs SPMe."""
     sei_film_resistance: Literal["none", "distributed", "average"] | None = None
@@ -146,14 +146,6 @@ class Chemistry:
             del given["intercalation kinetics"]
         return {name: value for name, value in given.items() if value is not None}
 
-    @property
-    def has_surface_states(self) -> bool:
-        """Whether surface potentials are states, so that the particles are charged for every reaction."""
-        if self.surface_form is not None:
-            return self.surface_form != "false"
-        # PyBaMM's own choice where none is made.
-        return self.intercalation_kinetics != "symmetric Butler-Volmer" or "2" in self.particle_phases
-
 
 OPTION_NAMES: Mapping[str, str] = {
     "sei": "SEI",
@@ -205,12 +197,6 @@ class Unphysical:
 
 
 UNPHYSICAL: tuple[Unphysical, ...] = (
-    Unphysical(
-        "SEI on cracks without surface states",
-        lambda chemistry: chemistry.sei_on_cracks == "true" and not chemistry.has_surface_states,
-        "sei_on_cracks is true without surface states: the particles are not charged for the lithium, an SPM takes it "
-        "from nowhere and an SPMe from the salt; set surface_form to algebraic",
-    ),
     Unphysical(
         "double layer",
         lambda chemistry: chemistry.surface_form == "differential",

@@ -87,7 +87,7 @@ def electrode_window(cell: CellModel, slow: SlowState, inputs: Inputs) -> Window
 
     def crossing(limit: float) -> Lanes:
         def volts(stoichiometry: Lanes) -> Lanes:
-            return cell.voltage(lift(cell, slow, stoichiometry, temperature), rest)
+            return cell.voltage(lift(cell, slow, stoichiometry, temperature, inputs), rest)
 
         def halve(_: int, bracket: tuple[Lanes, Lanes]) -> tuple[Lanes, Lanes]:
             below, above = bracket
@@ -110,7 +110,7 @@ def window_met(cell: CellModel, slow: SlowState, inputs: Inputs, window: Window)
     temperature = jnp.full_like(slow.sei, cell.reference_temperature)
     rest = {**inputs, AMBIENT: temperature, CURRENT: jnp.zeros_like(temperature)}
     empty, full = (
-        cell.voltage(lift(cell, slow, stoichiometry, temperature), rest)
+        cell.voltage(lift(cell, slow, stoichiometry, temperature, inputs), rest)
         for stoichiometry in (window.stoichiometry_empty, window.stoichiometry_full)
     )
     low, high = cell.voltage_limits
@@ -127,8 +127,8 @@ def check_up(cell: CellModel, slow: SlowState, inputs: Inputs) -> Health:
     window = electrode_window(cell, slow, inputs)
     temperature = jnp.full_like(slow.sei, cell.reference_temperature)
     lab = {**inputs, AMBIENT: temperature}
-    full = lift(cell, slow, window.stoichiometry_full, temperature)
-    half = lift(cell, slow, stoichiometry_at(window, jnp.full_like(slow.sei, 0.5)), temperature)
+    full = lift(cell, slow, window.stoichiometry_full, temperature, lab)
+    half = lift(cell, slow, stoichiometry_at(window, jnp.full_like(slow.sei, 0.5)), temperature, lab)
     return Health(_discharge_capacity(cell, full, lab, window), _pulse_resistance(cell, half, lab))
 
 

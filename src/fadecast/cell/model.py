@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pybamm
@@ -36,6 +37,8 @@ Values = dict[str, Float[Array, "n lanes"]]
 Evaluate = Callable[[State, Inputs], Values]
 
 VOLTAGE = "Voltage [V]"
+ROUGHNESS = "X-averaged negative electrode roughness ratio"
+POROSITY = "Porosity"
 
 STATES: Mapping[str, str] = {
     "discharge_capacity": "Discharge capacity [A.h]",
@@ -92,7 +95,8 @@ class CellModel:
     evaluate: Evaluate
     """Right-hand side of the differential states (`rhs`, and by `equations`), residual of the algebraic states
     (`algebraic`, maybe of no rows), terminal voltage (`voltage` [V]), mean solid diffusivities (`diffusivity_ne` …
-    [m2.s-1]) where particles are resolved, and each output by PyBaMM name; unused ones cost nothing once compiled."""
+    [m2.s-1]) where particles are resolved, `ROUGHNESS` where SEI grows on cracks, `POROSITY` where films close pores,
+    and each output by PyBaMM name; unused ones cost nothing once compiled."""
     equations: Mapping[str, slice]
     """Rows of each equation of the right-hand side, by its name in `evaluate`; they follow one another."""
     rows: Mapping[str, slice]
@@ -118,6 +122,8 @@ class CellModel:
     """Lower and upper cut-off [V]."""
     reference_temperature: float
     """[K]"""
+    pores_close: bool
+    """Whether films take the pore space of an electrolyte."""
     inputs: Mapping[str, float]
     """PyBaMM input parameters besides current and ambient temperature, with the parameter set's values."""
 
@@ -172,12 +178,14 @@ class CellModel:
     @cached_property
     def fresh_lithium(self) -> float:
         """First-life lithium inventory of all particles [mol]."""
-        y = jnp.asarray(self.initial_state)[:, None]
-        each = [
-            phase.volume * phase.active_fraction * self.mean_concentration(y, side)
-            for side, phase in self.phases.items()
-        ]
-        return float(sum(each[1:], start=each[0])[0, 0])
+        # A constant also where it is first asked for inside a program that is being traced.
+        with jax.ensure_compile_time_eval():
+            y = jnp.asarray(self.initial_state)[:, None]
+            each = [
+                phase.volume * phase.active_fraction * self.mean_concentration(y, side)
+                for side, phase in self.phases.items()
+            ]
+            return float(sum(each[1:], start=each[0])[0, 0])
 
 
 def build_cell(chemistry: Chemistry, varied: tuple[str, ...] = (), outputs: tuple[str, ...] = ()) -> CellModel:
@@ -207,7 +215,9 @@ def build_cell(chemistry: Chemistry, varied: tuple[str, ...] = (), outputs: tupl
 
 def needed_outputs(chemistry: Chemistry) -> tuple[str, ...]:
     """Return the PyBaMM variables that a lowered cell is made from."""
-    return VOLTAGE, *_averages(chemistry).values(), *_diffusivities(chemistry).values()
+    cracks = (ROUGHNESS,) if chemistry.sei_on_cracks == "true" else ()
+    pores = (POROSITY,) if _pores_close(chemistry) else ()
+    return VOLTAGE, *cracks, *pores, *_averages(chemistry).values(), *_diffusivities(chemistry).values()
 
 
 def diffusivity_of(concentration: str) -> str:
@@ -226,7 +236,7 @@ def lowered_cell(chemistry: Chemistry, found: Discretised, outputs: tuple[str, .
         "algebraic": model.concatenated_algebraic,
         "voltage": found.outputs[VOLTAGE],
         **{short: found.outputs[name] for short, name in _diffusivities(chemistry).items()},
-        **{name: found.outputs[name] for name in outputs},
+        **{name: found.outputs[name] for name in (*outputs, ROUGHNESS, POROSITY) if name in found.outputs},
     }
     units = _Units.of(variables, found)
     nominal = float(constants["Nominal cell capacity [A.h]"])
@@ -250,6 +260,7 @@ def lowered_cell(chemistry: Chemistry, found: Discretised, outputs: tuple[str, .
             float(constants["Upper voltage cut-off [V]"]),
         ),
         reference_temperature=float(constants["Reference temperature [K]"]),
+        pores_close=_pores_close(chemistry),
         inputs=found.inputs,
     )
 
@@ -258,6 +269,13 @@ def _equations(model: pybamm.BaseModel) -> dict[str, slice]:
     """Return the rows of each equation of the right-hand side."""
     ends = np.cumsum([0, *(child.size for child in model.concatenated_rhs.children)])
     return {f"rate {n}": slice(int(ends[n]), int(ends[n + 1])) for n in range(len(ends) - 1)}
+
+
+def _pores_close(chemistry: Chemistry) -> bool:
+    return chemistry.model == "SPMe" and "true" in (
+        chemistry.sei_porosity_change,
+        chemistry.lithium_plating_porosity_change,
+    )
 
 
 def short_name(name: str) -> str:

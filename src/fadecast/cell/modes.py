@@ -5,13 +5,14 @@ at a uniform profile is one constant matrix times the diffusivity of the lane. I
 lanes.
 """
 
+from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from fadecast.cell.model import AMBIENT, CURRENT, CellModel, diffusivity_of
 
@@ -30,18 +31,24 @@ class Modes(NamedTuple):
     """Profile of each mode, in columns; the first is the one that does not decay, shape `(n, n)`."""
     modes: np.ndarray
     """Inverse of `nodes`: a profile's share of each mode."""
+    above: np.ndarray
+    """What each row but the last gets from the next at the reference state [1/s], shape `(n - 1, 1)`."""
+    below: np.ndarray
+    """What each row but the first gets from the one before [1/s], shape `(n - 1, 1)`."""
     weights: np.ndarray
     """Of each row in what diffusion conserves, summing to 1, shape `(n, 1)`."""
     diffusivity: str | None
     """Output of the cell that is the lane's mean diffusivity, where it has one."""
     reference_diffusivity: float
     """Its value at the reference state."""
+    closed: bool
+    """Whether nothing passes its ends or is made in it as a whole, so that its mean stays: salt."""
 
 
 @cache
 def diffusion_modes(cell: CellModel) -> tuple[Modes, ...]:
     """Find the diffusing blocks of a cell and their modes."""
-    jacobian, outputs = _reference(cell)
+    jacobian, outputs = fresh_at_rest(cell)
     found = []
     for name, rows in cell.rows.items():
         block = jacobian[rows, rows] if rows.stop <= cell.differential else jacobian[:0, :0]
@@ -57,8 +64,23 @@ def diffusion_modes(cell: CellModel) -> tuple[Modes, ...]:
     return tuple(found)
 
 
-def _reference(cell: CellModel) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Jacobian of the right-hand side, and the outputs, at the fresh state at rest."""
+def relative_exchange(
+    block: Modes, rates: Callable[[Float[Array, "n lanes"]], Float[Array, "n lanes"]], profile: Float[Array, "n lanes"]
+) -> Float[Array, "m lanes"]:
+    """Return what neighbouring rows exchange at a profile, both ways, over the same at the reference state [1]."""
+    _, along = jax.linearize(rates, profile)
+    place = np.arange(len(profile))[:, None] % 3
+    # Every third column of a tridiagonal matrix at once.
+    columns = [along(jnp.broadcast_to(jnp.asarray(place == k, profile.dtype), profile.shape)) for k in range(3)]
+    above = jnp.select([place[1:] == k for k in range(3)], [column[:-1] for column in columns])
+    below = jnp.select([place[:-1] == k for k in range(3)], [column[1:] for column in columns])
+    reference = jnp.asarray(np.concatenate([block.above, block.below]), profile.dtype)
+    return jnp.concatenate([above, below]) / reference
+
+
+@cache
+def fresh_at_rest(cell: CellModel) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Jacobian of the right-hand side, and the values, at the fresh state at rest."""
 
     def rates(column: Array) -> tuple[Array, dict[str, Array]]:
         inputs = {name: jnp.full((1, 1), value) for name, value in cell.inputs.items()}
@@ -102,4 +124,15 @@ def _modes(rows: slice, block: np.ndarray, weights: np.ndarray, open_end: bool) 
     # The mode that does not decay is the mean.
     total = modes[0].sum()
     nodes[:, 0], modes[0] = nodes[:, 0] * total, modes[0] / total
-    return Modes(rows, values[:, None], nodes, modes, weights[:, None], None, 1.0)
+    return Modes(
+        rows=rows,
+        decay=values[:, None],
+        nodes=nodes,
+        modes=modes,
+        above=np.diag(operator, 1)[:, None],
+        below=np.diag(operator, -1)[:, None],
+        weights=weights[:, None],
+        diffusivity=None,
+        reference_diffusivity=1.0,
+        closed=not open_end,
+    )

@@ -1,6 +1,6 @@
 """Which states of a cell are advanced how."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from fadecast.cell.model import CellModel
-from fadecast.cell.modes import diffusion_modes
+from fadecast.cell.modes import diffusion_modes, fresh_at_rest
 from fadecast.cell.pieces import Pieces, State
 
 _RELAXING = ("plated", "hysteresis", "surface_potential")
@@ -17,6 +17,12 @@ _RELAXING = ("plated", "hysteresis", "surface_potential")
 
 _COURSE = ("temperature", "discharge_capacity", "charge_throughput")
 """States that follow the load and are smooth between nodes."""
+
+_BARE = ("sei_cracks",)
+"""Beginnings of the names of films that start bare."""
+
+# Least square of a film: a prediction must not take it below nothing.
+_THINNEST = 1e-24
 
 Blocks = tuple[Float[Array, "n lanes"], ...]
 
@@ -30,6 +36,8 @@ class Group:
 
     blocks: tuple[slice, ...]
     """Rows of each block."""
+    squared: tuple[bool, ...]
+    """Which of them are followed as their squares."""
 
     @property
     def size(self) -> int:
@@ -37,18 +45,36 @@ class Group:
         return sum(block.stop - block.start for block in self.blocks)
 
     def read(self, y: State) -> Blocks:
-        """Return the group's blocks of a state, or of its time derivative."""
-        return tuple(y[block] for block in self.blocks)
+        """Return what is followed of a state: its blocks, or their squares."""
+        return tuple(y[block] ** 2 if square else y[block] for block, square in self._each())
+
+    def rates(self, change: State, values: Sequence[Array]) -> Blocks:
+        """Return the rates of what is followed, where it has these values, from the time derivative of the state."""
+        return tuple(
+            2.0 * _root(value) * change[block] if square else change[block]
+            for (block, square), value in zip(self._each(), values, strict=True)
+        )
 
     def add(self, y: Float[Array, "states lanes"], change: Blocks) -> Float[Array, "states lanes"]:
-        """Add to the group's blocks of a state, in the precision of the state."""
-        for block, part in zip(self.blocks, change, strict=True):
-            y = y.at[block].add(part.astype(y.dtype))
+        """Add to what is followed of a state, in the precision of the state."""
+        for (block, square), part in zip(self._each(), change, strict=True):
+            part = part.astype(y.dtype)
+            y = y.at[block].set(_root(y[block] ** 2 + part) if square else y[block] + part)
         return y
 
     def parts(self, values: Sequence[Array]) -> list[tuple[slice, Array]]:
-        """Return the group's values as parts of a state."""
-        return list(zip(self.blocks, values, strict=True))
+        """Return what is followed as parts of a state."""
+        return [
+            (block, _root(value) if square else value)
+            for (block, square), value in zip(self._each(), values, strict=True)
+        ]
+
+    def _each(self) -> Iterator[tuple[slice, bool]]:
+        return zip(self.blocks, self.squared, strict=True)
+
+
+def _root(square: Float[Array, "n lanes"]) -> Float[Array, "n lanes"]:
+    return jnp.sqrt(jnp.maximum(square, _THINNEST))
 
 
 @dataclass(frozen=True)
@@ -58,7 +84,7 @@ class Partition:
     relaxing: Group
     """States that follow a linear equation of their own."""
     course: Group
-    """Temperature and charge counters: integrated from their rates at the nodes."""
+    """Temperature, charge counters and films that start bare: integrated from their rates at the nodes."""
     ageing: Group
     """States that change a little in each step: integrated from more samples of their rates."""
     share: np.ndarray
@@ -84,26 +110,40 @@ def partition(cell: CellModel) -> Partition:
     Raises
     ------
     SteppingError
-        When the cell has algebraic states or an electrolyte, whose coupling to surface fluxes the time steps take
-        explicitly: that is neither accurate nor always stable.
+        When the cell has algebraic states, whose coupling to surface fluxes the time steps take explicitly: that is
+        neither accurate nor always stable.
     """
-    if cell.differential < len(cell.initial_state) or "electrolyte" in cell.rows:
-        kind = "an electrolyte" if "electrolyte" in cell.rows else "algebraic states"
+    if cell.differential < len(cell.initial_state):
         raise SteppingError(
-            f"time steps know no cell with {kind}: choose `model: SPM` without surface form, composite electrodes or "
-            "SEI on cracks. Its rates, voltage and outputs can be evaluated all the same (`build_cell`)"
+            "time steps know no cell with algebraic states: choose no surface form, one phase in each electrode and "
+            "symmetric Butler-Volmer kinetics. Its rates, voltage and outputs can be evaluated all the same "
+            "(`build_cell`)"
         )
     in_modes = [block.rows for block in diffusion_modes(cell)]
     names = [name for name, rows in sorted(cell.rows.items(), key=_start) if rows not in in_modes]
     relaxing = [name for name in names if name.startswith(_RELAXING)]
-    course = [name for name in names if name in _COURSE]
+    bare = [name for name in names if name.startswith(_BARE) and _is_singular(cell, cell.rows[name])]
+    course = [name for name in names if name in (*_COURSE, *bare)]
     ageing = [name for name in names if name not in (*relaxing, *course)]
     shares = [
         _share(cell, name) * cell.scale[cell.rows[name]] / (cell.rows[name].stop - cell.rows[name].start)
         for name in [*ageing, *relaxing]
     ]
-    groups = [Group(tuple(cell.rows[name] for name in group)) for group in (relaxing, course, ageing)]
+    groups = [
+        Group(tuple(cell.rows[name] for name in group), tuple(name in bare for name in group))
+        for group in (relaxing, course, ageing)
+    ]
     return Partition(groups[0], groups[1], groups[2], np.concatenate(shares)[:, None])
+
+
+def _is_singular(cell: CellModel, rows: slice) -> bool:
+    """Tell whether the rate of a bare film goes as one over its thickness: that of the square is then finite.
+
+    So it is where growth is limited by transport through the film, and not where it is limited by a reaction.
+    """
+    jacobian, values = fresh_at_rest(cell)
+    own = np.diag(jacobian[rows, rows]) * cell.initial_state[rows]
+    return bool((own < -0.5 * values["rhs"][rows, 0]).all())
 
 
 def _start(block: tuple[str, slice]) -> int:

@@ -257,9 +257,11 @@ def _load_step(
     def try_step(carry):  # type: ignore[no-untyped-def]
         moment, done, length = carry
         new, errors = attempt(moment, length)
-        # A lane that is not finite has failed and leaves the norm.
-        sound = jnp.isfinite(errors)
+        # A lane that was not finite before has failed and leaves the norm; one that only now is not may be too long a
+        # step.
+        sound, failed = jnp.isfinite(errors), ~jnp.isfinite(moment.y).all(axis=0)
         error = jnp.sqrt(jnp.sum(jnp.where(sound, errors, 0.0) ** 2) / jnp.maximum(jnp.sum(sound), 1))
+        error = jnp.where((sound | failed).all(), error, jnp.inf)
         accepted = (error <= tolerance) | (length <= shortest)
         moment = jax.tree.map(lambda after, before: jnp.where(accepted, after, before), new, moment)
         done = jnp.where(accepted, done + length, done)

@@ -7,7 +7,8 @@ steep power of them: that, not stability, is what costs steps. So one step
   decays; what is left (surface flux, and diffusivity that varies along the radius) is integrated as a linear function
   of time between nodes (an exponential Adams-Moulton method, predicted by extrapolation in the root of time);
 * advances states that relax (plated lithium) by the exact solution of their linear equation between nodes;
-* integrates temperature and charge from their rates at the nodes, by Radau quadrature in the root of time;
+* integrates temperature and charge from their rates at the nodes, by Radau quadrature in the root of time, and with
+  them SEI on cracks, which starts bare, as its square;
 * integrates ageing from more samples of its rates, at states interpolated between the nodes: they cost a fraction of
   a node.
 
@@ -33,7 +34,7 @@ from fadecast.cell.balance import balanced
 from fadecast.cell.control import Control, Delivery
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import CURRENT, CellModel
-from fadecast.cell.modes import Modes, diffusion_modes
+from fadecast.cell.modes import Modes, diffusion_modes, relative_exchange
 from fadecast.cell.outline import outlines
 from fadecast.cell.partition import Blocks, Partition, partition
 from fadecast.cell.pieces import Pieces
@@ -178,7 +179,8 @@ def _end(
     parts = fixed.parts
     new = parts.course.add(parts.relaxing.add(parts.ageing.add(y, ageing), relaxing), sums.course)
     for block, start, last, mean in zip(fixed.blocks, modes, end.decaying, sums.means, strict=True):
-        final = last.astype(y.dtype).at[:1].set(start[:1] + mean.astype(y.dtype))
+        moved = start[:1] if block.closed else start[:1] + mean.astype(y.dtype)
+        final = last.astype(y.dtype).at[:1].set(moved)
         new = new.at[block.rows].set(jnp.asarray(block.nodes, y.dtype) @ final)
     new = new.at[algebraic_rows(fixed.cell)].set(end.delivery.algebraic.astype(y.dtype))
     return balanced(fixed.cell, y, new)
@@ -253,11 +255,9 @@ def _next_node(fixed: _Fixed, before: _Node, last: _Node, gap: Float[Array, ""],
     course = block_by_block(
         lambda value, new, old: value + gap * (new + 0.5 * stretch * (new - old)), last.course, last.rates, before.rates
     )
-    profiles = [
-        (block.rows, jnp.asarray(block.nodes, z.dtype) @ z + jnp.asarray(block.nodes[:, :1], z.dtype) * mean)
-        for block, z, mean in zip(blocks, predicted, fixed.means, strict=True)
-    ]
-    state = Pieces(fixed.y).replace(*profiles, *parts.course.parts(course), *parts.relaxing.parts(last.relaxing))
+    state = Pieces(fixed.y).replace(
+        *_profiles(fixed, predicted), *parts.course.parts(course), *parts.relaxing.parts(last.relaxing)
+    )
     # Extrapolated like the sources, the current is close enough for one Newton iteration.
     guess = jax.tree.map(lambda new, old: new + stretch * (new - old), last.delivery, before.delivery)
     delivery = fixed.control(state, guess, 1)
@@ -271,9 +271,36 @@ def _next_node(fixed: _Fixed, before: _Node, last: _Node, gap: Float[Array, ""],
         z + gap * phi.ramp * (source - later)
         for phi, z, source, later in zip(phis, predicted, sources, expected, strict=True)
     )
-    now = parts.course.read(rates)
+    sources = _salt_again(fixed, state, {**fixed.inputs, CURRENT: delivery.current}, corrected, sources)
+    now = parts.course.rates(rates, course)
     course = block_by_block(lambda value, old, new: value + 0.5 * gap * (old + new), last.course, last.rates, now)
     return _Node(corrected, relaxing, course, delivery, sources, drive, pull, now)
+
+
+def _salt_again(
+    fixed: _Fixed, state: Pieces, inputs: Inputs, corrected: tuple[Block, ...], sources: tuple[Block, ...]
+) -> tuple[Block, ...]:
+    """Take the sources of salt again at its corrected profile.
+
+    Its diffusivity varies manifold along an electrolyte: what is left to its sources then shrinks as the square of its
+    share, of whatever sign.
+    """
+    if not any(block.closed for block in fixed.blocks):
+        return sources
+    profiles = _profiles(fixed, corrected)
+    rates = rates_of(fixed.cell, fixed.cell.rates(state.replace(*profiles), inputs))
+    return tuple(
+        jnp.asarray(block.modes, z.dtype) @ rates[block.rows] + decay * z if block.closed else source
+        for block, decay, z, source in zip(fixed.blocks, fixed.decays, corrected, sources, strict=True)
+    )
+
+
+def _profiles(fixed: _Fixed, decaying: tuple[Block, ...]) -> list[tuple[slice, Block]]:
+    """Return the profile of every diffusing block, as parts of a state."""
+    return [
+        (block.rows, jnp.asarray(block.nodes, z.dtype) @ z + jnp.asarray(block.nodes[:, :1], z.dtype) * mean)
+        for block, z, mean in zip(fixed.blocks, decaying, fixed.means, strict=True)
+    ]
 
 
 def _relax(
@@ -324,17 +351,16 @@ def _phi(x: Block) -> _Phi:
 def _diffusivity(cell: CellModel, block: Modes, y: Float[Array, "states lanes"], inputs: Inputs) -> Lanes:
     """Diffusivity of each lane over that of the reference state [1].
 
-    It is PyBaMM's mean over the particle where there is one, else what the slowest mode's decay says.
+    It is PyBaMM's mean over the particle where there is one, else halfway between the least and the largest along the
+    block: what is left to the sources is then always less than what decays.
     """
     still = {**inputs, CURRENT: jnp.zeros_like(y[:1])}
     if block.diffusivity is not None:
         return cell.evaluate(y, still)[block.diffusivity] / block.reference_diffusivity
-    shape = jnp.asarray(block.nodes[:, 1:2], y.dtype)
 
-    def rates(amount: Lanes) -> Block:
-        moved = Pieces(y).replace((block.rows, y[block.rows] + shape * amount))
-        return rates_of(cell, cell.rates(moved, still))[block.rows]
+    def rates(part: Block) -> Block:
+        return rates_of(cell, cell.rates(Pieces(y).replace((block.rows, part)), still))[block.rows]
 
-    _, change = jax.jvp(rates, (jnp.zeros_like(y[:1]),), (jnp.ones_like(y[:1]),))
-    slowest = jnp.sum(jnp.asarray(block.modes[1:2].T, y.dtype) * change, axis=0, keepdims=True)
-    return jnp.maximum(-slowest / float(block.decay[1, 0]), 1e-6)
+    ratios = relative_exchange(block, rates, y[block.rows])
+    low, high = (bound(ratios, axis=0, keepdims=True) for bound in (jnp.min, jnp.max))
+    return jnp.maximum(0.5 * (low + high), 1e-6)

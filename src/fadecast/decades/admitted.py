@@ -9,8 +9,6 @@ from collections.abc import Iterator, Mapping
 from fadecast.cell.chemistry import Chemistry, PerPhase
 
 ADMITTED: Mapping[str, tuple[tuple[str, ...], str]] = {
-    "model": (("SPM",), "time steps know no electrolyte"),
-    "sei_on_cracks": (("false",), "no slow state carries SEI on cracks"),
     "sei_porosity_change": (("false",), "no slow state carries porosity"),
     "lithium_plating": (
         ("partially reversible",),

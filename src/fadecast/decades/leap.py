@@ -26,6 +26,8 @@ from fadecast.settings import settings
 
 _SAFETY, _SHRINK, _GROW = 0.9, 0.3, 3.0
 
+_FILMS = ("sei", "sei_cracks")
+
 _RESOLVED_FAILURE = 10.0  # [day]
 _BROKEN = (Outcome.NOT_FINITE, Outcome.STATE_OUT_OF_BOUNDS)
 
@@ -212,7 +214,8 @@ class _Integration:
         self.evaluations += 1
         codes = np.where(self._alive, judge(self.operation.cell, slow, window, rate), self.outcome)
         self.hottest = np.where(codes == Outcome.COMPLETED, np.maximum(self.hottest, hottest), self.hottest)
-        rate = rate._replace(slow=rate.slow._replace(sei=2.0 * slow.sei * rate.slow.sei))
+        films = {name: 2.0 * getattr(slow, name) * getattr(rate.slow, name) for name in _FILMS}
+        rate = rate._replace(slow=rate.slow._replace(**films))
         return _Evaluation(self._standing_still(rate), codes, window.capacity[0])
 
     def _standing_still(self, rate: Service) -> Service:
@@ -254,13 +257,13 @@ class _Evaluation(NamedTuple):
 
 
 def _straighten(service: Service) -> Service:
-    """Replace the SEI concentration by its square, which diffusion-limited growth makes linear in time."""
-    return service._replace(slow=service.slow._replace(sei=service.slow.sei**2))
+    """Replace the concentrations of SEI by their squares, which diffusion-limited growth makes linear in time."""
+    return service._replace(slow=service.slow._replace(**{name: getattr(service.slow, name) ** 2 for name in _FILMS}))
 
 
 def _relax(service: Service) -> Service:
     """Undo `_straighten`."""
-    return service._replace(slow=service.slow._replace(sei=service.slow.sei**0.5))
+    return service._replace(slow=service.slow._replace(**{name: getattr(service.slow, name) ** 0.5 for name in _FILMS}))
 
 
 def _advance(state: Service, rate: Service, step: float) -> Service:

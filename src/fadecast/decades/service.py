@@ -74,7 +74,7 @@ class Operation:
         """Rested full state at a state of charge (kept inside its limits) and an ambient temperature [K]."""
         window = electrode_window(self.cell, slow, inputs)
         soc = jnp.clip(state_of_charge, self.limits.soc_min, self.limits.soc_max)
-        return lift(self.cell, slow, stoichiometry_at(window, soc), ambient), window
+        return lift(self.cell, slow, stoichiometry_at(window, soc), ambient, inputs), window
 
 
 def day_change(operation: Operation, course: Course, slow: SlowState) -> Service:
@@ -99,7 +99,7 @@ def judge(cell: CellModel, slow: SlowState, window: Window, change: Service) -> 
     """Outcome code of each lane at this slow state and with this change, NumPy fields, shape `(lanes,)`."""
     finite = np.isfinite(np.concatenate([*slow, *window, *jax.tree.leaves(change)])).all(axis=0)
     active = np.concatenate([slow.active_fraction_ne, slow.active_fraction_pe])
-    films = np.concatenate([slow.sei, slow.dead, cyclable_lithium(cell, slow)])
+    films = np.concatenate([slow.sei, slow.sei_cracks, slow.dead, cyclable_lithium(cell, slow)])
     physical = ((active > 0.0) & (active <= 1.0)).all(axis=0) & (films >= 0.0).all(axis=0)
     exhausted = window.capacity[0] < exhausted_capacity(cell)
     code = np.where(exhausted, Outcome.CAPACITY_EXHAUSTED, Outcome.COMPLETED)
