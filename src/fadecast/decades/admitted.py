@@ -8,13 +8,15 @@ from collections.abc import Iterator, Mapping
 
 from fadecast.cell.chemistry import Chemistry, PerPhase
 
+_PORES = "the film of a retired cell closes the pores of PyBaMM's sets, which no forecast has been tested with"
+
 ADMITTED: Mapping[str, tuple[tuple[str, ...], str]] = {
-    "sei_porosity_change": (("false",), "no slow state carries porosity"),
+    "sei_porosity_change": (("false",), _PORES),
     "lithium_plating": (
         ("partially reversible",),
         "a slow state carries dead lithium, and no plated lithium from day to day",
     ),
-    "lithium_plating_porosity_change": (("false",), "no slow state carries porosity"),
+    "lithium_plating_porosity_change": (("false",), _PORES),
     "thermal": (("lumped",), "packs differ in temperature"),
     "contact_resistance": (("true",), "packs differ in resistance"),
     "particle_phases": (("1",), "a slow state carries one active material for each electrode"),
