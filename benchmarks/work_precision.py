@@ -41,17 +41,12 @@ LOAD_STEP = 60.0
 LIMITS = Limits(charge_c_rate=10.0, discharge_c_rate=10.0, soc_min=0.0, soc_max=1.0)
 WATCHED = ("sei", "plated", "dead", "crack_length", "lam_lithium_ne", "lam_lithium_pe")
 SETTINGS = (
-    Stepping(nodes=3, tolerance=None),
-    Stepping(nodes=4, tolerance=None),
-    Stepping(nodes=5, tolerance=None),
-    Stepping(nodes=6, tolerance=None),
-    Stepping(nodes=4, tolerance=0.03),
-    Stepping(nodes=5, tolerance=0.02),
-    Stepping(nodes=6, tolerance=0.01),
-    Stepping(nodes=8, tolerance=0.003),
-    Stepping(nodes=8, tolerance=0.001),
-    Stepping(nodes=8, tolerance=0.0003),
+    *(Stepping(nodes=n, samples=m, tolerance=None, precision="single") for n, m in ((3, 4), (4, 6), (5, 10), (6, 12))),
+    *(Stepping(nodes=n, samples=m, tolerance=None) for n, m in ((4, 8), (6, 12), (8, 16))),
+    *(Stepping(nodes=8, samples=16, tolerance=tolerance) for tolerance in (0.003, 0.001, 0.0003)),
 )
+TILE = 512
+"""Lanes of one call at most."""
 TOLERANCES = (1e-4, 1e-5, 3e-6, 1e-6, 1e-7)
 LEVEL = 1e-3
 
@@ -92,7 +87,8 @@ class Bench:
     def lowered(self, stepping: Stepping, batch: int) -> tuple[dict[str, np.ndarray], float, float]:
         """End states of the nine cells, seconds per cell-day in batches on all cores, and seconds to compile."""
         workers = CORES if batch > 1 else 1
-        tile = batch // workers
+        tile = min(batch // workers, TILE)
+        rounds = batch // (workers * tile)
         lanes = np.arange(max(tile, CELLS)) % CELLS
         follow = jax.jit(
             lambda y, window, profile: run_profile(self.cell, LIMITS, stepping, LOAD_STEP, y, {}, window, profile).end
@@ -102,9 +98,9 @@ class Bench:
         program = follow.lower(*part).compile()
         compiling = perf_counter() - begin
         ends = np.asarray(follow(*self._lanes(lanes)))[:, :CELLS]
-        seconds = min(self._time(program, part, workers) for _ in range(3))
+        seconds = min(self._time(program, part, workers, rounds) for _ in range(3))
         states = {name: ends[self.cell.rows[name]] for name in WATCHED}
-        return states, seconds / (workers * tile * self.days), compiling
+        return states, seconds / (batch * self.days), compiling
 
     def _lanes(self, lanes: np.ndarray) -> tuple[jax.Array, Window, Profile]:
         power = self.load.shape[:, None] * self.load.watts[None, lanes]
@@ -113,10 +109,10 @@ class Bench:
         return self.start[:, lanes], window, Profile(jnp.asarray(power), jnp.asarray(ambient))
 
     @staticmethod
-    def _time(follow, part, workers: int) -> float:  # type: ignore[no-untyped-def]
+    def _time(follow, part, workers: int, rounds: int) -> float:  # type: ignore[no-untyped-def]
         with ThreadPoolExecutor(workers) as pool:
             begin = perf_counter()
-            list(pool.map(lambda _: jax.block_until_ready(follow(*part)), range(workers)))
+            list(pool.map(lambda _: jax.block_until_ready(follow(*part)), range(workers * rounds)))
             return perf_counter() - begin
 
 
@@ -156,7 +152,7 @@ def rows(bench: Bench, quick: bool) -> Iterator[dict[str, object]]:
             yield {
                 "solver": "fadecast",
                 "batch": batch,
-                "setting": f"{stepping.nodes} nodes, {stepping.tolerance or 'fixed'}",
+                "setting": f"{stepping.nodes}/{stepping.samples} {stepping.precision}, {stepping.tolerance or 'fixed'}",
                 "error": bench.error(states, truth.states),
                 "seconds": seconds,
                 "compile_seconds": compiling,
