@@ -41,7 +41,10 @@ LOAD_STEP = 60.0
 LIMITS = Limits(charge_c_rate=10.0, discharge_c_rate=10.0, soc_min=0.0, soc_max=1.0)
 WATCHED = ("sei", "plated", "dead", "crack_length", "lam_lithium_ne", "lam_lithium_pe")
 SETTINGS = (
-    *(Stepping(nodes=n, samples=m, tolerance=None, precision="single") for n, m in ((3, 4), (4, 6), (5, 10), (6, 12))),
+    *(
+        Stepping(nodes=n, samples=m, tolerance=None, precision="single")
+        for n, m in ((3, 4), (4, 6), (5, 10), (6, 12), (8, 16))
+    ),
     *(Stepping(nodes=n, samples=m, tolerance=None) for n, m in ((4, 8), (6, 12), (8, 16))),
     *(Stepping(nodes=8, samples=16, tolerance=tolerance) for tolerance in (0.003, 0.001, 0.0003)),
 )
@@ -164,12 +167,17 @@ def seconds_at(table: pd.DataFrame, level: float) -> float:
 
     A level looser than the cheapest setting costs what that setting does; one that no setting reached has no time.
     """
-    front = table[table["error"] > 0].sort_values("seconds")
-    front = front[front["error"] < front["error"].cummin().shift(fill_value=np.inf)]
+    front = _front(table)
     if front["error"].min() > level:
         return np.nan
     errors, seconds = np.log(front["error"].to_numpy()[::-1]), np.log(front["seconds"].to_numpy()[::-1])
     return float(np.exp(np.interp(np.log(level), errors, seconds)))
+
+
+def _front(table: pd.DataFrame) -> pd.DataFrame:
+    """Settings that no quicker one betters, by time."""
+    front = table[table["error"] > 0].sort_values("seconds")
+    return front[front["error"] < front["error"].cummin().shift(fill_value=np.inf)]
 
 
 def ratio(table: pd.DataFrame, level: float) -> str:
@@ -185,8 +193,9 @@ def draw(table: pd.DataFrame, path: Path) -> None:
     figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
     for (solver, batch), part in table[table["error"] > 0].groupby(["solver", "batch"], dropna=False):
         label = solver if np.isnan(batch) else f"{solver}, batch {batch:.0f}"
-        part = part.sort_values("seconds")
-        axes.loglog(part["seconds"], part["error"], "o-" if solver == "fadecast" else "s--", label=label)
+        front = _front(part)
+        (line,) = axes.loglog(front["seconds"], front["error"], "-" if solver == "fadecast" else "--", label=label)
+        axes.loglog(part["seconds"], part["error"], "o" if solver == "fadecast" else "s", color=line.get_color())
     axes.set(
         xlabel=f"time per cell-day [s], {CORES} cores", ylabel="error of the worst ageing state [1], 95 % of cells"
     )
