@@ -175,7 +175,7 @@ def seconds_at(table: pd.DataFrame, level: float) -> float:
 
 
 def _front(table: pd.DataFrame) -> pd.DataFrame:
-    """Settings that no quicker one betters, by time."""
+    """Return the settings that no quicker one betters, by time."""
     front = table[table["error"] > 0].sort_values("seconds")
     return front[front["error"] < front["error"].cummin().shift(fill_value=np.inf)]
 
