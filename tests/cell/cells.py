@@ -1,5 +1,6 @@
 """Cells and loads that several tests of the cell engine share."""
 
+from collections.abc import Callable
 from functools import cache
 
 import jax
@@ -7,10 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from fadecast.cell.aged import Diagnosis, SlowState, aged_state, lift
+from fadecast.cell.control import Delivery, hold_current
 from fadecast.cell.health import electrode_window, fresh_mid_stoichiometry, laboratory_protocol, stoichiometry_at
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import AMBIENT, CellModel, Chemistry, build_cell
 from fadecast.cell.protocol import Record, run_protocol
+from fadecast.cell.stepper import take_step
 from fadecast.population.evidence import fitted_rates
 
 # A fresh cell and cells of 91, 79, 71, 60 and 51 % SOH.
@@ -63,3 +66,20 @@ def laboratory() -> tuple[CellModel, SlowState, jax.Array, jax.Array, Record]:
     inputs = {**inputs_of(cell, LANES), AMBIENT: jnp.full((1, LANES), 298.15)}
     end, record = run_protocol(cell, y, inputs, laboratory_protocol(cell))
     return cell, slow, y, end, Record(*(np.asarray(values) for values in record))
+
+
+def equal_steps(cell: CellModel, inputs: Inputs, current: jax.Array, start: jax.Array) -> Callable[[int], jax.Array]:
+    """Return the state after 20 minutes at a current as a function of the number of time steps."""
+
+    def control(state, guess, iterations):
+        return hold_current(cell, state, inputs, current, guess, iterations)
+
+    @jax.jit
+    def end(steps):
+        def advance(_, y):
+            guess = Delivery(current, current, y[:0])
+            return take_step(cell, 3, 4, y, inputs, control, guess, jnp.asarray(1200.0 / steps)).y
+
+        return jax.lax.fori_loop(0, steps, advance, start)
+
+    return end

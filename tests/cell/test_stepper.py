@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from fadecast.cell.aged import total_lithium
-from fadecast.cell.control import Delivery, Limits, hold_current
+from fadecast.cell.control import Limits
 from fadecast.cell.health import electrode_window, stoichiometry_at
 from fadecast.cell.model import AMBIENT, CURRENT, Chemistry, build_cell
 from fadecast.cell.modes import diffusion_modes
 from fadecast.cell.profile import Profile, Stepping, run_profile
 from fadecast.cell.quadrature import step_nodes, step_samples
 from fadecast.cell.reference import reference_run
-from fadecast.cell.stepper import _diffusivity, take_step
+from fadecast.cell.stepper import _diffusivity
 
-from .cells import aged, fitted_cell, fitted_chemistry, inputs_of, lift_at, noisy_power
+from .cells import aged, equal_steps, fitted_cell, fitted_chemistry, inputs_of, lift_at, noisy_power
 
 WIDE = Limits(charge_c_rate=10.0, discharge_c_rate=10.0, soc_min=0.0, soc_max=1.0)
 
@@ -91,19 +91,7 @@ def test_fixed_steps_converge_with_second_order():
     cell = fitted_cell()
     inputs = {**inputs_of(cell, 1), AMBIENT: jnp.full((1, 1), 298.15)}
     slow = aged(cell, [0.1], [0.1])
-    current = jnp.full((1, 1), 2.5)
-
-    def control(state, guess, iterations):
-        return hold_current(cell, state, inputs, current, guess, iterations)
-
-    @jax.jit
-    def end(steps):
-        def advance(_, y):
-            guess = Delivery(current, current, y[:0])
-            return take_step(cell, 3, 4, y, inputs, control, guess, jnp.asarray(1200.0 / steps)).y
-
-        return jax.lax.fori_loop(0, steps, advance, lift_at(cell, slow, 0.5))
-
+    end = equal_steps(cell, inputs, jnp.full((1, 1), 2.5), lift_at(cell, slow, 0.5))
     truth = end(4096)
     for name in ("concentration_ne", "concentration_pe", "sei", "temperature"):
         errors = np.array([np.abs((end(n) - truth)[cell.rows[name]]).max() for n in (16, 32, 64)])

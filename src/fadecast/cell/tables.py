@@ -4,7 +4,6 @@ import functools
 from collections.abc import Callable, Sequence
 from itertools import product
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -33,13 +32,10 @@ def piecewise_polynomial(
     next_break = np.append(breaks[1:-1], np.inf)
 
     def evaluate(x: Float[Array, "n lanes"]) -> Float[Array, "n lanes"]:
-        # The barrier keeps look-ups in a loop of their own: what shares a loop with one is not vectorised.
-        x = jax.lax.optimization_barrier(jnp.asarray(x))
         bucket = jnp.clip((x - float(breaks[0])) / float(width), 0, count - 1).astype(jnp.int32)
         piece = _entries(pieces, bucket)
         piece = piece + (x >= _entries(next_break.astype(x.dtype), piece))
-        parts = [_entries(part.astype(x.dtype), piece) for part in (breaks, *coefficients)]
-        start, *powers = jax.lax.optimization_barrier(parts)
+        start, *powers = (_entries(part.astype(x.dtype), piece) for part in (breaks, *coefficients))
         return functools.reduce(lambda result, power: result * (x - start) + power, powers)
 
     return evaluate
