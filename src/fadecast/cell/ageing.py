@@ -3,6 +3,7 @@
 import functools
 import operator
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,69 +16,101 @@ from fadecast.cell.modes import diffusion_modes
 from fadecast.cell.outline import outlines
 from fadecast.cell.partition import Blocks, Group, partition
 from fadecast.cell.pieces import Pieces
-from fadecast.cell.quadrature import step_samples
+from fadecast.cell.quadrature import StepSamples
 
 Block = Float[Array, "n lanes"]
 
 
+class Between(NamedTuple):
+    """What the nodes of a step tell of the time between them, in their precision."""
+
+    shape: Float[Array, "nodes n lanes"]
+    """At each node the outlines of the diffusing blocks, their means as changes since the start, the relaxing states,
+    the course and the current."""
+    starts: list[Block]
+    """Modes of each diffusing block at the start, without the mean."""
+    settled: list[Block]
+    """Where the sources at the end would let them settle."""
+    decays: list[Block]
+    """Their decay rates [1/s]."""
+
+
 def ageing_of(
     cell: CellModel,
-    samples: int,
-    nodes: int,
+    rule: StepSamples,
     y: Float[Array, "states lanes"],
     inputs: Inputs,
-    modes: list[Block],
-    shape: Float[Array, "nodes n lanes"],
+    means: list[Block],
+    between: Between,
     length: Float[Array, ""],
-    estimate: bool,
 ) -> tuple[Blocks, Blocks, Blocks]:
     """Integrate the rates of ageing: changes of the ageing and of the relaxing states, and estimated errors of both.
 
-    `shape` holds at each node the outlines of the diffusing blocks, as changes of their mean since the start, the
-    relaxing states, the course and the current.
+    Rates are taken in the precision of the nodes and added up in that of the state.
+
+    Parameters
+    ----------
+    inputs
+        In the precision of the nodes.
+    means
+        Mean of each diffusing block at the start, in the precision of the nodes.
     """
-    parts, blocks, lines, rule = (
-        partition(cell),
-        diffusion_modes(cell),
-        outlines(cell),
-        step_samples(nodes, samples, estimate),
-    )
-    begin = [jnp.asarray(line.read[:, :1], y.dtype) * z[:1] for line, z in zip(lines, modes, strict=True)]
+    parts, lines, low = partition(cell), outlines(cell), between.shape.dtype
+    blocks = diffusion_modes(cell)
     heights = [len(line.read) for line in lines], _heights(parts.relaxing), _heights(parts.course)
     ends = np.cumsum([height for group in heights for height in group])
     kinds = np.cumsum([len(group) for group in heights])
+    start, aged = y.astype(low), parts.ageing.read(y)
+
+    def at_node(_, time):
+        return None, jnp.concatenate(_answer(cell, between, time))
+
+    _, answered = jax.lax.scan(at_node, None, length.astype(low) * jnp.asarray(rule.known, low))
+    shape = between.shape.at[:, : answered.shape[1]].add(-answered)
+
+    mixing = jnp.asarray(rule.mixing, low)
     # A sum, not a product: XLA's products of three-dimensional arrays depend on the number of lanes in the last bit.
-    mixing = jnp.asarray(rule.mixing, shape.dtype)
-    between = functools.reduce(operator.add, (mixing[:, n, None, None] * shape[n][None] for n in range(nodes + 1)))
+    mixed = functools.reduce(operator.add, (mixing[:, n, None, None] * shape[n][None] for n in range(len(rule.known))))
 
     def sample(sums, row):  # type: ignore[no-untyped-def]
-        ageing, relaxed, error, rates = sums
-        here, weight, embedded = row
-        values = [value.astype(y.dtype) for value in jnp.split(here, ends)]
+        ageing, relaxed, error, rates, here = sums
+        time, following, weight, embedded = row
+        answers = _answer(cell, between, time)
+        values = jnp.split(here, ends)
         found, relaxing, course, (current,) = (values[a:b] for a, b in zip([0, *kinds], [*kinds, None], strict=True))
         profiles = [
-            (block.rows, jnp.asarray(line.write, y.dtype) @ (outline + start))
-            for block, line, outline, start in zip(blocks, lines, found, begin, strict=True)
+            (block.rows, line.profile(outline + answer + jnp.asarray(line.read[:, :1], low) * mean))
+            for block, line, outline, answer, mean in zip(blocks, lines, found, answers, means, strict=True)
         ]
-        now = block_by_block(
-            lambda a, b, rate: a + b + 0.5 * weight * length * rate, parts.ageing.read(y), ageing, rates
-        )
-        state = Pieces(y).replace(
+        now = block_by_block(lambda a, b, rate: (a + b + 0.5 * weight * length * rate).astype(low), aged, ageing, rates)
+        state = Pieces(start).replace(
             *profiles, *parts.ageing.parts(now), *parts.course.parts(course), *parts.relaxing.parts(relaxing)
         )
         change = rates_of(cell, cell.rates(state, {**inputs, CURRENT: current}))
-        rates, net = parts.ageing.read(change), parts.relaxing.read(change)
+        rates, net = (
+            block_by_block(lambda rate: rate.astype(y.dtype), group.read(change))
+            for group in (parts.ageing, parts.relaxing)
+        )
         error = block_by_block(lambda total, rate: total + (weight - embedded) * length * rate, error, (*rates, *net))
         ageing, relaxed = (
             block_by_block(lambda total, rate: total + weight * length * rate, *pair)
             for pair in ((ageing, rates), (relaxed, net))
         )
-        return (ageing, relaxed, error, rates), None
+        return (ageing, relaxed, error, rates, following), None
 
     none = [block_by_block(jnp.zeros_like, group.read(y)) for group in (parts.ageing, parts.relaxing)]
-    rows = between, jnp.asarray(rule.weight, y.dtype), jnp.asarray(rule.embedded, y.dtype)
-    (ageing, relaxed, error, _), _ = jax.lax.scan(sample, (*none, (*none[0], *none[1]), none[0]), rows)
+    rows = length.astype(low)*jnp.asarray(rule.time, low), jnp.roll(mixed, -1, axis=0), jnp.asarray(rule.weight, y.dtype), jnp.asarray(rule.embedded, y.dtype)
+    (ageing, relaxed, error, _, _), _ = jax.lax.scan(sample, (*none, (*none[0], *none[1]), none[0], mixed[0]), rows)
     return ageing, relaxed, error
+
+
+def _answer(cell, between, time):
+    """How far each outline still is from where diffusion lets it settle, some time after the start."""
+    low = between.shape.dtype
+    return [
+        jnp.asarray(line.read[:, 1:], low) @ (jnp.exp(-decay * time) * (first - last))
+        for line, decay, first, last in zip(outlines(cell), between.decays, between.starts, between.settled, strict=True)
+    ]
 
 
 def _heights(group: Group) -> list[int]:

@@ -16,10 +16,11 @@ import pybamm
 import scipy.sparse
 from jaxtyping import Array, Float
 
+from fadecast.cell.affine import Affine, written_out
 from fadecast.cell.pieces import State
 from fadecast.cell.tables import multilinear, piecewise_polynomial
 
-Value = Float[Array, "n lanes"] | np.ndarray | float
+Value = Float[Array, "n lanes"] | Affine | np.ndarray | float
 Inputs = Mapping[str, Float[Array, "1 lanes"]]
 
 # Beyond this many diagonals a dense product costs less than shifted multiply-adds.
@@ -74,12 +75,14 @@ def lower(
                 values[node] = operation(inputs)
             else:
                 parts = [values[child] for child in node.children]
+                if type(node) not in _AFFINE:
+                    parts = [written_out(part) for part in parts]
                 if any(isinstance(part, jax.Array) for part in parts):
                     parts = [_in_precision(part, y.dtype) for part in parts]
                 values[node] = _in_precision(operation(*parts), y.dtype, constants=False)
         lanes = y.shape[1]
         return {
-            name: jnp.broadcast_to(jnp.asarray(values[s], dtype=y.dtype), (int(s.size), lanes))
+            name: jnp.broadcast_to(jnp.asarray(written_out(values[s]), dtype=y.dtype), (int(s.size), lanes))
             for name, s in symbols.items()
         }
 
@@ -144,8 +147,8 @@ _ELEMENTWISE: dict[type, Callable[..., Value]] = {
     pybamm.Sign: lambda a: jnp.sign(a),
     pybamm.Minimum: lambda a, b: jnp.minimum(a, b),
     pybamm.Maximum: lambda a, b: jnp.maximum(a, b),
-    pybamm.EqualHeaviside: lambda a, b: jnp.where(a <= b, 1.0, 0.0),
-    pybamm.NotEqualHeaviside: lambda a, b: jnp.where(a < b, 1.0, 0.0),
+    pybamm.EqualHeaviside: lambda a, b: jnp.where(a <= b, *_one_and_zero(a, b)),
+    pybamm.NotEqualHeaviside: lambda a, b: jnp.where(a < b, *_one_and_zero(a, b)),
     pybamm.Exp: lambda a: jnp.exp(a),
     pybamm.Log: lambda a: jnp.log(a),
     pybamm.Sqrt: lambda a: jnp.sqrt(a),
@@ -165,6 +168,17 @@ _ELEMENTWISE: dict[type, Callable[..., Value]] = {
     pybamm.Hypot: lambda a, b: jnp.hypot(a, b),
     pybamm.NotConstant: lambda a: a,
 }
+
+
+_AFFINE = (
+    pybamm.Addition,
+    pybamm.Subtraction,
+    pybamm.Multiplication,
+    pybamm.Division,
+    pybamm.Negate,
+    pybamm.MatrixMultiplication,
+)
+"""Operations that know what to do with an affine column; all others get it written out."""
 
 
 def _one_row(column: np.ndarray) -> np.ndarray:
@@ -200,6 +214,12 @@ def _stack(parts: tuple[Value, ...], sizes: list[int]) -> Array:
     )
 
 
+def _one_and_zero(a: Value, b: Value) -> tuple[np.ndarray, np.ndarray]:
+    """In the precision of two values: XLA would carry Python's own in double."""
+    dtype = jnp.result_type(a, b)
+    return np.ones((), dtype), np.zeros((), dtype)
+
+
 def _power(base: Value, exponent: Value) -> Value:
     """Power; of constant quarters by roots and products, which cost a tenth of the library's function."""
     constant = np.ndim(exponent) == 0 or np.size(exponent) == 1
@@ -224,7 +244,8 @@ def _steep_power(base: Array, exponent: float) -> Array:
 def _arcsinh(value: Value) -> Array:
     """Inverse hyperbolic sine to rounding, in one logarithm."""
     # Not `abs` and `sign`, whose derivatives vanish at zero current.
-    sign = jnp.where(value < 0.0, -1.0, 1.0)
+    one, _ = _one_and_zero(value, value)
+    sign = jnp.where(value < 0.0, -one, one)
     size = sign * value
     return sign * jnp.log1p(size + size * size / (1.0 + jnp.sqrt(size * size + 1.0)))
 
@@ -289,9 +310,15 @@ def _matrix_product(node: pybamm.MatrixMultiplication) -> Callable[..., Value]:
     matrix = left.evaluate()
     dense = matrix.toarray() if scipy.sparse.issparse(matrix) else np.asarray(matrix, dtype=float)
     if dense.shape[1] == 1:
-        return lambda _, value: _one_row(dense).astype(jnp.result_type(value)) * value
+        return lambda _, value: _one_row(dense).astype(jnp.result_type(written_out(value))) * value
     varying, totals = _varying_product(dense), _one_row(dense.sum(axis=1, keepdims=True))
-    return lambda _, value: totals.astype(jnp.result_type(value)) * value if np.shape(value)[0] == 1 else varying(value)
+
+    def product(_: Value, value: Value) -> Value:
+        if isinstance(value, Affine):
+            return value.transformed(dense, varying)
+        return totals.astype(jnp.result_type(value)) * value if np.shape(value)[0] == 1 else varying(value)
+
+    return product
 
 
 def _varying_product(dense: np.ndarray) -> Callable[[Value], Value]:

@@ -6,8 +6,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
+from fadecast.cell.affine import Affine
 from fadecast.cell.model import AMBIENT, CURRENT, CellModel
 from fadecast.cell.modes import Modes, diffusion_modes
 from fadecast.cell.partition import partition
@@ -23,8 +24,12 @@ class Outline(NamedTuple):
 
     read: np.ndarray
     """Of the modes, `(numbers, modes)`."""
-    write: np.ndarray
-    """A profile that has these numbers, `(points, numbers)`."""
+    write: np.ndarray | None
+    """A profile that has these numbers, `(points, numbers)`; none where they are the profile."""
+
+    def profile(self, numbers: Float[Array, "numbers lanes"]) -> Affine | Float[Array, "points lanes"]:
+        """Return the profile, not written out if there is more to it than the numbers."""
+        return numbers if self.write is None else Affine(self.write, np.zeros((len(self.write), 1)), numbers)
 
 
 @cache
@@ -34,19 +39,18 @@ def outlines(cell: CellModel) -> tuple[Outline, ...]:
     return tuple(
         _surface_and_mean(block)
         if _is_enough(jacobian[:, block.rows], block)
-        else Outline(block.nodes, np.eye(len(block.nodes)))
+        else Outline(block.nodes, None)
         for block in diffusion_modes(cell)
     )
 
 
 def _surface_and_mean(block: Modes) -> Outline:
-    mean = np.zeros((1, len(block.nodes)))
-    mean[0, 0] = 1.0
-    read = np.concatenate([block.nodes[-_OUTER:], mean])
+    """The numbers are how far the outermost rows are from the mean, and the mean."""
+    read = np.eye(1, len(block.nodes)).repeat(_OUTER + 1, axis=0)
+    read[:_OUTER] = block.nodes[-_OUTER:] - read[:_OUTER]
     outer = block.weights[-_OUTER:, 0]
-    inner = np.concatenate([-outer, [1.0]]) / (1.0 - outer.sum())
-    surface = np.eye(_OUTER, _OUTER + 1)
-    return Outline(read, np.concatenate([np.tile(inner, (len(block.nodes) - _OUTER, 1)), surface]))
+    away = np.concatenate([np.tile(-outer / (1.0 - outer.sum()), (len(block.nodes) - _OUTER, 1)), np.eye(_OUTER)])
+    return Outline(read, np.concatenate([away, np.ones((len(away), 1))], axis=1))
 
 
 def _is_enough(jacobian: np.ndarray, block: Modes) -> bool:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from fadecast.cell.affine import Affine, written_out
+
 
 @dataclass(frozen=True)
 class Pieces:
@@ -16,7 +18,7 @@ class Pieces:
 
     whole: Float[Array, "states lanes"]
     """The state where nothing is replaced."""
-    parts: tuple[tuple[slice, Float[Array, "n lanes"]], ...] = ()
+    parts: tuple[tuple[slice, Float[Array, "n lanes"] | Affine], ...] = ()
     """Replaced rows and their values; a later part replaces an earlier one of the same rows."""
 
     @property
@@ -29,13 +31,16 @@ class Pieces:
         """Of the state."""
         return self.whole.dtype
 
-    def replace(self, *parts: tuple[slice, Float[Array, "n lanes"]]) -> "Pieces":
+    def replace(self, *parts: tuple[slice, Float[Array, "n lanes"] | Affine]) -> "Pieces":
         """Return the state with more rows replaced: the same as before, or rows not yet replaced."""
         new = [where for where, _ in parts]
         return Pieces(self.whole, (*(part for part in self.parts if part[0] not in new), *parts))
 
     def __getitem__(self, rows: slice) -> Float[Array, "n lanes"]:
-        """Return some rows, put together from no more than they need."""
+        """Return some rows, put together from no more than they need; an affine column only where it is all of them."""
+        for where, value in self.parts:
+            if isinstance(value, Affine) and where == rows:
+                return value
         row, values = rows.start, []
         for where, value in sorted(self.parts, key=lambda part: part[0].start):
             first, last = max(row, where.start), min(rows.stop, where.stop)
@@ -43,7 +48,7 @@ class Pieces:
                 continue
             if row < first:
                 values.append(self.whole[row:first])
-            values.append(value[first - where.start : last - where.start])
+            values.append(written_out(value)[first - where.start : last - where.start])
             row = last
         if row < rows.stop or not values:
             values.append(self.whole[row : rows.stop])

@@ -27,6 +27,10 @@ class StepNodes(NamedTuple):
 class StepSamples(NamedTuple):
     """Samples of a step of unit length between its nodes, in the order of time; `n` of them."""
 
+    known: np.ndarray
+    """Times of the start and the nodes, `(nodes + 1,)` [1]."""
+    time: np.ndarray
+    """Of each sample, `(n,)` [1]."""
     mixing: np.ndarray
     """Each sample as a mixture of the nodes, by the polynomial through them in the root of time, `(n, nodes + 1)`."""
     weight: np.ndarray
@@ -57,16 +61,16 @@ def step_samples(nodes: int, count: int, estimate: bool) -> StepSamples:
     known = np.concatenate([[0.0], _radau(nodes)])
     points, weights = legendre.leggauss(count)
     root = 0.5 * (points + 1.0)
-    full = StepSamples(_mixing(root, known), root * weights, np.zeros(count))
+    full = StepSamples(known**2, root**2, _mixing(root, known), root * weights, np.zeros(count))
     if not estimate:
         return full
     again = root[1::2]
     # In the root of time the integrand is 0 at the start: one more known point.
     embedded = 2.0 * again * _interpolatory(np.concatenate([[0.0], again]))[1:]
     fewer = np.pad(_mixing(again, known[1:]), ((0, 0), (1, 0)))
-    half = StepSamples(fewer, np.zeros(len(again)), embedded)
+    half = StepSamples(known**2, again**2, fewer, np.zeros(len(again)), embedded)
     order = np.argsort(np.concatenate([root, again]), kind="stable")
-    return StepSamples(*(np.concatenate(pair)[order] for pair in zip(full, half, strict=True)))
+    return StepSamples(full.known, *(np.concatenate(pair)[order] for pair in zip(full[1:], half[1:], strict=True)))
 
 
 def _mixing(points: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -27,9 +27,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from fadecast.cell.ageing import ageing_of, block_by_block, rates_of
+from fadecast.cell.affine import Affine
+from fadecast.cell.ageing import Between, ageing_of, block_by_block, rates_of
 from fadecast.cell.balance import balanced
 from fadecast.cell.control import Control, Delivery
 from fadecast.cell.lowering import Inputs
@@ -38,7 +40,7 @@ from fadecast.cell.modes import Modes, diffusion_modes, relative_exchange
 from fadecast.cell.outline import outlines
 from fadecast.cell.partition import Blocks, Partition, partition
 from fadecast.cell.pieces import Pieces
-from fadecast.cell.quadrature import step_nodes
+from fadecast.cell.quadrature import step_nodes, step_samples
 from fadecast.cell.terminals import algebraic_rows
 
 Block = Float[Array, "n lanes"]
@@ -142,7 +144,14 @@ def take_step(
     fixed = _fixed(cell, y, inputs, control, [z[:1] for z in modes], guess.current.dtype)
     first = _first_node(fixed, modes, guess)
     end, sums, shape = _follow(fixed, first, nodes, length.astype(fixed.y.dtype))
-    ageing, relaxed, errors = ageing_of(cell, samples, nodes, y, inputs, modes, shape, length, estimate)
+    between = Between(
+        shape,
+        [z[1:] for z in first.decaying],
+        [source[1:] / decay[1:] for source, decay in zip(end.sources, fixed.decays, strict=True)],
+        [decay[1:] for decay in fixed.decays],
+    )
+    rule = step_samples(nodes, samples, estimate)
+    ageing, relaxed, errors = ageing_of(cell, rule, y, fixed.inputs, fixed.means, between, length)
     change = _passed(fixed, y, end, relaxed, length)
     share = jnp.asarray(fixed.parts.share, y.dtype)
     size, error = (jnp.abs(share * jnp.concatenate(part)) for part in ((*ageing, *change), errors))
@@ -295,12 +304,13 @@ def _salt_again(
     )
 
 
-def _profiles(fixed: _Fixed, decaying: tuple[Block, ...]) -> list[tuple[slice, Block]]:
-    """Return the profile of every diffusing block, as parts of a state."""
-    return [
-        (block.rows, jnp.asarray(block.nodes, z.dtype) @ z + jnp.asarray(block.nodes[:, :1], z.dtype) * mean)
-        for block, z, mean in zip(fixed.blocks, decaying, fixed.means, strict=True)
-    ]
+def _profiles(fixed: _Fixed, decaying: tuple[Block, ...]) -> list[tuple[slice, Affine]]:
+    """Return the profile of every diffusing block, as parts of a state: its mean at the start, and what is more."""
+    profiles = []
+    for block, z, mean in zip(fixed.blocks, decaying, fixed.means, strict=True):
+        even = np.ones((len(z), 1))
+        profiles.append((block.rows, Affine(even, 0.0 * even, mean, jnp.asarray(block.nodes, z.dtype) @ z)))
+    return profiles
 
 
 def _relax(

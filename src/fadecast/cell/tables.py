@@ -30,19 +30,31 @@ def piecewise_polynomial(
     last_piece = len(breaks) - 2
     pieces = np.clip(np.searchsorted(breaks, bucket_starts, side="right") - 1, 0, last_piece).astype(np.int32)
     next_break = np.append(breaks[1:-1], np.inf)
+    entries = np.stack([breaks[:-1], *coefficients])
 
     def evaluate(x: Float[Array, "n lanes"]) -> Float[Array, "n lanes"]:
         bucket = jnp.clip((x - float(breaks[0])) / float(width), 0, count - 1).astype(jnp.int32)
         piece = _entries(pieces, bucket)
         piece = piece + (x >= _entries(next_break.astype(x.dtype), piece))
-        start, *powers = (_entries(part.astype(x.dtype), piece) for part in (breaks, *coefficients))
+        start, *powers = _looked_up(entries.astype(x.dtype), piece)
         return functools.reduce(lambda result, power: result * (x - start) + power, powers)
 
     return evaluate
 
 
+def _looked_up(table: np.ndarray, places: Int[Array, "n lanes"]) -> Float[Array, "rows n lanes"]:
+    """Return columns of a table.
+
+    A look-up has no vector form on a CPU, nor has a loop that it is part of. XLA makes no such loop of it and what
+    follows where a product with a constant matrix, here the identity, stands between.
+    """
+    found = jnp.stack([_entries(row, places) for row in table])
+    identity = jnp.eye(len(table), dtype=found.dtype)
+    return jnp.matmul(identity, found.reshape(len(table), -1), precision="highest").reshape(found.shape)
+
+
 def _entries(table: np.ndarray, places: Int[Array, "n lanes"]) -> Array:
-    return jnp.asarray(table).at[places].get(mode="promise_in_bounds")
+    return jnp.asarray(table).at[places].get(mode="promise_in_bounds", wrap_negative_indices=False)
 
 
 def multilinear(axes: Sequence[np.ndarray], values: np.ndarray) -> Callable[..., Float[Array, "n lanes"]]:
