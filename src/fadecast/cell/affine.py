@@ -8,7 +8,7 @@ profile is so taken without it, and single precision does not lose it.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Union
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -18,8 +18,7 @@ from jaxtyping import Array, Float
 # What rounding leaves of a coefficient that cancels, as a share of what it cancelled from.
 _ROUNDING = 1e-13
 
-Constant = np.ndarray | np.generic | float
-Other = Union["Affine", Constant, Array]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,14 +48,13 @@ class Affine:
     def dense(self) -> Float[Array, "rows lanes"]:
         """Return the column written out."""
         terms = [
-            column[:, None].astype(self.dtype) * number
-            for column, number in zip(self.coefficients.T, self.numbers, strict=True)
-            if column.any()
+            self.coefficients[:, k : k + 1].astype(self.dtype) * self.numbers[k : k + 1]
+            for k in np.flatnonzero(self.coefficients.any(axis=0))
         ]
         total = jnp.broadcast_to(self.offset.astype(self.dtype), self.shape)
         return sum(terms if self.rest is None else [*terms, self.rest], start=total)
 
-    def transformed(self, matrix: np.ndarray, product: Callable[[Array], Array]) -> "Affine | Array":
+    def transformed(self, matrix: np.ndarray, product: Callable[[Array], Any]) -> "Affine | Array":
         """Return the product with a constant matrix, of which `product` is that with an array of lanes."""
         if len(self.offset) == 1:
             matrix = matrix.sum(axis=1, keepdims=True)
@@ -70,15 +68,12 @@ class Affine:
             return rest
         return Affine(known[:, :-1], known[:, -1:], self.numbers, rest)
 
-    def __add__(self, other: Other) -> "Affine | Array":
+    def __add__(self, other: Any) -> "Affine | Array":
         """Add a constant or a column in the same numbers and stay affine; else write the column out."""
         if isinstance(other, Affine) and other.numbers is self.numbers:
             rests = [part for part in (self.rest, other.rest) if part is not None]
-            return Affine(
-                *_same_rows(_sum(self.coefficients, other.coefficients), _sum(self.offset, other.offset)),
-                self.numbers,
-                sum(rests[1:], start=rests[0]) if rests else None,
-            )
+            known = _sum(self.coefficients, other.coefficients), _sum(self.offset, other.offset)
+            return Affine(*_same_rows(*known), self.numbers, sum(rests[1:], start=rests[0]) if rests else None)
         if _is_constant(other):
             offset = self.offset + np.asarray(other, float)
             return Affine(*_same_rows(self.coefficients, offset), self.numbers, self.rest)
@@ -86,40 +81,40 @@ class Affine:
 
     __radd__ = __add__
 
-    def __mul__(self, other: Other) -> "Affine | Array":
+    def __mul__(self, other: Any) -> "Affine | Array":
         """Multiply with a constant and stay affine; else write the column out."""
         if _is_constant(other):
             factor = np.asarray(other, float)
-            rest = None if self.rest is None else factor.astype(self.dtype) * self.rest
+            rest = None if self.rest is None else jnp.asarray(factor, self.dtype) * self.rest
             return Affine(*_same_rows(self.coefficients * factor, self.offset * factor), self.numbers, rest)
         return self.dense() * written_out(other)
 
     __rmul__ = __mul__
 
-    def __neg__(self) -> "Affine":
+    def __neg__(self) -> "Affine | Array":
         """Change the sign."""
         return self * -1.0
 
-    def __sub__(self, other: Other) -> "Affine | Array":
+    def __sub__(self, other: Any) -> "Affine | Array":
         """Subtract as `+` adds."""
         return self + (-other)
 
-    def __rsub__(self, other: Other) -> "Affine | Array":
+    def __rsub__(self, other: Any) -> "Affine | Array":
         """Subtract as `+` adds."""
         return (-self) + other
 
-    def __truediv__(self, other: Other) -> "Affine | Array":
+    def __truediv__(self, other: Any) -> "Affine | Array":
         """Divide as `*` multiplies."""
         if _is_constant(other):
             return self * (1.0 / np.asarray(other, float))
         return self.dense() / written_out(other)
 
-    def __rtruediv__(self, other: Other) -> Array:
+    def __rtruediv__(self, other: Any) -> Array:
         """Divide by the column written out."""
         return written_out(other) / self.dense()
 
 
-def written_out(value: Other) -> Constant | Array:
+def written_out(value: T) -> T | Array:
     """Return an affine column written out, anything else as it is."""
     return value.dense() if isinstance(value, Affine) else value
 

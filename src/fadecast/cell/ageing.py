@@ -27,12 +27,12 @@ class Between(NamedTuple):
     shape: Float[Array, "nodes n lanes"]
     """At each node the outlines of the diffusing blocks, their means as changes since the start, the relaxing states,
     the course and the current."""
-    starts: list[Block]
-    """Modes of each diffusing block at the start, without the mean."""
-    settled: list[Block]
-    """Where the sources at the end would let them settle."""
+    means: list[Block]
+    """Mean of each diffusing block at the start."""
+    away: list[Block]
+    """How far each mode but the mean is at the start from where it would settle, of blocks that answer a jump."""
     decays: list[Block]
-    """Their decay rates [1/s]."""
+    """Decay rates of these modes [1/s]."""
 
 
 def ageing_of(
@@ -40,7 +40,6 @@ def ageing_of(
     rule: StepSamples,
     y: Float[Array, "states lanes"],
     inputs: Inputs,
-    means: list[Block],
     between: Between,
     length: Float[Array, ""],
 ) -> tuple[Blocks, Blocks, Blocks]:
@@ -51,36 +50,25 @@ def ageing_of(
     Parameters
     ----------
     inputs
-        In the precision of the nodes.
-    means
-        Mean of each diffusing block at the start, in the precision of the nodes.
+        PyBaMM input parameters except the current, in the precision of the nodes.
     """
-    parts, lines, low = partition(cell), outlines(cell), between.shape.dtype
-    blocks = diffusion_modes(cell)
+    parts, blocks, lines, low = partition(cell), diffusion_modes(cell), outlines(cell), between.shape.dtype
     heights = [len(line.read) for line in lines], _heights(parts.relaxing), _heights(parts.course)
     ends = np.cumsum([height for group in heights for height in group])
     kinds = np.cumsum([len(group) for group in heights])
     start, aged = y.astype(low), parts.ageing.read(y)
-
-    def at_node(_, time):
-        return None, jnp.concatenate(_answer(cell, between, time))
-
-    _, answered = jax.lax.scan(at_node, None, length.astype(low) * jnp.asarray(rule.known, low))
-    shape = between.shape.at[:, : answered.shape[1]].add(-answered)
-
-    mixing = jnp.asarray(rule.mixing, low)
-    # A sum, not a product: XLA's products of three-dimensional arrays depend on the number of lanes in the last bit.
-    mixed = functools.reduce(operator.add, (mixing[:, n, None, None] * shape[n][None] for n in range(len(rule.known))))
+    levels = [jnp.asarray(line.read[:, :1], low) * mean for line, mean in zip(lines, between.means, strict=True)]
+    mixed = _mixed(cell, rule, between, length)
 
     def sample(sums, row):  # type: ignore[no-untyped-def]
         ageing, relaxed, error, rates, here = sums
-        time, following, weight, embedded = row
-        answers = _answer(cell, between, time)
+        following, time, weight, embedded = row
         values = jnp.split(here, ends)
         found, relaxing, course, (current,) = (values[a:b] for a, b in zip([0, *kinds], [*kinds, None], strict=True))
+        answers = _answers(cell, between, time)
         profiles = [
-            (block.rows, line.profile(outline + answer + jnp.asarray(line.read[:, :1], low) * mean))
-            for block, line, outline, answer, mean in zip(blocks, lines, found, answers, means, strict=True)
+            (block.rows, line.profile(outline + answer + level))
+            for block, line, outline, answer, level in zip(blocks, lines, found, answers, levels, strict=True)
         ]
         now = block_by_block(lambda a, b, rate: (a + b + 0.5 * weight * length * rate).astype(low), aged, ageing, rates)
         state = Pieces(start).replace(
@@ -99,18 +87,47 @@ def ageing_of(
         return (ageing, relaxed, error, rates, following), None
 
     none = [block_by_block(jnp.zeros_like, group.read(y)) for group in (parts.ageing, parts.relaxing)]
-    rows = length.astype(low)*jnp.asarray(rule.time, low), jnp.roll(mixed, -1, axis=0), jnp.asarray(rule.weight, y.dtype), jnp.asarray(rule.embedded, y.dtype)
-    (ageing, relaxed, error, _, _), _ = jax.lax.scan(sample, (*none, (*none[0], *none[1]), none[0], mixed[0]), rows)
-    return ageing, relaxed, error
+    times = length.astype(low) * jnp.asarray(rule.time, low)
+    # Each sample hands the next what is between the nodes: read where it is used, it would keep XLA from vector loops.
+    rows = jnp.roll(mixed, -1, axis=0), times, *(jnp.asarray(part, y.dtype) for part in (rule.weight, rule.embedded))
+    begin = (*none, (*none[0], *none[1]), none[0], mixed[0])
+    sums, _ = jax.lax.scan(sample, begin, rows)
+    return sums[0], sums[1], sums[2]
 
 
-def _answer(cell, between, time):
-    """How far each outline still is from where diffusion lets it settle, some time after the start."""
-    low = between.shape.dtype
-    return [
-        jnp.asarray(line.read[:, 1:], low) @ (jnp.exp(-decay * time) * (first - last))
-        for line, decay, first, last in zip(outlines(cell), between.decays, between.starts, between.settled, strict=True)
-    ]
+def _mixed(
+    cell: CellModel, rule: StepSamples, between: Between, length: Float[Array, ""]
+) -> Float[Array, "samples n lanes"]:
+    """Interpolate the shape at the samples, without what answers a jump."""
+    low, nodes = between.shape.dtype, range(len(rule.known))
+
+    def at_node(_, time):  # type: ignore[no-untyped-def]
+        answers = zip(outlines(cell), _answers(cell, between, time), strict=True)
+        return None, jnp.concatenate([jnp.broadcast_to(answer, (len(line.read), lanes)) for line, answer in answers])
+
+    lanes = between.shape.shape[2]
+    _, answered = jax.lax.scan(at_node, None, length.astype(low) * jnp.asarray(rule.known, low))
+    shape = between.shape.at[:, : answered.shape[1]].add(-answered)
+    mixing = jnp.asarray(rule.mixing, low)
+    # A sum, not a product: XLA's products of three-dimensional arrays depend on the number of lanes in the last bit.
+    return functools.reduce(operator.add, (mixing[:, n, None, None] * shape[n][None] for n in nodes))
+
+
+def _answers(cell: CellModel, between: Between, time: Float[Array, ""]) -> list[Block]:
+    """Return how far the outline of each block still is from where it would settle, some time into the step.
+
+    Particles answer a jump by exponential decays too steep for a polynomial through a few nodes. Salt does not matter
+    as much: 0.
+    """
+    low, known = between.shape.dtype, zip(between.away, between.decays, strict=True)
+    found = []
+    for block, line in zip(diffusion_modes(cell), outlines(cell), strict=True):
+        if block.closed:
+            found.append(jnp.zeros((1, 1), low))
+        else:
+            away, decay = next(known)
+            found.append(jnp.asarray(line.read[:, 1:], low) @ (jnp.exp(-decay * time) * away))
+    return found
 
 
 def _heights(group: Group) -> list[int]:

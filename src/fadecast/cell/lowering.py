@@ -17,10 +17,10 @@ import scipy.sparse
 from jaxtyping import Array, Float
 
 from fadecast.cell.affine import Affine, written_out
-from fadecast.cell.pieces import State
+from fadecast.cell.pieces import Pieces, State
 from fadecast.cell.tables import multilinear, piecewise_polynomial
 
-Value = Float[Array, "n lanes"] | Affine | np.ndarray | float
+Value = Float[Array, "n lanes"] | np.ndarray | float
 Inputs = Mapping[str, Float[Array, "1 lanes"]]
 
 # Beyond this many diagonals a dense product costs less than shifted multiply-adds.
@@ -60,14 +60,14 @@ def lower(
     LoweringError
         When a symbol has no JAX form, naming it.
     """
-    order: dict[pybamm.Symbol, Callable[..., Value]] = {}
+    order: dict[pybamm.Symbol, Callable[..., Value | Affine]] = {}
     for symbol in symbols.values():
         for node in symbol.post_order():
             if node not in order:
                 order[node] = _operation(node)
 
     def evaluate(y: State, inputs: Inputs) -> dict[str, Float[Array, "n lanes"]]:
-        values: dict[pybamm.Symbol, Value] = {}
+        values: dict[pybamm.Symbol, Value | Affine] = {}
         for node, operation in order.items():
             if isinstance(node, pybamm.StateVector):
                 values[node] = operation(y)
@@ -89,7 +89,7 @@ def lower(
     return evaluate
 
 
-def _in_precision(value: Value, dtype: jnp.dtype, constants: bool = True) -> Value:
+def _in_precision(value: Value | Affine, dtype: jnp.dtype, constants: bool = True) -> Value | Affine:
     """Bring a value to the precision of the state; constants among themselves stay in double precision."""
     if not isinstance(value, jax.Array | np.ndarray | np.generic) or not (constants or isinstance(value, jax.Array)):
         return value
@@ -97,7 +97,7 @@ def _in_precision(value: Value, dtype: jnp.dtype, constants: bool = True) -> Val
     return value if alike else value.astype(dtype)
 
 
-def _operation(node: pybamm.Symbol) -> Callable[..., Value]:
+def _operation(node: pybamm.Symbol) -> Callable[..., Value | Affine]:
     """Return the JAX operation of one node on the values of its children."""
     if isinstance(node, pybamm.Scalar):
         scalar = float(node.value)
@@ -186,11 +186,11 @@ def _one_row(column: np.ndarray) -> np.ndarray:
     return column[:1] if column.shape[1] == 1 and len(np.unique(column)) == 1 else column
 
 
-def _state_rows(node: pybamm.StateVector) -> Callable[..., Value]:
+def _state_rows(node: pybamm.StateVector) -> Callable[..., Value | Affine]:
     pieces = [(piece.start, piece.stop) for piece in node.y_slices]
     if len(pieces) == 1:
-        start, stop = pieces[0]
-        return lambda y: y[start:stop]
+        rows = slice(*pieces[0])
+        return lambda y: y.column(rows) if isinstance(y, Pieces) else y[rows]
     return lambda y: jnp.concatenate([y[start:stop] for start, stop in pieces])
 
 
@@ -302,7 +302,7 @@ def _undefined_outside(inside: Callable[..., Value], axes: list[np.ndarray]) -> 
     return evaluate
 
 
-def _matrix_product(node: pybamm.MatrixMultiplication) -> Callable[..., Value]:
+def _matrix_product(node: pybamm.MatrixMultiplication) -> Callable[..., Value | Affine]:
     """Lower `constant matrix @ value`, the only product a discretised PyBaMM model contains."""
     left = node.children[0]
     if not left.is_constant():
@@ -313,7 +313,7 @@ def _matrix_product(node: pybamm.MatrixMultiplication) -> Callable[..., Value]:
         return lambda _, value: _one_row(dense).astype(jnp.result_type(written_out(value))) * value
     varying, totals = _varying_product(dense), _one_row(dense.sum(axis=1, keepdims=True))
 
-    def product(_: Value, value: Value) -> Value:
+    def product(_: Value, value: Value | Affine) -> Value | Affine:
         if isinstance(value, Affine):
             return value.transformed(dense, varying)
         return totals.astype(jnp.result_type(value)) * value if np.shape(value)[0] == 1 else varying(value)
@@ -334,16 +334,20 @@ def _varying_product(dense: np.ndarray) -> Callable[[Value], Value]:
         )
     offsets = [d for d in range(1 - rows, columns) if np.diagonal(dense, d).any()]
     if len(offsets) <= _MAX_DIAGONALS:
-        return lambda value: sum(_shifted(dense, offset, value) for offset in offsets)
+        return _banded(dense, offsets)
     return lambda value: jnp.matmul(dense.astype(jnp.result_type(value)), value, precision="highest")
 
 
-def _shifted(dense: np.ndarray, offset: int, value: Value) -> Value:
-    """One diagonal of a banded matrix times a value: rows `i` get `dense[i, i + offset] * value[i + offset]`."""
-    rows, _ = dense.shape
-    first = max(0, -offset)
-    diagonal = np.diagonal(dense, offset)[:, None]
-    product = (
-        diagonal.astype(jnp.result_type(value)) * jnp.asarray(value)[first + offset : first + offset + len(diagonal)]
-    )
-    return jnp.pad(product, ((first, rows - first - len(diagonal)), (0, 0)))
+def _banded(dense: np.ndarray, offsets: list[int]) -> Callable[[Value], Value]:
+    """Product with a banded matrix: row `i` of the result is the sum of `dense[i, i + offset] * value[i + offset]`."""
+    rows, columns = dense.shape
+    before, after = max(0, -offsets[0]), max(0, rows + offsets[-1] - columns)
+    wide = np.pad(dense, ((0, 0), (before, after)))
+    diagonals = [(before + offset, np.diagonal(wide, before + offset)[:, None]) for offset in offsets]
+
+    def product(value: Value) -> Value:
+        padded = jnp.pad(value, ((before, after), (0, 0)))
+        dtype = jnp.result_type(value)
+        return sum(diagonal.astype(dtype) * padded[first : first + rows] for first, diagonal in diagonals)
+
+    return product

@@ -37,15 +37,13 @@ def outlines(cell: CellModel) -> tuple[Outline, ...]:
     """Find the outline of each diffusing block: surface and mean where ageing depends on nothing else, else all."""
     jacobian = _ageing_jacobian(cell)
     return tuple(
-        _surface_and_mean(block)
-        if _is_enough(jacobian[:, block.rows], block)
-        else Outline(block.nodes, None)
+        _surface_and_mean(block) if _is_enough(jacobian[:, block.rows], block) else Outline(block.nodes, None)
         for block in diffusion_modes(cell)
     )
 
 
 def _surface_and_mean(block: Modes) -> Outline:
-    """The numbers are how far the outermost rows are from the mean, and the mean."""
+    """Read how far the outermost rows are from the mean, and the mean."""
     read = np.eye(1, len(block.nodes)).repeat(_OUTER + 1, axis=0)
     read[:_OUTER] = block.nodes[-_OUTER:] - read[:_OUTER]
     outer = block.weights[-_OUTER:, 0]

@@ -36,11 +36,12 @@ class Pieces:
         new = [where for where, _ in parts]
         return Pieces(self.whole, (*(part for part in self.parts if part[0] not in new), *parts))
 
+    def column(self, rows: slice) -> Float[Array, "n lanes"] | Affine:
+        """Return some rows, as the affine column that replaces them where one does."""
+        return next((v for where, v in self.parts if isinstance(v, Affine) and where == rows), None) or self[rows]
+
     def __getitem__(self, rows: slice) -> Float[Array, "n lanes"]:
-        """Return some rows, put together from no more than they need; an affine column only where it is all of them."""
-        for where, value in self.parts:
-            if isinstance(value, Affine) and where == rows:
-                return value
+        """Return some rows, put together from no more than they need."""
         row, values = rows.start, []
         for where, value in sorted(self.parts, key=lambda part: part[0].start):
             first, last = max(row, where.start), min(rows.stop, where.stop)
@@ -48,7 +49,7 @@ class Pieces:
                 continue
             if row < first:
                 values.append(self.whole[row:first])
-            values.append(written_out(value)[first - where.start : last - where.start])
+            values.append(jnp.asarray(written_out(value))[first - where.start : last - where.start])
             row = last
         if row < rows.stop or not values:
             values.append(self.whole[row : rows.stop])

@@ -144,19 +144,24 @@ def take_step(
     fixed = _fixed(cell, y, inputs, control, [z[:1] for z in modes], guess.current.dtype)
     first = _first_node(fixed, modes, guess)
     end, sums, shape = _follow(fixed, first, nodes, length.astype(fixed.y.dtype))
-    between = Between(
-        shape,
-        [z[1:] for z in first.decaying],
-        [source[1:] / decay[1:] for source, decay in zip(end.sources, fixed.decays, strict=True)],
-        [decay[1:] for decay in fixed.decays],
+    ageing, relaxed, errors = ageing_of(
+        cell, step_samples(nodes, samples, estimate), y, fixed.inputs, _between(fixed, first, end, shape), length
     )
-    rule = step_samples(nodes, samples, estimate)
-    ageing, relaxed, errors = ageing_of(cell, rule, y, fixed.inputs, fixed.means, between, length)
     change = _passed(fixed, y, end, relaxed, length)
     share = jnp.asarray(fixed.parts.share, y.dtype)
     size, error = (jnp.abs(share * jnp.concatenate(part)) for part in ((*ageing, *change), errors))
     power, heat, hottest = (part.astype(y.dtype) for part in (sums.power, sums.heat, sums.hottest))
     return Step(_end(fixed, y, modes, end, sums, ageing, change), end.delivery, power, heat, hottest, size, error)
+
+
+def _between(fixed: _Fixed, first: _Node, end: _Node, shape: Array) -> Between:
+    """Collect what ageing needs to know of the time between the nodes."""
+    away, decays = [], []
+    for block, z, source, decay in zip(fixed.blocks, first.decaying, end.sources, fixed.decays, strict=True):
+        if not block.closed:
+            away.append(z[1:] - source[1:] / decay[1:])
+            decays.append(decay[1:])
+    return Between(shape, fixed.means, away, decays)
 
 
 def _passed(
