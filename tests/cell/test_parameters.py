@@ -46,6 +46,7 @@ def test_every_scalar_may_vary_and_gives_what_pybamm_gives_with_that_value():
         inputs[name] = jnp.asarray((cell.inputs[name] * factor + (cell.inputs[name] == 0.0) * (factor - 1.0))[None])
     mine = cell.evaluate(jnp.tile(y, (1, GROUPS)), inputs)
     physical = cell.reference[:, None] + cell.scale[:, None] * y
+    fresh = cell.reference[:, None] + cell.scale[:, None] * np.asarray(cell.fresh(GROUPS, inputs))
     for lane in range(GROUPS):
         found = discretise(
             Chemistry(parameters={name: float(inputs[name][0, lane]) for name in names}), (), ("Voltage [V]",)
@@ -58,6 +59,7 @@ def test_every_scalar_may_vary_and_gives_what_pybamm_gives_with_that_value():
         got = np.asarray(mine["rhs"])[:, lane] * cell.scale
         np.testing.assert_allclose(got, rhs, rtol=1e-9, atol=1e-12 * np.abs(rhs).max())
         assert float(mine["voltage"][0, lane]) == pytest.approx(volts, rel=1e-12)
+        np.testing.assert_allclose(fresh[:, lane], other.reference + other.scale * other.initial_state, rtol=1e-12)
 
 
 def test_a_parameter_that_pybamm_regularises_may_vary_too():

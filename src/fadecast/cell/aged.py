@@ -58,9 +58,9 @@ class Diagnosis(NamedTuple):
     """Crack length of negative particles [m]."""
 
 
-def fresh_state(cell: CellModel, lanes: int) -> SlowState:
-    """PyBaMM's own initial state as a slow state."""
-    y = jnp.tile(jnp.asarray(cell.initial_state)[:, None], (1, lanes))
+def fresh_state(cell: CellModel, lanes: int, inputs: Inputs | None = None) -> SlowState:
+    """PyBaMM's own initial state as a slow state, at the parameter set's inputs where none are given."""
+    y = cell.fresh(lanes, inputs)
     state = restrict(cell, y, jnp.zeros((1, lanes)))
     return state._replace(inventory=cell.fresh_lithium + held_lithium(cell, state))
 
@@ -81,9 +81,9 @@ def aged_state(
         Negative and positive stoichiometry of the fresh cell at half charge [1].
     inputs
         PyBaMM input parameters except current and ambient temperature, each `(1, lanes)`; of the parameter set where
-        not given. They set how much area the cracks have.
+        not given. They set the films of the new cell, and how much area the cracks have.
     """
-    fresh = fresh_state(cell, diagnosis.lli.shape[1])
+    fresh = fresh_state(cell, diagnosis.lli.shape[1], inputs)
     lost = diagnosis.lli * cell.fresh_lithium
     dead = diagnosis.dead_share * lost
     trapped = (
@@ -110,7 +110,7 @@ def _crack_share(cell: CellModel, crack_length: Lanes, inputs: Inputs | None) ->
     if "sei_cracks" not in cell.rows:
         return jnp.zeros_like(crack_length)
     lanes = crack_length.shape[1]
-    y = jnp.tile(jnp.asarray(cell.initial_state, crack_length.dtype)[:, None], (1, lanes))
+    y = cell.fresh(lanes, inputs).astype(crack_length.dtype)
     y = y.at[cell.rows["crack_length"]].set(cell.scaled(crack_length, "crack_length"))
     return 1.0 - 1.0 / _output(cell, y, ROUGHNESS, inputs)
 
@@ -146,7 +146,7 @@ def lift(
         Cell temperature [K].
     inputs
         PyBaMM input parameters except current and ambient temperature, each `(1, lanes)`; of the parameter set where
-        not given. They set how much pore space films take.
+        not given. They set states that ageing leaves alone, and how much pore space films take.
     """
     lanes = stoichiometry.shape[1]
     concentration_ne = stoichiometry * cell.negative.maximum_concentration
@@ -162,7 +162,7 @@ def lift(
         "charge_throughput": jnp.zeros_like(temperature),
     }
     # States that are not listed start as in a fresh cell.
-    y = jnp.tile(jnp.asarray(cell.initial_state, stoichiometry.dtype)[:, None], (1, lanes))
+    y = cell.fresh(lanes, inputs).astype(stoichiometry.dtype)
     for name, value in blocks.items():
         if name in cell.rows:
             rows = cell.rows[name]

@@ -175,7 +175,7 @@ def laboratory_check_up(
     """
     window = electrode_window(cell, slow, inputs)
     temperature = jnp.full_like(slow.sei, cell.reference_temperature)
-    half = lift(cell, slow, stoichiometry_at(window, jnp.full_like(slow.sei, 0.5)), temperature)
+    half = lift(cell, slow, stoichiometry_at(window, jnp.full_like(slow.sei, 0.5)), temperature, inputs)
     _, record = run_protocol(cell, half, {**inputs, AMBIENT: temperature}, laboratory_protocol(cell), precision)
     return laboratory_health(cell, record, degradation(cell, slow))
 

@@ -1,6 +1,6 @@
 """The lowered cell: what the rest of fadecast asks of an electrochemical cell, as functions of `(states, lanes)`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -12,10 +12,17 @@ import pybamm
 from jaxtyping import Array, Float
 
 from fadecast.cell.chemistry import Chemistry
-from fadecast.cell.discretised import Discretised, discretise, initial_state, pybamm_model, state_variables
+from fadecast.cell.discretised import (
+    Discretised,
+    discretise,
+    initial_state,
+    pybamm_model,
+    state_variables,
+)
 from fadecast.cell.lowering import Inputs, lower
 from fadecast.cell.parameters import AMBIENT, CONTACT_RESISTANCE, CURRENT, arrhenius_lam, parameter_values
-from fadecast.cell.pieces import State, pieces_of
+from fadecast.cell.pieces import State
+from fadecast.cell.units import Evaluate, Units
 
 __all__ = [
     "AMBIENT",
@@ -33,8 +40,6 @@ __all__ = [
 ]
 
 Side = Literal["ne", "pe"]
-Values = dict[str, Float[Array, "n lanes"]]
-Evaluate = Callable[[State, Inputs], Values]
 
 VOLTAGE = "Voltage [V]"
 ROUGHNESS = "X-averaged negative electrode roughness ratio"
@@ -126,6 +131,16 @@ class CellModel:
     """Whether films take the pore space of an electrolyte."""
     inputs: Mapping[str, float]
     """PyBaMM input parameters besides current and ambient temperature, with the parameter set's values."""
+    initial: Evaluate | None
+    """PyBaMM's fresh initial state (`initial`) where a varied parameter is part of it, else None."""
+
+    def fresh(self, lanes: int, inputs: Inputs | None = None) -> Float[Array, "states lanes"]:
+        """PyBaMM's fresh initial state at these inputs, those not given being the parameter set's."""
+        y = jnp.tile(jnp.asarray(self.initial_state)[:, None], (1, lanes))
+        if self.initial is None or inputs is None:
+            return y
+        given = {name: jnp.full_like(y[:1], value) for name, value in self.inputs.items()} | dict(inputs)
+        return self.initial(y, given)["initial"]
 
     def rhs(self, y: State, inputs: Inputs) -> Float[Array, "states lanes"]:
         """Time derivative of the state [1/s]."""
@@ -238,7 +253,7 @@ def lowered_cell(chemistry: Chemistry, found: Discretised, outputs: tuple[str, .
         **{short: found.outputs[name] for short, name in _diffusivities(chemistry).items()},
         **{name: found.outputs[name] for name in (*outputs, ROUGHNESS, POROSITY) if name in found.outputs},
     }
-    units = _Units.of(variables, found)
+    units = Units.of(variables, found)
     nominal = float(constants["Nominal cell capacity [A.h]"])
     return CellModel(
         evaluate=units.fixed(lower(symbols), equations),
@@ -262,6 +277,7 @@ def lowered_cell(chemistry: Chemistry, found: Discretised, outputs: tuple[str, .
         reference_temperature=float(constants["Reference temperature [K]"]),
         pores_close=_pores_close(chemistry),
         inputs=found.inputs,
+        initial=units.initial(found),
     )
 
 
@@ -318,51 +334,6 @@ def _diffusivities(chemistry: Chemistry) -> dict[str, str]:
     both = (chemistry.particle,) * 2 if isinstance(chemistry.particle, str) else chemistry.particle
     resolved = {side for side, particle in zip(("ne", "pe"), both, strict=True) if particle in kind}
     return {short: name for short, name in named.items() if short.split("_")[1] in resolved}
-
-
-@dataclass(frozen=True)
-class _Units:
-    """Units of the state vector: PyBaMM's at default inputs, the same for all lanes."""
-
-    scale: np.ndarray
-    reference: np.ndarray
-    lane: Evaluate | None
-    """PyBaMM's own scale and reference where a varied parameter is part of them, else None."""
-
-    @classmethod
-    def of(cls, variables: Mapping[str, tuple[pybamm.Variable, slice]], found: Discretised) -> "_Units":
-        states = max(where.stop for _, where in variables.values())
-        symbols = {
-            kind: pybamm.numpy_concatenation(
-                *(getattr(v, kind) * pybamm.Vector(np.ones(w.stop - w.start)) for v, w in variables.values())
-            )
-            for kind in ("scale", "reference")
-        }
-        varies = any(s.has_symbol_of_classes(pybamm.InputParameter) for s in symbols.values())
-        scale, reference = (
-            np.broadcast_to(np.asarray(s.evaluate(inputs=dict(found.inputs)), float).ravel(), states).copy()
-            for s in symbols.values()
-        )
-        return cls(scale, reference, lower(symbols) if varies else None)
-
-    def fixed(self, evaluate: Evaluate, equations: Mapping[str, slice]) -> Evaluate:
-        """Take and give the state in these units where PyBaMM's own differ from lane to lane; add the whole `rhs`."""
-        lane = self.lane
-
-        def whole(values: Values) -> Values:
-            return {"rhs": jnp.concatenate([values[name] for name in equations]), **values}
-
-        if lane is None:
-            return lambda y, inputs: whole(evaluate(y, inputs))
-        scale, reference = self.scale[:, None], self.reference[:, None]
-
-        def converted(y: State, inputs: Inputs) -> Values:
-            own = lane(y, inputs)
-            values = evaluate((reference + scale * pieces_of(y).assembled() - own["reference"]) / own["scale"], inputs)
-            ratio = own["scale"] / scale
-            return whole({**values, **{name: values[name] * ratio[where] for name, where in equations.items()}})
-
-        return converted
 
 
 def _electrode(found: Discretised, side: str, average: pybamm.Symbol, rows: slice | None) -> Electrode:
