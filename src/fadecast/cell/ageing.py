@@ -16,8 +16,11 @@ from fadecast.cell.outline import outlines
 from fadecast.cell.partition import Blocks, Group, partition
 from fadecast.cell.pieces import Pieces
 from fadecast.cell.quadrature import step_samples
+from fadecast.cell.terminals import algebraic_rows, linearised, with_algebraic
 
 Block = Float[Array, "n lanes"]
+
+_ITERATIONS = 2
 
 
 def ageing_of(
@@ -34,7 +37,7 @@ def ageing_of(
     """Integrate the rates of ageing: changes of the ageing and of the relaxing states, and estimated errors of both.
 
     `shape` holds at each node the outlines of the diffusing blocks, as changes of their mean since the start, the
-    relaxing states, the course and the current.
+    relaxing states, the course, the algebraic states and the current.
     """
     parts, blocks, lines, rule = (
         partition(cell),
@@ -43,7 +46,9 @@ def ageing_of(
         step_samples(nodes, samples, estimate),
     )
     begin = [jnp.asarray(line.read[:, :1], y.dtype) * z[:1] for line, z in zip(lines, modes, strict=True)]
-    heights = [len(line.read) for line in lines], _heights(parts.relaxing), _heights(parts.course)
+    where = algebraic_rows(cell)
+    solved = [where.stop - where.start] if where.stop > where.start else []
+    heights = [len(line.read) for line in lines], _heights(parts.relaxing), _heights(parts.course), solved
     ends = np.cumsum([height for group in heights for height in group])
     kinds = np.cumsum([len(group) for group in heights])
     # A sum, not a product: XLA's products of three-dimensional arrays depend on the number of lanes in the last bit.
@@ -54,7 +59,9 @@ def ageing_of(
         ageing, relaxed, error, rates = sums
         here, weight, embedded = row
         values = [value.astype(y.dtype) for value in jnp.split(here, ends)]
-        found, relaxing, course, (current,) = (values[a:b] for a, b in zip([0, *kinds], [*kinds, None], strict=True))
+        found, relaxing, course, algebraic, (current,) = (
+            values[a:b] for a, b in zip([0, *kinds], [*kinds, None], strict=True)
+        )
         profiles = [
             (block.rows, jnp.asarray(line.write, y.dtype) @ (outline + start))
             for block, line, outline, start in zip(blocks, lines, found, begin, strict=True)
@@ -65,6 +72,8 @@ def ageing_of(
         state = Pieces(y).replace(
             *profiles, *parts.ageing.parts(now), *parts.course.parts(course), *parts.relaxing.parts(relaxing)
         )
+        for guess in algebraic:
+            state = state.replace((where, _solved(cell, state, inputs, current, guess)))
         change = rates_of(cell, cell.rates(state, {**inputs, CURRENT: current}))
         rates, net = parts.ageing.read(change), parts.relaxing.read(change)
         error = block_by_block(lambda total, rate: total + (weight - embedded) * length * rate, error, (*rates, *net))
@@ -78,6 +87,15 @@ def ageing_of(
     rows = between, jnp.asarray(rule.weight, y.dtype), jnp.asarray(rule.embedded, y.dtype)
     (ageing, relaxed, error, _), _ = jax.lax.scan(sample, (*none, (*none[0], *none[1]), none[0]), rows)
     return ageing, relaxed, error
+
+
+def _solved(cell: CellModel, state: Pieces, inputs: Inputs, current: Array, guess: Block) -> Block:
+    """Solve the algebraic states at a current."""
+
+    def improve(_: int, values: Block) -> Block:
+        return linearised(cell, with_algebraic(cell, state, values), inputs, current).algebraic
+
+    return jax.lax.fori_loop(0, _ITERATIONS, improve, guess)
 
 
 def _heights(group: Group) -> list[int]:

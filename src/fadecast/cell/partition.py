@@ -113,14 +113,12 @@ def partition(cell: CellModel) -> Partition:
         When the cell has algebraic states, whose coupling to surface fluxes the time steps take explicitly: that is
         neither accurate nor always stable.
     """
-    if cell.differential < len(cell.initial_state):
-        raise SteppingError(
-            "time steps know no cell with algebraic states: choose no surface form, one phase in each electrode and "
-            "symmetric Butler-Volmer kinetics. Its rates, voltage and outputs can be evaluated all the same "
-            "(`build_cell`)"
-        )
     in_modes = [block.rows for block in diffusion_modes(cell)]
-    names = [name for name, rows in sorted(cell.rows.items(), key=_start) if rows not in in_modes]
+    names = [
+        name
+        for name, rows in sorted(cell.rows.items(), key=_start)
+        if rows not in in_modes and rows.start < cell.differential
+    ]
     relaxing = [name for name in names if name.startswith(_RELAXING)]
     bare = [name for name in names if name.startswith(_BARE) and _is_singular(cell, cell.rows[name])]
     course = [name for name in names if name in (*_COURSE, *bare)]
