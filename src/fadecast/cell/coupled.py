@@ -7,6 +7,7 @@ correction of a node is a linear function of the flux, and the flux one more unk
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -43,7 +44,7 @@ class Coupled(Pieces):
     surplus: tuple[Lanes, ...] = ()
     """Rate of the outermost row of each particle beyond the expected one [1/s]."""
 
-    def solved(self, rows: slice, values: Float[Array, "m lanes"]) -> "Coupled":
+    def solved(self, rows: slice, values: Float[Array, "m lanes"]) -> Self:
         """Return the state with its unknowns."""
         count = rows.stop - rows.start
         surplus = tuple(values[count + n : count + n + 1] for n in range(len(self.surfaces)))

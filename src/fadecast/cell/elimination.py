@@ -67,10 +67,12 @@ def _entries(cell: CellModel, coupled: bool) -> tuple[np.ndarray, np.ndarray]:
         inputs = {name: jnp.full((1, 1), value) for name, value in cell.inputs.items()}
         inputs |= {AMBIENT: jnp.full((1, 1), cell.reference_temperature), CURRENT: jnp.full((1, 1), current)}
         state = Pieces(jnp.asarray(y))
-        state = couple(cell, state, decays, modes, ones, ones) if coupled else state
+        if coupled:
+            given = ([jnp.asarray(part) for part in parts] for parts in (decays, modes, ones, ones))
+            state = couple(cell, state, *given)
         there = state.solved(slice(first, len(y)), values[:, None])
-        values = cell.evaluate(there, inputs)
-        return jnp.concatenate([there.residual(cell, values), values["voltage"]])[:, 0]
+        result = cell.evaluate(there, inputs)
+        return jnp.concatenate([there.residual(cell, result), result["voltage"]])[:, 0]
 
     start = np.concatenate([y[first:, 0], np.zeros(len(surface_blocks(cell)) if coupled else 0)])
     with jax.ensure_compile_time_eval():

@@ -57,7 +57,10 @@ def _is_enough(jacobian: np.ndarray, block: Modes) -> bool:
 
 
 def _ageing_jacobian(cell: CellModel) -> np.ndarray:
-    """Jacobian of the rates of ageing, and of the algebraic equations, at a state with gradients and a current, in which nothing is zero by chance."""
+    """Jacobian of the rates of ageing and of the algebraic equations.
+
+    At a state with gradients and a current, in which nothing is zero by chance.
+    """
     parts = partition(cell)
     y = cell.initial_state.copy()
     for block in diffusion_modes(cell):

@@ -110,9 +110,15 @@ def partition(cell: CellModel) -> Partition:
     Raises
     ------
     SteppingError
-        When the cell has algebraic states, whose coupling to surface fluxes the time steps take explicitly: that is
-        neither accurate nor always stable.
+        When the cell has algebraic states and a particle that is not resolved as concentrations along its radius.
     """
+    unresolved = [side for side in cell.phases if not _is_resolved(cell, side)]
+    if cell.differential < len(cell.initial_state) and unresolved:
+        raise SteppingError(
+            "time steps solve surface potentials along with concentrations at the surface, which particles "
+            f"{', '.join(unresolved)} have no profile of: set particle to Fickian diffusion. Rates, voltage and "
+            "outputs can be evaluated all the same (`build_cell`)"
+        )
     in_modes = [block.rows for block in diffusion_modes(cell)]
     names = [
         name
@@ -132,6 +138,11 @@ def partition(cell: CellModel) -> Partition:
         for group in (relaxing, course, ageing)
     ]
     return Partition(groups[0], groups[1], groups[2], np.concatenate(shares)[:, None])
+
+
+def _is_resolved(cell: CellModel, side: str) -> bool:
+    """Tell whether a particle is a diffusing block."""
+    return cell.rows.get(f"concentration_{side}") in [block.rows for block in diffusion_modes(cell)]
 
 
 def _is_singular(cell: CellModel, rows: slice) -> bool:

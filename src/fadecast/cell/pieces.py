@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -31,12 +31,12 @@ class Pieces:
         """Of the state."""
         return self.whole.dtype
 
-    def replace(self, *parts: tuple[slice, Float[Array, "n lanes"]]) -> "Pieces":
+    def replace(self, *parts: tuple[slice, Float[Array, "n lanes"]]) -> Self:
         """Return the state with more rows replaced: the same as before, or rows not yet replaced."""
         new = [where for where, _ in parts]
         return replace(self, parts=(*(part for part in self.parts if part[0] not in new), *parts))
 
-    def solved(self, rows: slice, values: Float[Array, "n lanes"]) -> "Pieces":
+    def solved(self, rows: slice, values: Float[Array, "n lanes"]) -> Self:
         """Return the state with its unknowns: algebraic rows."""
         return self.replace((rows, values))
 

@@ -236,9 +236,7 @@ def _follow(fixed: _Fixed, first: _Node, nodes: int, length: Float[Array, ""]) -
         )
         outline = [line @ z for line, z in zip(lines, new.decaying, strict=True)]
         solved = [new.delivery.algebraic] if len(new.delivery.algebraic) else []
-        return (last, new, sums), jnp.concatenate(
-            [*outline, *new.relaxing, *new.course, *solved, new.delivery.current]
-        )
+        return (last, new, sums), jnp.concatenate([*outline, *new.relaxing, *new.course, *solved, new.delivery.current])
 
     still = jnp.zeros_like(first.delivery.current)
     sums = _Sums(tuple(jnp.zeros_like(z[:1]) for z in first.decaying), first.rates, still, still, still)
@@ -275,8 +273,7 @@ def _next_node(fixed: _Fixed, before: _Node, last: _Node, gap: Float[Array, ""],
         for block, decay, z in zip(blocks, fixed.decays, reached, strict=True)
     )
     corrected = tuple(
-        z + gain * (source - later)
-        for gain, z, source, later in zip(gains, predicted, sources, expected, strict=True)
+        z + gain * (source - later) for gain, z, source, later in zip(gains, predicted, sources, expected, strict=True)
     )
     sources = _salt_again(fixed, state, {**fixed.inputs, CURRENT: delivery.current}, corrected, sources)
     now = parts.course.rates(rates, course)
@@ -291,9 +288,7 @@ def _expected_to_relax(fixed: _Fixed, last: _Node, gap: Float[Array, ""]) -> Blo
     """
     if not len(last.delivery.algebraic):
         return last.relaxing
-    return block_by_block(
-        partial(_relaxed, gap), last.relaxing, last.drive, last.pull, last.drive, last.pull
-    )
+    return block_by_block(partial(_relaxed, gap), last.relaxing, last.drive, last.pull, last.drive, last.pull)
 
 
 def _at_terminals(

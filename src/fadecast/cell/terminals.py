@@ -56,7 +56,9 @@ def linearised(cell: CellModel, y: State, inputs: Inputs, current: Lanes) -> Ter
     """
     where = algebraic_rows(cell)
     if where.stop == where.start:
-        voltage, slope = jax.jvp(lambda i: cell.voltage(y, {**inputs, CURRENT: i}), (current,), (jnp.ones_like(current),))
+        voltage, slope = jax.jvp(
+            lambda i: cell.voltage(y, {**inputs, CURRENT: i}), (current,), (jnp.ones_like(current),)
+        )
         return Terminals(voltage, slope, y[where], y[where])
     state = pieces_of(y)
     start, plan = state.unknowns(where), layout(cell, isinstance(state, Coupled))
@@ -80,14 +82,12 @@ def linearised(cell: CellModel, y: State, inputs: Inputs, current: Lanes) -> Ter
     def follow(outer: Array, i: Array) -> Array:
         """Return how the inner unknowns follow the outer ones and the current."""
         rates = jax.vmap(lambda o, amperes: along(jnp.zeros_like(inside), o, amperes)[0])(outer, i)
-        return -rates / diagonal
+        return -rates / diagonal[None]
 
     settled = -inside / diagonal
     inners = follow(outers, currents).at[-1].set(settled)
     _, changes, volts = jax.vmap(along)(inners, outers, currents)
-    entries = {
-        (int(r), int(c)): changes[plan.colours[c], r : r + 1] for r, c in np.argwhere(plan.pattern)
-    }
+    entries = {(int(r), int(c)): changes[plan.colours[c], r : r + 1] for r, c in np.argwhere(plan.pattern)}
     rows = range(len(plan.outer))
     off, by_current = outside + changes[-1], changes[-2]
     step, slope = (
@@ -96,9 +96,7 @@ def linearised(cell: CellModel, y: State, inputs: Inputs, current: Lanes) -> Ter
     )
     by_unknown = volts[plan.colours, 0]
     inner = follow(jnp.stack([step, slope]), jnp.concatenate([still, jnp.ones_like(still)]))
-    newton, by_ampere = (
-        jnp.concatenate(change)[back] for change in ((settled + inner[0], step), (inner[1], slope))
-    )
+    newton, by_ampere = (jnp.concatenate(change)[back] for change in ((settled + inner[0], step), (inner[1], slope)))
     share = _damping(cell, newton)
     return Terminals(
         voltage=voltage + share * (volts[-1] + (by_unknown * step).sum(axis=0, keepdims=True)),
