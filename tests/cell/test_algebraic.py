@@ -150,48 +150,53 @@ def test_agreement_with_idaklu(name, c_rate, celsius, steps):
     assert max(errors.values()) < 1e-3, errors
 
 
-@pytest.mark.parametrize("current", [0.0, 2.0])
-def test_a_composite_electrode_conserves_lithium(current, monkeypatch):
+def test_a_composite_electrode_conserves_lithium(monkeypatch):
     """Of what two phases plate PyBaMM takes one from the particles, ours both."""
 
-    def made(cell: CellModel) -> float:
-        inputs = given(cell, current)
-        y = consistent(cell, jnp.asarray(charged(cell)), inputs)
-        rates = jnp.concatenate([cell.rhs(y, inputs), jnp.zeros_like(y[algebraic_rows(cell)])])
+    def made(cell: CellModel) -> np.ndarray:
+        inputs = {**inputs_of(cell, 2), CURRENT: jnp.asarray([[0.0, 2.0]]), AMBIENT: jnp.full((1, 2), 298.15)}
 
         def amounts(y: jax.Array) -> tuple[jax.Array, jax.Array]:
             held = lost_lithium(cell, y, "ne")
             return held + particle_lithium(cell, y, "ne") + particle_lithium(cell, y, "pe"), held
 
-        _, (whole, held) = jax.jvp(amounts, (y,), (rates,))
-        return abs(float((whole / held)[0, 0]))
+        @jax.jit
+        def share(y: jax.Array) -> jax.Array:
+            y = consistent(cell, y, inputs)
+            rates = jnp.concatenate([cell.rhs(y, inputs), jnp.zeros_like(y[algebraic_rows(cell)])])
+            _, (whole, held) = jax.jvp(amounts, (y,), (rates,))
+            return whole / held
+
+        return np.abs(np.asarray(share(jnp.asarray(np.tile(charged(cell), 2)))))
 
     chemistry = Chemistry(**COMPOSITE, loss_of_active_material="none")
-    assert made(build_cell(chemistry)) < 1e-9
+    assert made(build_cell(chemistry)).max() < 1e-9
     monkeypatch.setattr(discretised, "sum_plating_of_all_phases", lambda model: None)
-    assert made(build_cell(chemistry)) > 1e-2
+    assert made(build_cell(chemistry)).min() > 1e-2
 
 
 @pytest.mark.parametrize("name", ["composite", "cracks, salt"])
 def test_a_newton_step_is_that_of_the_whole_jacobian(name):
     cell = cell_of(name)
     where, inputs = algebraic_rows(cell), given(cell, 1.0)
-    y = consistent(cell, jnp.asarray(charged(cell)), inputs)
-    y = y.at[where].add(1e-3)
     assert len(layout(cell, False).inner) > 4
 
-    def both(values: jax.Array) -> jax.Array:
-        there = {**inputs, CURRENT: values[-1:][:, None]}
-        result = cell.evaluate(y.at[where].set(values[:-1, None]), there)
-        return jnp.concatenate([result["algebraic"], result["voltage"]])[:, 0]
+    @jax.jit
+    def compared(y: jax.Array):  # type: ignore[no-untyped-def]
+        y = consistent(cell, y, inputs).at[where].add(1e-3)
 
-    at = jnp.concatenate([y[where, 0], inputs[CURRENT][0]])
-    value, jacobian = np.asarray(both(at)), np.asarray(jax.jacfwd(both)(at))
+        def both(values: jax.Array) -> jax.Array:
+            result = cell.evaluate(y.at[where].set(values[:-1, None]), {**inputs, CURRENT: values[-1:, None]})
+            return jnp.concatenate([result["algebraic"], result["voltage"]])[:, 0]
+
+        at = jnp.concatenate([y[where, 0], inputs[CURRENT][0]])
+        return y[where], both(at), jax.jacfwd(both)(at), linearised(cell, y, inputs, inputs[CURRENT])
+
+    start, value, jacobian, found = jax.tree.map(np.asarray, compared(jnp.asarray(charged(cell))))
     step = -np.linalg.solve(jacobian[:-1, :-1], value[:-1])
     slope = -np.linalg.solve(jacobian[:-1, :-1], jacobian[:-1, -1])
-    found = linearised(cell, y, inputs, inputs[CURRENT])
-    np.testing.assert_allclose(np.asarray(found.algebraic - y[where])[:, 0], step, rtol=1e-8, atol=1e-12)
-    np.testing.assert_allclose(np.asarray(found.algebraic_slope)[:, 0], slope, rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose((found.algebraic - start)[:, 0], step, rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(found.algebraic_slope[:, 0], slope, rtol=1e-8, atol=1e-12)
     assert float(found.voltage[0, 0]) == pytest.approx(value[-1] + jacobian[-1, :-1] @ step, rel=1e-12)
     assert float(found.slope[0, 0]) == pytest.approx(jacobian[-1, -1] + jacobian[-1, :-1] @ slope, rel=1e-10)
 
