@@ -20,8 +20,8 @@ from fadecast.cell.terminals import algebraic_rows, linearised, with_algebraic
 
 Block = Float[Array, "n lanes"]
 
-# Newton iterations of the algebraic states at a sample, from the polynomial through the nodes: an open-circuit potential
-# with the noise of a measurement is off it by millivolts.
+# Newton iterations of the algebraic states at a sample, from the polynomial through the nodes: an open-circuit
+# potential with the noise of a measurement is off it by millivolts.
 _ITERATIONS = 2
 
 

@@ -7,8 +7,8 @@ steep power of them: that, not stability, is what costs steps. So one step
   decays; what is left (surface flux, and diffusivity that varies along the radius) is integrated as a linear function
   of time between nodes (an exponential Adams-Moulton method, predicted by extrapolation in the root of time);
 * advances states that relax (plated lithium) by the exact solution of their linear equation between nodes;
-* solves algebraic states along with the current, and with them the fluxes through the particles' surfaces, on which they
-  depend both ways (`coupled.py`);
+* solves algebraic states along with the current, and with both the fluxes through the particles' surfaces
+  (`coupled.py`);
 * integrates temperature and charge from their rates at the nodes, by Radau quadrature in the root of time, and with
   them SEI on cracks, which starts bare, as its square;
 * integrates ageing from more samples of its rates, at states interpolated between the nodes: they cost a fraction of
