@@ -14,6 +14,7 @@ from fadecast.cell.control import Limits, Window
 from fadecast.cell.elimination import eliminate, layout
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import AMBIENT, CURRENT, CellModel, Chemistry, build_cell
+from fadecast.cell.modes import diffusion_modes
 from fadecast.cell.partition import SteppingError, partition
 from fadecast.cell.profile import Profile, Stepping, run_profile
 from fadecast.cell.reference import reference_run
@@ -30,11 +31,7 @@ CHEMISTRIES = {
     "composite, salt": Chemistry(**COMPOSITE, **SALT),
     "cracks": Chemistry(**CRACKS),
     "cracks, salt": Chemistry(**CRACKS, **SALT),
-    "cracks, average film": Chemistry(**CRACKS, sei_film_resistance="average"),
-    **{
-        law: Chemistry(intercalation_kinetics=law)
-        for law in ("asymmetric Butler-Volmer", "linear", "Marcus", "Marcus-Hush-Chidsey")
-    },
+    "asymmetric": Chemistry(intercalation_kinetics="asymmetric Butler-Volmer"),
 }
 AGEING = ("sei", "plated", "dead", "crack_length", "active_fraction", "lam_lithium")
 # Time steps give no accuracy to what ages less than this share of a cell in a second: 1 % a year.
@@ -131,13 +128,12 @@ def errors_against_idaklu(name: str, c_rate: float, kelvin: float, steps: int) -
         ("composite", 1.0, 25.0, 60),
         *(
             pytest.param("composite", c_rate, celsius, 240, marks=pytest.mark.slow)
-            for c_rate in (0.2, 1.0, 2.0)
+            for c_rate in (0.2, 1.0)
             for celsius in (0.0, 25.0, 45.0)
         ),
         *(
-            pytest.param(name, c_rate, celsius, 240, marks=pytest.mark.slow)
-            for name in CHEMISTRIES
-            if name != "composite"
+            pytest.param(name, c_rate, celsius, 120, marks=pytest.mark.slow)
+            for name in ("composite, salt", "cracks", "asymmetric")
             for c_rate, celsius in ((0.2, 25.0), (1.0, 0.0), (1.0, 45.0))
         ),
     ],
@@ -199,6 +195,17 @@ def test_a_newton_step_is_that_of_the_whole_jacobian(name):
     np.testing.assert_allclose(found.algebraic_slope[:, 0], slope, rtol=1e-8, atol=1e-12)
     assert float(found.voltage[0, 0]) == pytest.approx(value[-1] + jacobian[-1, :-1] @ step, rel=1e-12)
     assert float(found.slope[0, 0]) == pytest.approx(jacobian[-1, -1] + jacobian[-1, :-1] @ slope, rel=1e-10)
+
+
+def test_salt_diffuses_alike_whether_potentials_are_states_or_not():
+    """Reactions, which depend on the salt where potentials are states, are no part of its operator."""
+    plain, algebraic = (
+        next(block for block in diffusion_modes(build_cell(Chemistry(**SALT, surface_form=form))) if block.closed)
+        for form in ("false", "algebraic")
+    )
+    for part in ("decay", "nodes", "modes", "weights"):
+        mine, theirs = getattr(algebraic, part), getattr(plain, part)
+        np.testing.assert_allclose(mine, theirs, rtol=1e-9, atol=1e-9 * np.abs(theirs).max(), err_msg=part)
 
 
 def test_elimination_solves_sparse_systems():

@@ -32,7 +32,7 @@ _GROWTH = 2.6
 
 # Newton iterations after a jump of the demand, from the voltage before it: off by a few per cent. Each node takes one
 # more. Potentials of electrodes jump along.
-_JUMP_ITERATIONS, _ALGEBRAIC_ITERATIONS = 2, 8
+_JUMP_ITERATIONS, _ALGEBRAIC_ITERATIONS = 2, 16
 
 # Division of a load step at most, and how much the next time step may differ.
 _MOST_STEPS, _SHRINK, _GROW = 256, 0.1, 4.0
