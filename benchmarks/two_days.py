@@ -4,7 +4,7 @@ Fresh cells with every ageing option and bare cracks, at 0.2, 1 and 2C of peak p
 of one batch: an SPM with SEI on cracks, and an SPMe with it whose pores close. Loads: one-minute AI load, drawn and
 (where the data are) measured, and a drawn regulation signal that changes every 20 s. Losses would empty a cell in a day
 at 2C: every hour the set point moves by half of what is missing to half charge, in a first run of ours; its power is
-then the load of all. Neither side keeps voltage limits.
+then the load of all. Neither side keeps voltage limits. Where IDAKLU finds no solution any more, both end before.
 
 Errors are those of the last state over its change since the start, or over a floor where the change is smaller: 1e-7 of
 all lithium, of active material, of crack length. Inventory is the lithium in both particles.
@@ -57,8 +57,10 @@ MODELS = {
 }
 STEPPING = Stepping(nodes=8, samples=16, tolerance=0.002)
 """The setting that is held to 1e-3."""
+FINER = Stepping(nodes=12, samples=24, tolerance=0.002)
+"""The same where an SPMe is about to run out of salt."""
 SETTINGS = (Stepping(), STEPPING)
-"""The default and the setting above, taken at every load."""
+"""Taken at every load."""
 TOLERANCES = (
     *(Stepping(tolerance=tolerance) for tolerance in (0.01, 0.005)),
     *(Stepping(nodes=8, samples=16, tolerance=tolerance) for tolerance in (0.004, 0.001)),
@@ -235,17 +237,26 @@ def rows(kept: Kept, loads: list[str], models: list[str]) -> Iterator[dict[str, 
             first = (load, model) == (FIRST, "SPM")
             for stepping in (*SETTINGS, *TOLERANCES) if first else SETTINGS:
                 begin = perf_counter()
-                mine = {
+                ends = {
                     n: stepped(model, stepping, shape.load_step, power[:n]) for n in {len(t.voltage) for t in truths}
                 }
-                setting = f"{stepping.nodes}/{stepping.samples}, {stepping.tolerance:g}"
+                setting = _named(stepping)
                 print(f"{load}, {model}, {setting}: {perf_counter() - begin:.0f} s", flush=True)
                 for lane, truth in enumerate(truths):
-                    yield _row(load, model, setting, lane, mine[len(truth.voltage)].of(lane), truth)
+                    yield _row(load, model, setting, lane, ends[len(truth.voltage)].of(lane), truth)
+            for lane, truth in enumerate(truths):
+                steps = len(truth.voltage)
+                if steps < len(power):
+                    mine = stepped(model, FINER, shape.load_step, power[:steps]).of(lane)
+                    yield _row(load, model, _named(FINER), lane, mine, truth)
             if first:
                 lane = len(CONDITIONS) - 1
                 tighter = kept.truth(load, model, lane, shape.load_step, power, 1e-10)
                 yield _row(load, model, "IDAKLU, 1e-08", lane, truths[lane], tighter)
+
+
+def _named(stepping: Stepping) -> str:
+    return f"{stepping.nodes}/{stepping.samples}, {stepping.tolerance:g}"
 
 
 def _row(load: str, model: str, setting: str, lane: int, run: Ends, truth: Ends) -> dict[str, object]:
@@ -261,20 +272,25 @@ def _row(load: str, model: str, setting: str, lane: int, run: Ends, truth: Ends)
 
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the error of each state in each condition, a panel for each load and model, at the setting held to 1e-3."""
-    held = table[table["setting"] == f"{STEPPING.nodes}/{STEPPING.samples}, {STEPPING.tolerance:g}"]
+    held = table[table["setting"] == _named(STEPPING)]
     groups = list(held.groupby(["load", "model"], sort=False))
     figure = style.page(0.9 + 2.0 * ((len(groups) + 1) // 2))
     panels = figure.subplots((len(groups) + 1) // 2, 2, squeeze=False, sharex=True, sharey=True)
     for axes, ((load, model), part) in zip(panels.flat, groups, strict=False):
+        part = part.set_index(["c_rate", "celsius"]).reindex(CONDITIONS)
         values = np.log10(np.maximum(part[list(NAMES)].to_numpy().T, 1e-12))
         image = axes.imshow(values, vmin=-7.0, vmax=-3.0, cmap="viridis", aspect="auto")
         for (row, column), value in np.ndenumerate(values):
+            if np.isnan(value):
+                continue
             colour = "black" if value > -5.0 else "white"
             axes.text(column, row, f"{value:.1f}", ha="center", va="center", fontsize=6, color=colour)
         axes.grid(visible=False)
         axes.set_title(f"{model}, {load}", fontsize=8.5)
         axes.set_yticks(range(len(NAMES)), list(NAMES.values()))
         axes.set_xticks(range(len(CONDITIONS)), [f"{celsius:g}\n{rate:g}C" for rate, celsius in CONDITIONS])
+    for axes in panels.flat[len(groups) :]:
+        axes.set_axis_off()
     figure.colorbar(image, ax=panels, location="bottom", aspect=60, extend="both", label=_LABEL)
     style.note(figure, "Below: ambient [°C] and C-rate of the peak. Voltage: rms difference in volts.")
     return figure
