@@ -2,11 +2,9 @@
 
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from fadecast.cell.control import Bounds, deliver_power, power_guess
 from fadecast.cell.model import AMBIENT, CURRENT, CellModel, Chemistry, build_cell
-from fadecast.cell.partition import SteppingError, partition
 from fadecast.cell.terminals import consistent
 
 LANES = 5
@@ -52,9 +50,3 @@ def test_power_is_met_with_algebraic_states():
             ).current
         )
     np.testing.assert_allclose(np.asarray(delivered[1]), np.asarray(delivered[0]), rtol=1e-7)
-
-
-@pytest.mark.parametrize("model", ["SPM", "SPMe"])
-def test_cells_with_algebraic_states_are_refused_by_the_time_steps(model):
-    with pytest.raises(SteppingError, match="time steps know no cell with algebraic states"):
-        partition(build_cell(Chemistry(**BARE, model=model, surface_form="algebraic")))

@@ -17,8 +17,13 @@ from fadecast.cell.outline import outlines
 from fadecast.cell.partition import Blocks, Group, partition
 from fadecast.cell.pieces import Pieces
 from fadecast.cell.quadrature import StepSamples
+from fadecast.cell.terminals import algebraic_rows, linearised, with_algebraic
 
 Block = Float[Array, "n lanes"]
+
+# Newton iterations of the algebraic states at a sample, from the polynomial through the nodes: an open-circuit
+# potential with the noise of a measurement is off it by millivolts.
+_ITERATIONS = 2
 
 
 class Between(NamedTuple):
@@ -26,7 +31,7 @@ class Between(NamedTuple):
 
     shape: Float[Array, "nodes n lanes"]
     """At each node the outlines of the diffusing blocks, their means as changes since the start, the relaxing states,
-    the course and the current."""
+    the course, the algebraic states and the current."""
     means: list[Block]
     """Mean of each diffusing block at the start."""
     away: list[Block]
@@ -53,7 +58,9 @@ def ageing_of(
         PyBaMM input parameters except the current, in the precision of the nodes.
     """
     parts, blocks, lines, low = partition(cell), diffusion_modes(cell), outlines(cell), between.shape.dtype
-    heights = [len(line.read) for line in lines], _heights(parts.relaxing), _heights(parts.course)
+    where = algebraic_rows(cell)
+    solved = [where.stop - where.start] if where.stop > where.start else []
+    heights = [len(line.read) for line in lines], _heights(parts.relaxing), _heights(parts.course), solved
     ends = np.cumsum([height for group in heights for height in group])
     kinds = np.cumsum([len(group) for group in heights])
     start, aged = y.astype(low), parts.ageing.read(y)
@@ -64,7 +71,9 @@ def ageing_of(
         ageing, relaxed, error, rates, here = sums
         following, time, weight, embedded = row
         values = jnp.split(here, ends)
-        found, relaxing, course, (current,) = (values[a:b] for a, b in zip([0, *kinds], [*kinds, None], strict=True))
+        found, relaxing, course, algebraic, (current,) = (
+            values[a:b] for a, b in zip([0, *kinds], [*kinds, None], strict=True)
+        )
         answers = _answers(cell, between, time)
         profiles = [
             (block.rows, line.profile(outline + answer + level))
@@ -74,6 +83,8 @@ def ageing_of(
         state = Pieces(start).replace(
             *profiles, *parts.ageing.parts(now), *parts.course.parts(course), *parts.relaxing.parts(relaxing)
         )
+        for guess in algebraic:
+            state = state.replace((where, _solved(cell, state, inputs, current, guess)))
         change = rates_of(cell, cell.rates(state, {**inputs, CURRENT: current}))
         rates, net = (
             block_by_block(lambda rate: rate.astype(y.dtype), group.read(change))
@@ -128,6 +139,15 @@ def _answers(cell: CellModel, between: Between, time: Float[Array, ""]) -> list[
             away, decay = next(known)
             found.append(jnp.asarray(line.read[:, 1:], low) @ (jnp.exp(-decay * time) * away))
     return found
+
+
+def _solved(cell: CellModel, state: Pieces, inputs: Inputs, current: Array, guess: Block) -> Block:
+    """Solve the algebraic states at a current."""
+
+    def improve(_: int, values: Block) -> Block:
+        return linearised(cell, with_algebraic(cell, state, values), inputs, current).algebraic
+
+    return jax.lax.fori_loop(0, _ITERATIONS, improve, guess)
 
 
 def _heights(group: Group) -> list[int]:

@@ -20,6 +20,18 @@ def particle_lithium(cell: CellModel, y: Float[Array, "states lanes"], side: Sid
     return sum(parts[1:], start=parts[0])
 
 
+def mean_stoichiometry(cell: CellModel, y: Float[Array, "states lanes"], side: Side) -> Lanes:
+    """Lithium in the particles of one electrode over their sites [1]."""
+    if side in cell.phases:
+        return cell.mean_concentration(y, side) / cell.phases[side].maximum_concentration
+    sites = [
+        phase.volume * _active_fraction(cell, y, name) * phase.maximum_concentration
+        for name, phase in cell.phases.items()
+        if name.startswith(side)
+    ]
+    return particle_lithium(cell, y, side) / sum(sites[1:], start=sites[0])
+
+
 def lost_lithium(cell: CellModel, y: Float[Array, "states lanes"], side: Side) -> Lanes:
     """Lithium of one electrode outside its particles: in SEI, plated, dead, or lost with active material [mol]."""
     volume = next(phase.volume for name, phase in cell.phases.items() if name.startswith(side))

@@ -13,10 +13,11 @@ import jax.numpy as jnp
 from annotated_types import Ge, Gt, Le
 from jaxtyping import Array, Float, Int
 
+from fadecast.cell.balance import mean_stoichiometry
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import CellModel
-from fadecast.cell.pieces import State, pieces_of
-from fadecast.cell.terminals import algebraic_rows, linearised
+from fadecast.cell.pieces import State
+from fadecast.cell.terminals import linearised, with_algebraic
 from fadecast.settings import settings
 
 
@@ -99,7 +100,7 @@ class Control(Protocol):
 
 def state_of_charge(cell: CellModel, y: Float[Array, "states lanes"], window: Window) -> Float[Array, "1 lanes"]:
     """State of charge of the aged cell from its mean negative stoichiometry [1]."""
-    stoichiometry = cell.mean_concentration(y, "ne") / cell.negative.maximum_concentration
+    stoichiometry = mean_stoichiometry(cell, y, "ne")
     return (stoichiometry - window.stoichiometry_empty) / (window.stoichiometry_full - window.stoichiometry_empty)
 
 
@@ -154,7 +155,7 @@ def deliver_power(
 
     def improve(_: int, guess: Delivery) -> Delivery:
         current = guess.current
-        terminals = linearised(cell, _at(cell, y, guess), inputs, current)
+        terminals = linearised(cell, with_algebraic(cell, y, guess.algebraic), inputs, current)
         volts, slope = terminals.voltage, terminals.slope
         # Beyond the maximum-power point the slope of I V changes sign; the voltage limit decides there.
         to_power = current - (current * volts - demand) / jnp.maximum(volts + current * slope, 0.1 * volts)
@@ -177,7 +178,7 @@ def hold_current(
     """Apply a current without limits, as a tester does between its own cut-offs."""
 
     def improve(_: int, guess: Delivery) -> Delivery:
-        terminals = linearised(cell, _at(cell, y, guess), inputs, current)
+        terminals = linearised(cell, with_algebraic(cell, y, guess.algebraic), inputs, current)
         return Delivery(current, terminals.voltage, terminals.algebraic)
 
     return jax.lax.fori_loop(0, iterations, improve, guess._replace(current=current))
@@ -188,7 +189,7 @@ def hold(cell: CellModel, y: State, inputs: Inputs, setting: Setting, guess: Del
 
     def improve(_: int, guess: Delivery) -> Delivery:
         current = guess.current
-        terminals = linearised(cell, _at(cell, y, guess), inputs, current)
+        terminals = linearised(cell, with_algebraic(cell, y, guess.algebraic), inputs, current)
         volts, slope = terminals.voltage, terminals.slope
         # Beyond the maximum-power point the slope of I V changes sign: such a power cannot be held.
         to_power = current - (current * volts - setting.value) / jnp.maximum(volts + current * slope, 0.1 * volts)
@@ -208,8 +209,3 @@ def setting_guess(setting: Setting, before: Delivery, voltage: Float[Array, "1 l
     current = jnp.where(setting.held == Held.POWER, setting.value / voltage, before.current)
     current = jnp.where(setting.held == Held.CURRENT, setting.value, current)
     return Delivery(current, voltage, before.algebraic)
-
-
-def _at(cell: CellModel, y: State, guess: Delivery) -> State:
-    """Return the state with the guess's algebraic states."""
-    return pieces_of(y).replace((algebraic_rows(cell), guess.algebraic)) if len(guess.algebraic) else y

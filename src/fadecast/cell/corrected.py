@@ -1,9 +1,13 @@
-"""PyBaMM's models with one balance put right: SEI on cracks takes its lithium from the particles.
+"""PyBaMM's models with two balances put right: SEI on cracks and plating on a second phase take lithium from particles.
 
 Without surface states PyBaMM's inverse kinetics give intercalation what the total current leaves after SEI and plating.
 SEI on cracks is left out, though its film grows: an SPM then takes the lithium from nowhere, an SPMe from the salt.
-PyBaMM's surface forms and its DFN sum all four reactions, and so does the submodel here. Every ageing equation stays
-PyBaMM's.
+PyBaMM's surface forms and its DFN sum all four reactions, and so does the submodel here.
+
+Of a composite electrode PyBaMM sums the plating of its first phase only: it gives the submodel that sums its options in
+the place of a name. What plates on the second phase then comes from nowhere.
+
+Every ageing equation stays PyBaMM's.
 """
 
 import pybamm
@@ -29,3 +33,12 @@ def charge_particles_for_cracks(model: pybamm.lithium_ion.SPM) -> None:
         if f"{domain} interface current" in model.submodels:
             submodel = CurrentForInverseKinetics(model.param, domain, "lithium-ion main", model.options)
             model.submodels[f"{domain} interface current"] = submodel
+
+
+def sum_plating_of_all_phases(model: pybamm.lithium_ion.SPM) -> None:
+    """Give the submodels that sum plating over phases their options, in a model that is not built yet."""
+    for domain in ("negative", "positive"):
+        name = f"{domain} total lithium plating"
+        if name in model.submodels:
+            summed = pybamm.lithium_plating.TotalLithiumPlating(model.param, domain, options=model.options)
+            model.submodels[name] = summed

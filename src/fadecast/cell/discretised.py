@@ -9,7 +9,7 @@ import numpy as np
 import pybamm
 
 from fadecast.cell.chemistry import Chemistry, PybammOptionError, refusal_text
-from fadecast.cell.corrected import charge_particles_for_cracks
+from fadecast.cell.corrected import charge_particles_for_cracks, sum_plating_of_all_phases
 from fadecast.cell.parameters import AMBIENT, CURRENT, arrhenius_lam, parameter_values
 
 # The separator and electrode meshes of an SPM only carry x-averages; PyBaMM needs three points.
@@ -83,7 +83,7 @@ def discretise(chemistry: Chemistry, varied: Sequence[str] = (), outputs: Sequen
 def pybamm_model(chemistry: Chemistry, operating_mode: str = "current") -> tuple[pybamm.BaseModel, dict[str, int]]:
     """Return the undiscretised PyBaMM model and its mesh sizes: what the lowered cell and its reference share.
 
-    With SEI on cracks it is PyBaMM's model with a corrected balance (`corrected.py`).
+    With SEI on cracks, or plating on two phases, it is PyBaMM's model with a corrected balance (`corrected.py`).
 
     Raises
     ------
@@ -95,6 +95,7 @@ def pybamm_model(chemistry: Chemistry, operating_mode: str = "current") -> tuple
         model = kind({**chemistry.options, "operating mode": operating_mode}, build=False)
         if chemistry.sei_on_cracks == "true":
             charge_particles_for_cracks(model)
+        sum_plating_of_all_phases(model)
         model.build_model()
     except (pybamm.OptionError, pybamm.ModelError, NotImplementedError) as error:
         raise PybammOptionError(refusal_text(error)) from None

@@ -56,6 +56,8 @@ def diffusion_modes(cell: CellModel) -> tuple[Modes, ...]:
             continue
         phase = cell.phases.get(name.removeprefix("concentration_"))
         if phase is None:
+            if cell.differential < len(cell.initial_state):
+                block = _without_reactions(block, cell.initial_state[rows])
             found.append(_modes(rows, block, _conserved(block), open_end=False))
         else:
             output = diffusivity_of(name)
@@ -93,6 +95,15 @@ def fresh_at_rest(cell: CellModel) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     with jax.ensure_compile_time_eval():
         jacobian, values = jax.jit(jax.jacfwd(rates, has_aux=True))(jnp.asarray(cell.initial_state))
         return np.asarray(jacobian), {name: np.asarray(value) for name, value in values.items()}
+
+
+def _without_reactions(block: np.ndarray, rest: np.ndarray) -> np.ndarray:
+    """Diffusion of salt alone: where potentials are algebraic states, reactions depend on the salt where they are.
+
+    That is on the diagonal; a uniform concentration, which the fresh state is, does not diffuse.
+    """
+    others = block - np.diag(np.diag(block))
+    return others - np.diag(others @ rest / rest)
 
 
 def _conserved(block: np.ndarray) -> np.ndarray:

@@ -59,7 +59,10 @@ def _is_enough(jacobian: np.ndarray, block: Modes) -> bool:
 
 
 def _ageing_jacobian(cell: CellModel) -> np.ndarray:
-    """Jacobian of the rates of ageing at a state with gradients and a current, in which nothing is zero by chance."""
+    """Jacobian of the rates of ageing and of the algebraic equations.
+
+    At a state with gradients and a current, in which nothing is zero by chance.
+    """
     parts = partition(cell)
     y = cell.initial_state.copy()
     for block in diffusion_modes(cell):
@@ -69,8 +72,9 @@ def _ageing_jacobian(cell: CellModel) -> np.ndarray:
         inputs = {name: jnp.full((1, 1), value) for name, value in cell.inputs.items()}
         inputs |= {AMBIENT: jnp.full((1, 1), cell.reference_temperature)}
         inputs |= {CURRENT: jnp.full((1, 1), -cell.nominal_capacity)}
-        change = cell.rhs(column[:, None], inputs)
-        return jnp.concatenate([*parts.ageing.read(change), *parts.relaxing.read(change)])[:, 0]
+        values = cell.evaluate(column[:, None], inputs)
+        change = values["rhs"]
+        return jnp.concatenate([*parts.ageing.read(change), *parts.relaxing.read(change), values["algebraic"]])[:, 0]
 
     with jax.ensure_compile_time_eval():
         return np.asarray(jax.jit(jax.jacfwd(rates))(jnp.asarray(y)))

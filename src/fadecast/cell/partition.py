@@ -110,17 +110,21 @@ def partition(cell: CellModel) -> Partition:
     Raises
     ------
     SteppingError
-        When the cell has algebraic states, whose coupling to surface fluxes the time steps take explicitly: that is
-        neither accurate nor always stable.
+        When the cell has algebraic states and a particle that is not resolved as concentrations along its radius.
     """
-    if cell.differential < len(cell.initial_state):
+    unresolved = [side for side in cell.phases if not _is_resolved(cell, side)]
+    if cell.differential < len(cell.initial_state) and unresolved:
         raise SteppingError(
-            "time steps know no cell with algebraic states: choose no surface form, one phase in each electrode and "
-            "symmetric Butler-Volmer kinetics. Its rates, voltage and outputs can be evaluated all the same "
-            "(`build_cell`)"
+            "time steps solve surface potentials along with concentrations at the surface, which particles "
+            f"{', '.join(unresolved)} have no profile of: set particle to Fickian diffusion. Rates, voltage and "
+            "outputs can be evaluated all the same (`build_cell`)"
         )
     in_modes = [block.rows for block in diffusion_modes(cell)]
-    names = [name for name, rows in sorted(cell.rows.items(), key=_start) if rows not in in_modes]
+    names = [
+        name
+        for name, rows in sorted(cell.rows.items(), key=_start)
+        if rows not in in_modes and rows.start < cell.differential
+    ]
     relaxing = [name for name in names if name.startswith(_RELAXING)]
     bare = [name for name in names if name.startswith(_BARE) and _is_singular(cell, cell.rows[name])]
     course = [name for name in names if name in (*_COURSE, *bare)]
@@ -134,6 +138,11 @@ def partition(cell: CellModel) -> Partition:
         for group in (relaxing, course, ageing)
     ]
     return Partition(groups[0], groups[1], groups[2], np.concatenate(shares)[:, None])
+
+
+def _is_resolved(cell: CellModel, side: str) -> bool:
+    """Tell whether a particle is a diffusing block."""
+    return cell.rows.get(f"concentration_{side}") in [block.rows for block in diffusion_modes(cell)]
 
 
 def _is_singular(cell: CellModel, rows: slice) -> bool:

@@ -1,6 +1,8 @@
 """A state vector of which some rows are held apart, so that a derivative with respect to them touches nothing else."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -31,10 +33,23 @@ class Pieces:
         """Of the state."""
         return self.whole.dtype
 
-    def replace(self, *parts: tuple[slice, Float[Array, "n lanes"] | Affine]) -> "Pieces":
+    def replace(self, *parts: tuple[slice, Float[Array, "n lanes"] | Affine]) -> Self:
         """Return the state with more rows replaced: the same as before, or rows not yet replaced."""
         new = [where for where, _ in parts]
-        return Pieces(self.whole, (*(part for part in self.parts if part[0] not in new), *parts))
+        return replace(self, parts=(*(part for part in self.parts if part[0] not in new), *parts))
+
+    def solved(self, rows: slice, values: Float[Array, "n lanes"]) -> Self:
+        """Return the state with its unknowns: algebraic rows."""
+        return self.replace((rows, values))
+
+    def unknowns(self, rows: slice) -> Float[Array, "n lanes"]:
+        """Return the unknowns of the state."""
+        return self[rows]
+
+    def residual(self, cell: Any, values: Mapping[str, Float[Array, "n lanes"]]) -> Float[Array, "n lanes"]:
+        """Return by how much the equations of the unknowns are off, from what the cell evaluates at the state."""
+        del cell
+        return values["algebraic"]
 
     def column(self, rows: slice) -> Float[Array, "n lanes"] | Affine:
         """Return some rows, as the affine column that replaces them where one does."""

@@ -31,8 +31,8 @@ T = TypeVar("T")
 _GROWTH = 2.6
 
 # Newton iterations after a jump of the demand, from the voltage before it: off by a few per cent. Each node takes one
-# more.
-_JUMP_ITERATIONS = 2
+# more. Potentials of electrodes jump along.
+_JUMP_ITERATIONS, _ALGEBRAIC_ITERATIONS = 2, 16
 
 # Division of a load step at most, and how much the next time step may differ.
 _MOST_STEPS, _SHRINK, _GROW = 256, 0.1, 4.0
@@ -52,8 +52,8 @@ class Stepping:
     tolerance: Annotated[float, Gt(0), Le(1)] | None = 0.02
     """Error that a time step may make in the worst ageing state [1], as root mean square over the lanes of a tile;
     over that state's change, its mean change so far in the profile, or one of 1 % a year, whichever is larger. Longer
-    time steps are divided. Errors of steps cancel: that of a run is about a third of this. Null: every load step is
-    divided into `steps`."""
+    time steps are divided. Errors of steps cancel: that of two days of AI load is a seventh of this, and less than half
+    where salt runs out (`results/reported/two_days`). Null: every load step is divided into `steps`."""
     steps: Annotated[int, Ge(1), Le(256)] = 1
     """Time steps of a load step where there is no tolerance, each 2.6 times the one before."""
     precision: Literal["single", "double"] = "double"
@@ -192,7 +192,7 @@ def run_profile(
 
         still = jnp.zeros_like(power)
         before = stepping.working(y)
-        jump = control(before, power_guess(cell, before, asked, voltage), _JUMP_ITERATIONS)
+        jump = control(before, power_guess(cell, before, asked, voltage), jump_iterations)
         moment = _Moment(y, jump, _Sums(still, still, still), aged)
         moment = _load_step(cell, stepping, load_step, index * load_step, here, control, moment)
         trace = Trace(
@@ -204,6 +204,7 @@ def run_profile(
         means = moment.sums.energy / load_step, moment.sums.heat / load_step
         return (moment.y, start, moment.aged, moment.delivery.voltage), (power, *means, moment.sums.hottest, trace)
 
+    jump_iterations = _JUMP_ITERATIONS if cell.differential == len(cell.initial_state) else _ALGEBRAIC_ITERATIONS
     # One scan for both parts: a second one would double the compile time.
     aged = jnp.zeros((len(partition(cell).share), y.shape[1]), y.dtype)
     voltage = stepping.working(jnp.full_like(y[:1], 0.5 * sum(cell.voltage_limits)))

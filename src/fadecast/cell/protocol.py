@@ -22,9 +22,8 @@ from fadecast.cell.control import Control, Delivery, Held, Setting, hold, settin
 from fadecast.cell.endings import Attempt, Ends, Flags, Lanes, Signals, Verdict, judge
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import CURRENT, CellModel
-from fadecast.cell.pieces import State, pieces_of
 from fadecast.cell.stepper import Step, take_step
-from fadecast.cell.terminals import algebraic_rows
+from fadecast.cell.terminals import with_algebraic
 
 # Newton iterations where a setting begins.
 _JUMP_ITERATIONS = 8
@@ -276,12 +275,8 @@ def _at(inputs: Inputs, delivery: Delivery) -> Inputs:
     return {**inputs, CURRENT: delivery.current}
 
 
-def _with(cell: CellModel, y: State, delivery: Delivery) -> State:
-    return pieces_of(y).replace((algebraic_rows(cell), delivery.algebraic)) if len(delivery.algebraic) else y
-
-
 def _signals(cell: CellModel, inputs: Inputs, y: Float[Array, "states lanes"], delivery: Delivery) -> Signals:
-    voltage = cell.voltage(_with(cell, y, delivery), _at(inputs, delivery))
+    voltage = cell.voltage(with_algebraic(cell, y, delivery.algebraic), _at(inputs, delivery))
     kelvin = cell.physical(y, "temperature") if "temperature" in cell.rows else jnp.zeros_like(voltage)
     return Signals(voltage, delivery.current, kelvin)
 
@@ -347,7 +342,7 @@ def _prepared(cell: CellModel, inputs: Inputs, schedule: _Schedule, moment: _Mom
     def terminals(y: Float[Array, "states lanes"]) -> Signals:
         return _signals(cell, inputs, y, control(y, frozen, 1))
 
-    rates = cell.rhs(_with(cell, y, frozen), _at(inputs, frozen))
+    rates = cell.rhs(with_algebraic(cell, y, frozen.algebraic), _at(inputs, frozen))
     rates = jnp.concatenate([rates, jnp.zeros_like(y[cell.differential :])])
     _, slopes = jax.jvp(terminals, (y,), (rates,))
     signals = _signals(cell, inputs, moment.y, delivery)

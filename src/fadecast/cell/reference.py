@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import casadi
 import jax.numpy as jnp
 import numpy as np
 import pybamm
@@ -48,26 +49,49 @@ def reference_run(
     tolerance
         Relative and absolute tolerance of the solver.
     """
-    simulation = _power_simulation(chemistry, tolerance)
-    model, solver = simulation.built_model, simulation.solver
-    # Voltage limits are the caller's business.
-    model.events = []
-    rows = _begin_at(model, chemistry, y)
-    states: dict[str, list[np.ndarray]] = {name: [] for name in rows}
-    voltage, solution = [], None
-    for watts, kelvin in zip(power, ambient, strict=True):
-        inputs = {POWER: float(watts), AMBIENT: float(kelvin)}
-        solution = solver.step(solution, model, load_step, inputs=inputs, save=False)
-        end = np.asarray(solution.y)[:, -1]
-        for name, place in rows.items():
-            states[name].append(end[place])
-        voltage.append(float(solution["Voltage [V]"].entries[-1]))
-    return Reference({name: np.stack(values) for name, values in states.items()}, np.array(voltage))
+    return PowerRuns(chemistry, tolerance).follow(y, power, ambient, load_step)
+
+
+class PowerRuns:
+    """Runs of one chemistry under power profiles by IDAKLU, without limits: built once, followed again and again."""
+
+    def __init__(self, chemistry: Chemistry, tolerance: float = 1e-8, *, compiled: bool = False) -> None:
+        """Build PyBaMM's model; `compiled` turns it into machine code first, which pays after thousands of steps."""
+        self._chemistry = chemistry
+        self._model = _power_model(chemistry)
+        self._solver = pybamm.IDAKLUSolver(rtol=tolerance, atol=tolerance, options={"compile": compiled})
+        self._voltage = _voltage_of(self._model)
+
+    def follow(
+        self,
+        y: np.ndarray,
+        power: np.ndarray,
+        ambient: np.ndarray,
+        load_step: float,
+        *,
+        as_far_as_it_goes: bool = False,
+    ) -> Reference:
+        """Follow a power profile as `reference_run` does, if wanted as far as there is a solution."""
+        rows = _begin_at(self._model, self._chemistry, y)
+        ends, voltage, solution = [], [], None
+        both = np.array([0.0, load_step])
+        for watts, kelvin in zip(power, ambient, strict=True):
+            inputs = {POWER: float(watts), AMBIENT: float(kelvin)}
+            try:
+                solution = self._solver.step(solution, self._model, load_step, inputs=inputs, save=False, t_interp=both)
+            except pybamm.SolverError:
+                if not as_far_as_it_goes:
+                    raise
+                break
+            ends.append(np.asarray(solution.y)[:, -1])
+            voltage.append(float(self._voltage(ends[-1], watts, kelvin)))
+        states = np.stack(ends)
+        return Reference({name: states[:, place] for name, place in rows.items()}, np.array(voltage))
 
 
 def reference_protocol(
     chemistry: Chemistry, y: np.ndarray, protocol: Sequence[Instruction], ambient: float, tolerance: float = 1e-8
-) -> Record:
+) -> tuple[np.ndarray, Record]:
     """Follow a protocol of one cell as a PyBaMM experiment, with IDAKLU.
 
     Parameters
@@ -83,7 +107,8 @@ def reference_protocol(
 
     Returns
     -------
-    Record of the shape `(instructions, 1)`; PyBaMM gives no energy, and whether a limit was met is not told.
+    State vector of the lowered cell at the end, shape `(states,)`, and the record of the shape `(instructions, 1)`;
+    PyBaMM gives no energy, and whether a limit was met is not told.
     """
     model, points = pybamm_model(chemistry)
     values = _values(chemistry)
@@ -99,12 +124,15 @@ def reference_protocol(
     for built in set(simulation.steps_to_built_models.values()):
         _begin_at(built, chemistry, y)
     done = simulation.solve().cycles[0].steps
+    end, last = y.copy(), done[-1]
+    for mine, theirs in _shared_rows(last.all_models[-1], chemistry).values():
+        end[mine] = np.asarray(last.y)[theirs, -1]
     ends = {name: np.array([each[name].entries[[0, -1]] for each in done]) for name in _RECORDED}
     charge, voltage, current = (ends[name] for name in _RECORDED)
     unknown = np.full((len(done), 1), np.nan)
     duration = np.array([[each.t[-1] - each.t[0]] for each in done])
     columns = duration, np.diff(charge), unknown, voltage[:, 1:], current[:, 1:], unknown
-    return Record(*(jnp.asarray(column) for column in columns))
+    return end, Record(*(jnp.asarray(column) for column in columns))
 
 
 _RECORDED = "Discharge capacity [A.h]", "Voltage [V]", "Current [A]"
@@ -113,16 +141,23 @@ _RECORDED = "Discharge capacity [A.h]", "Voltage [V]", "Current [A]"
 def _begin_at(model: pybamm.BaseModel, chemistry: Chemistry, y: np.ndarray) -> dict[str, slice]:
     """Let a built model start at a state of the lowered cell; return the rows of the blocks they share, by name."""
     start = np.asarray(model.concatenated_initial_conditions.evaluate())
-    # Where the current is solved for, it is one more state; all others are copied by name.
-    places = {short_name(name): place for name, (_, place) in state_variables(model).items()}
-    lowered_rows = {
-        short_name(name): place for name, (_, place) in state_variables(discretise(chemistry).model).items()
-    }
-    rows = {name: place for name, place in places.items() if name in lowered_rows}
-    for name, place in rows.items():
-        start[place, 0] = y[lowered_rows[name]]
+    rows = _shared_rows(model, chemistry)
+    for mine, theirs in rows.values():
+        start[theirs, 0] = y[mine]
     model.concatenated_initial_conditions = pybamm.Vector(start)
-    return rows
+    return {name: theirs for name, (_, theirs) in rows.items()}
+
+
+def _shared_rows(model: pybamm.BaseModel, chemistry: Chemistry) -> dict[str, tuple[slice, slice]]:
+    """Return where the lowered cell and a built model have the blocks they share, by name.
+
+    Where the current is solved for, it is one more state of the model.
+    """
+    lowered, built = (
+        {short_name(name): place for name, (_, place) in state_variables(each).items()}
+        for each in (discretise(chemistry).model, model)
+    )
+    return {name: (lowered[name], place) for name, place in built.items() if name in lowered}
 
 
 def _step(instruction: Instruction) -> pybamm.step.BaseStep:
@@ -139,11 +174,24 @@ def _values(chemistry: Chemistry) -> pybamm.ParameterValues:
     return values
 
 
-def _power_simulation(chemistry: Chemistry, tolerance: float) -> pybamm.Simulation:
+def _power_model(chemistry: Chemistry) -> pybamm.BaseModel:
+    """Return the discretised model whose input is its power."""
     model, points = pybamm_model(chemistry, operating_mode="power")
     values = _values(chemistry)
     values.update(dict.fromkeys((POWER, AMBIENT), "[input]"), check_already_exists=False)
-    solver = pybamm.IDAKLUSolver(rtol=tolerance, atol=tolerance)
-    simulation = pybamm.Simulation(model, parameter_values=values, var_pts=points, solver=solver)
+    simulation = pybamm.Simulation(model, parameter_values=values, var_pts=points)
     simulation.build()
-    return simulation
+    # Voltage limits are the caller's business.
+    simulation.built_model.events = []
+    return simulation.built_model
+
+
+def _voltage_of(model: pybamm.BaseModel) -> casadi.Function:
+    """Return PyBaMM's voltage as a function of state, power and ambient temperature.
+
+    Read from a solution, it would be compiled again for each of thousands of steps.
+    """
+    time, state = casadi.MX.sym("t"), casadi.MX.sym("y", model.len_rhs_and_alg)
+    inputs = {name: casadi.MX.sym(name) for name in (POWER, AMBIENT)}
+    voltage = model.get_processed_variable("Voltage [V]").to_casadi(time, state, inputs=inputs)
+    return casadi.Function("voltage", [state, *inputs.values()], [voltage])

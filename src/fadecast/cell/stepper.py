@@ -7,6 +7,8 @@ steep power of them: that, not stability, is what costs steps. So one step
   decays; what is left (surface flux, and diffusivity that varies along the radius) is integrated as a linear function
   of time between nodes (an exponential Adams-Moulton method, predicted by extrapolation in the root of time);
 * advances states that relax (plated lithium) by the exact solution of their linear equation between nodes;
+* solves algebraic states along with the current, and with both the fluxes through the particles' surfaces
+  (`coupled.py`);
 * integrates temperature and charge from their rates at the nodes, by Radau quadrature in the root of time, and with
   them SEI on cracks, which starts bare, as its square;
 * integrates ageing from more samples of its rates, at states interpolated between the nodes: they cost a fraction of
@@ -34,6 +36,7 @@ from fadecast.cell.affine import Affine
 from fadecast.cell.ageing import Between, ageing_of, block_by_block, rates_of
 from fadecast.cell.balance import balanced
 from fadecast.cell.control import Control, Delivery
+from fadecast.cell.coupled import couple, moved, surface_blocks
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import CURRENT, CellModel
 from fadecast.cell.modes import Modes, diffusion_modes, relative_exchange
@@ -248,7 +251,8 @@ def _follow(fixed: _Fixed, first: _Node, nodes: int, length: Float[Array, ""]) -
             hottest=jnp.maximum(sums.hottest, temperature),
         )
         outline = [line @ z for line, z in zip(lines, new.decaying, strict=True)]
-        return (last, new, sums), jnp.concatenate([*outline, *new.relaxing, *new.course, new.delivery.current])
+        solved = [new.delivery.algebraic] if len(new.delivery.algebraic) else []
+        return (last, new, sums), jnp.concatenate([*outline, *new.relaxing, *new.course, *solved, new.delivery.current])
 
     still = jnp.zeros_like(first.delivery.current)
     sums = _Sums(tuple(jnp.zeros_like(z[:1]) for z in first.decaying), first.rates, still, still, still)
@@ -269,26 +273,63 @@ def _next_node(fixed: _Fixed, before: _Node, last: _Node, gap: Float[Array, ""],
     course = block_by_block(
         lambda value, new, old: value + gap * (new + 0.5 * stretch * (new - old)), last.course, last.rates, before.rates
     )
+    relaxing = _expected_to_relax(fixed, last, gap)
     state = Pieces(fixed.y).replace(
-        *_profiles(fixed, predicted), *parts.course.parts(course), *parts.relaxing.parts(last.relaxing)
+        *_profiles(fixed, predicted), *parts.course.parts(course), *parts.relaxing.parts(relaxing)
     )
     # Extrapolated like the sources, the current is close enough for one Newton iteration.
     guess = jax.tree.map(lambda new, old: new + stretch * (new - old), last.delivery, before.delivery)
-    delivery = fixed.control(state, guess, 1)
-    state = state.replace((algebraic_rows(fixed.cell), delivery.algebraic))
-    rates, relaxing, drive, pull = _relax(fixed, state, {**fixed.inputs, CURRENT: delivery.current}, last, gap)
+    gains = [gap * phi.ramp for phi in phis]
+    state, delivery, reached = _at_terminals(fixed, state, guess, predicted, expected, gains)
+    rates, relaxing, drive, pull = _relax(
+        fixed, state, {**fixed.inputs, CURRENT: delivery.current}, relaxing, last, gap
+    )
     sources = tuple(
         jnp.asarray(block.modes, z.dtype) @ rates[block.rows] + decay * z
-        for block, decay, z in zip(blocks, fixed.decays, predicted, strict=True)
+        for block, decay, z in zip(blocks, fixed.decays, reached, strict=True)
     )
     corrected = tuple(
-        z + gap * phi.ramp * (source - later)
-        for phi, z, source, later in zip(phis, predicted, sources, expected, strict=True)
+        z + gain * (source - later) for gain, z, source, later in zip(gains, predicted, sources, expected, strict=True)
     )
     sources = _salt_again(fixed, state, {**fixed.inputs, CURRENT: delivery.current}, corrected, sources)
     now = parts.course.rates(rates, course)
     course = block_by_block(lambda value, old, new: value + 0.5 * gap * (old + new), last.course, last.rates, now)
     return _Node(corrected, relaxing, course, delivery, sources, drive, pull, now)
+
+
+def _expected_to_relax(fixed: _Fixed, last: _Node, gap: Float[Array, ""]) -> Blocks:
+    """Return the relaxing states that a node is evaluated at.
+
+    Algebraic states stand still while these relax, which is right only where they hardly move.
+    """
+    if not len(last.delivery.algebraic):
+        return last.relaxing
+    return block_by_block(partial(_relaxed, gap), last.relaxing, last.drive, last.pull, last.drive, last.pull)
+
+
+def _at_terminals(
+    fixed: _Fixed,
+    state: Pieces,
+    guess: Delivery,
+    predicted: tuple[Block, ...],
+    expected: tuple[Block, ...],
+    gains: list[Block],
+) -> tuple[Pieces, Delivery, tuple[Block, ...]]:
+    """Find what the terminals do at a predicted state; where there are algebraic states, move its surfaces along."""
+    where = algebraic_rows(fixed.cell)
+    count = where.stop - where.start
+    if not count:
+        delivery = fixed.control(state, guess, 1)
+        return state.replace((where, delivery.algebraic)), delivery, predicted
+    coupled = couple(fixed.cell, state, fixed.decays, predicted, expected, gains)
+    guess = guess._replace(algebraic=jnp.concatenate([guess.algebraic, *coupled.surplus]))
+    delivery = fixed.control(coupled, guess, 1)
+    coupled = coupled.solved(where, delivery.algebraic)
+    reached = list(predicted)
+    for n, surplus in zip(surface_blocks(fixed.cell), coupled.surplus, strict=True):
+        reached[n] = moved(fixed.blocks[n], predicted[n], gains[n], surplus)
+    delivery = delivery._replace(algebraic=delivery.algebraic[:count])
+    return Pieces(coupled.whole, coupled.parts), delivery, tuple(reached)
 
 
 def _salt_again(
@@ -319,24 +360,27 @@ def _profiles(fixed: _Fixed, decaying: tuple[Block, ...]) -> list[tuple[slice, A
 
 
 def _relax(
-    fixed: _Fixed, state: Pieces, inputs: Inputs, last: _Node, gap: Float[Array, ""]
+    fixed: _Fixed, state: Pieces, inputs: Inputs, expected: Blocks, last: _Node, gap: Float[Array, ""]
 ) -> tuple[Pieces, Blocks, Blocks, Blocks]:
-    """Evaluate all rates and relax what relaxes: rates there, the relaxing states, their drive and their pull."""
+    """Evaluate all rates and relax what relaxes: rates there, the relaxing states, their drive and their pull.
+
+    `expected` are the relaxing states of the state.
+    """
     cell, relaxing = fixed.cell, fixed.parts.relaxing
 
     def rates_at(values: Blocks) -> list[Block]:
         return cell.rates(state.replace(*relaxing.parts(values)), inputs)
 
     if not relaxing.blocks:
-        return rates_of(cell, rates_at(last.relaxing)), last.relaxing, last.drive, last.pull
-    rates, along = jax.linearize(rates_at, last.relaxing)
-    slopes = along(block_by_block(jnp.ones_like, last.relaxing))
+        return rates_of(cell, rates_at(expected)), expected, last.drive, last.pull
+    rates, along = jax.linearize(rates_at, expected)
+    slopes = along(block_by_block(jnp.ones_like, expected))
     pull = block_by_block(operator.neg, relaxing.read(rates_of(cell, slopes)))
     drive = block_by_block(
-        lambda rate, p, value: rate + p * value, relaxing.read(rates_of(cell, rates)), pull, last.relaxing
+        lambda rate, p, value: rate + p * value, relaxing.read(rates_of(cell, rates)), pull, expected
     )
     settled = block_by_block(partial(_relaxed, gap), last.relaxing, last.drive, last.pull, drive, pull)
-    moved = along(block_by_block(operator.sub, settled, last.relaxing))
+    moved = along(block_by_block(operator.sub, settled, expected))
     return rates_of(cell, [a + b for a, b in zip(rates, moved, strict=True)]), settled, drive, pull
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from fadecast.cell.chemistry import Chemistry, PerPhase
 
 _PORES = "the film of a retired cell closes the pores of PyBaMM's sets, which no forecast has been tested with"
+_POTENTIALS = "a cell made from a slow state, its window and its check-ups solve no surface potentials"
 
 ADMITTED: Mapping[str, tuple[tuple[str, ...], str]] = {
     "sei_porosity_change": (("false",), _PORES),
@@ -24,8 +25,8 @@ ADMITTED: Mapping[str, tuple[tuple[str, ...], str]] = {
     "particle": (("Fickian diffusion",), "time steps follow concentrations along the radius"),
     "diffusivity": (("single",), "time steps take one diffusivity for both directions"),
     "exchange_current_density": (("single",), "time steps take one rate for both directions"),
-    "intercalation_kinetics": (("symmetric Butler-Volmer",), "time steps know no algebraic states"),
-    "surface_form": (("false",), "time steps know no algebraic states"),
+    "intercalation_kinetics": (("symmetric Butler-Volmer",), _POTENTIALS),
+    "surface_form": (("false",), _POTENTIALS),
     "x_average_side_reactions": (("true",), "a slow state carries averages"),
 }
 """Field of `Chemistry` → values that can be forecast, and why no others."""
