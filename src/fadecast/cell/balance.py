@@ -13,7 +13,7 @@ Lanes = Float[Array, "1 lanes"]
 def particle_lithium(cell: CellModel, y: Float[Array, "states lanes"], side: Side) -> Lanes:
     """Lithium in the particles of one electrode [mol]."""
     parts = [
-        phase.volume * _active_fraction(cell, y, name) * cell.mean_concentration(y, name)
+        phase.volume * active_fraction(cell, y, name) * cell.mean_concentration(y, name)
         for name, phase in cell.phases.items()
         if name.startswith(side)
     ]
@@ -51,7 +51,7 @@ def balanced(
         held = lost_lithium(cell, new, side) - lost_lithium(cell, old, side)
         missing = particle_lithium(cell, old, side) + sign * passed - held - particle_lithium(cell, new, side)
         room = sum(
-            phase.volume * _active_fraction(cell, new, name)
+            phase.volume * active_fraction(cell, new, name)
             for name, phase in cell.phases.items()
             if name.startswith(side)
         )
@@ -61,6 +61,7 @@ def balanced(
     return new
 
 
-def _active_fraction(cell: CellModel, y: Float[Array, "states lanes"], phase: str) -> Lanes | float:
+def active_fraction(cell: CellModel, y: Float[Array, "states lanes"], phase: str) -> Lanes | float:
+    """Volume fraction of one of the `phases` [1]."""
     name = f"active_fraction_{phase}"
     return cell.physical(y, name) if name in cell.rows else cell.phases[phase].active_fraction

@@ -140,7 +140,7 @@ class CellModel:
         """Terminal voltage [V]."""
         return self.evaluate(y, inputs)["voltage"]
 
-    def physical(self, y: Float[Array, "states lanes"], name: str) -> Float[Array, "n lanes"]:
+    def physical(self, y: State, name: str) -> Float[Array, "n lanes"]:
         """Values of one block of the state in PyBaMM's units."""
         rows = self.rows[name]
         return jnp.asarray(self.reference[rows, None], y.dtype) + jnp.asarray(self.scale[rows, None], y.dtype) * y[rows]
