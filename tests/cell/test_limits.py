@@ -20,6 +20,8 @@ from fadecast.cell.control import KELVIN, Limits, Window, derated, state_of_char
 from fadecast.cell.health import electrode_window, fresh_mid_stoichiometry, stoichiometry_at
 from fadecast.cell.model import AMBIENT, CURRENT
 from fadecast.cell.profile import Profile, Stepping, Totals, run_profile
+from fadecast.decades.service import Operation, day_change, judge
+from fadecast.outcome import Outcome
 
 from .cells import fitted_cell, inputs_of, noisy_power
 
@@ -164,16 +166,43 @@ def test_plated_lithium_counts_as_charge():
     assert (np.asarray(cell.physical(y, "plated")) < 0.5 * 200.0).all()
 
 
-def test_a_cold_cell_asked_for_several_c_is_tapered():
-    """At -25 degC without derating: what the lower voltage limit leaves is delivered, never nothing, never no number."""
+@pytest.mark.parametrize("soc", [0.6, 0.95])
+def test_a_cold_cell_asked_for_several_c_is_tapered(soc):
+    """At -25 degC without derating: what a cell can give it gives, however much is asked."""
     cell = fitted_cell()
-    window, y, ambient = started(0.6, -25.0)
-    power = jnp.geomspace(1.0, 50.0, LANES)[None] * cell.nameplate_energy
-    for _ in range(4):
-        after = load_step(BARE)(y, window, power, ambient)
-        assert np.isfinite(np.asarray(after.y)).all()
-        print(after.voltage.min(), after.current.min(), after.current.max(), after.soc.min(), after.celsius.max())
-        y = after.y
+    window, y, ambient = started(soc, -25.0)
+    c_rate = jnp.geomspace(0.5, 50.0, LANES)[None]
+    after = load_step(BARE)(y, window, c_rate * cell.nameplate_energy, ambient)
+    assert np.isfinite(np.asarray(after.y)).all()
+    delivered, met = np.asarray(after.totals.delivered)[0], np.asarray(after.totals.unserved)[0] == 0.0
+    np.testing.assert_array_equal(met, np.arange(LANES) < met.sum())
+    assert 8 < met.sum() < 32
+    assert (np.diff(delivered) > -1e-3 * delivered[-1]).all()
+    assert (np.asarray(after.current) > 0.0).all()
+    assert (np.asarray(after.voltage) > cell.voltage_limits[0] - VOLTAGE).all()
+
+
+@pytest.mark.slow
+def test_a_lane_that_breaks_down_has_its_outcome_code():
+    """At -22 degC lithium plated before fills the surface of particles within a minute of discharging.
+
+    Hours of charging in the cold plate as much as half an ampere-hour; the usual limits do not allow that. Time steps
+    do not follow how such a surface fills up, and say so.
+    """
+    cell = fitted_cell()
+    limits = Limits(charge_derating=(), discharge_derating=())
+    operation = Operation(cell, limits, Stepping(), LOAD_STEP)
+    ambient, loss = jnp.full((1, LANES), -22.0), jnp.full((1, LANES), 0.1)
+    slow, window, y = beginning()(loss, 0.9 * loss, jnp.full((1, LANES), 0.7), ambient)
+    plated = jnp.linspace(0.0, 3000.0, LANES)[None]
+    y = y.at[cell.rows["plated"]].set(cell.scaled(plated, "plated"))
+    profile = Profile(jnp.full((4, LANES), 0.7 * cell.nameplate_energy), (ambient + KELVIN).repeat(4, axis=0))
+    course = jax.jit(operation.run)(y, inputs_of(cell, LANES), window, profile)
+    change = jax.tree.map(np.asarray, day_change(operation, course, slow))
+    codes = judge(cell, jax.tree.map(np.asarray, slow), jax.tree.map(np.asarray, window), change)
+    broken = ~np.isfinite(np.asarray(course.end)).all(axis=0)
+    assert 0 < broken.sum() < LANES // 2
+    np.testing.assert_array_equal(codes, np.where(broken, Outcome.NOT_FINITE, Outcome.COMPLETED))
 
 
 BATCHES = {

@@ -12,7 +12,7 @@ from typing import Annotated, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 from annotated_types import Ge, Gt, Le
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from fadecast.cell.balance import FARADAY, active_fraction
 from fadecast.cell.lowering import Inputs
@@ -243,8 +243,8 @@ class _Line(NamedTuple):
         """Return the current of a voltage on the line."""
         return self.current + (volts - self.voltage) / self.slope
 
-    def towards(self, volts: Float[Array, "1 lanes"]) -> Float[Array, "1 lanes"]:
-        """Guess the current of a voltage, never one that is turned round.
+    def towards(self, volts: Float[Array, "1 lanes"], discharging: Bool[Array, "1 lanes"]) -> Float[Array, "1 lanes"]:
+        """Guess the current of a voltage; one that flows as wanted is made smaller, never turned round.
 
         Overpotentials grow in proportion to the current at first, as its logarithm beyond, in the cold soon. From too
         large a current a straight line then ends far below zero, where a logarithm, exactly `exp`, ends at a fraction.
@@ -252,14 +252,15 @@ class _Line(NamedTuple):
         change = (volts - self.voltage) / self.slope
         shrink = jnp.minimum(change / jnp.where(self.current == 0.0, 1.0, self.current), 0.0)
         smaller = self.current * jnp.maximum(1.0 + shrink, jnp.exp(shrink) / 3.0)
-        return jnp.where(change * self.current < 0.0, smaller, self.current + change)
+        too_large = (change * self.current < 0.0) & ((self.current > 0.0) == discharging)
+        return jnp.where(too_large, smaller, self.current + change)
 
 
 def _limited(cell: CellModel, line: _Line, wanted: Float[Array, "1 lanes"], bounds: Bounds) -> Float[Array, "1 lanes"]:
     """Keep a current inside the voltage window and its bounds, never turned round."""
     discharging = wanted >= 0.0
     lower, upper = cell.voltage_limits
-    limit = line.towards(jnp.where(discharging, lower, upper))
+    limit = line.towards(jnp.where(discharging, lower, upper), discharging)
     outward = jnp.maximum(jnp.minimum(wanted, limit), 0.0)
     inward = jnp.minimum(jnp.maximum(wanted, limit), 0.0)
     return jnp.clip(jnp.where(discharging, outward, inward), bounds.low, bounds.high)
