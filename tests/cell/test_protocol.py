@@ -161,7 +161,7 @@ def test_capacities_converge_with_the_precision():
 def test_every_kind_of_setting_agrees_with_pybamm():
     """Current, power, rest and voltage, one after the other, both ways: voltage, current and charge at the end of each.
 
-    The charge of a voltage hold is where a protocol is least exact.
+    The current of a voltage hold is where a protocol is least exact, like the duration of one that ends at a current.
     """
     cell, inputs, y = setting(0.5)
     protocol = (
@@ -176,10 +176,11 @@ def test_every_kind_of_setting_agrees_with_pybamm():
     lane = 2
     truth = Record(*map(np.asarray, reference_protocol(fitted_chemistry(), np.asarray(y)[:, lane], protocol, 298.15)))
     np.testing.assert_allclose(mine.voltage[:, lane], truth.voltage[:, 0], atol=5e-5)
-    np.testing.assert_allclose(mine.current[:, lane], truth.current[:, 0], atol=1e-3)
-    np.testing.assert_allclose(mine.charge[:, lane], truth.charge[:, 0], atol=1e-4)
+    np.testing.assert_allclose(mine.current[:, lane], truth.current[:, 0], rtol=6e-3, atol=1e-9)
+    np.testing.assert_allclose(mine.charge[:, lane], truth.charge[:, 0], atol=2e-4)
     np.testing.assert_allclose(mine.duration[:, lane], truth.duration[:, 0], rtol=1e-9)
     steady = [0, 1, 4, 5]
+    np.testing.assert_allclose(mine.current[steady, lane], truth.current[steady, 0], rtol=2e-5)
     watts = mine.energy[steady, lane] / mine.duration[steady, lane] * 3600.0
     np.testing.assert_allclose(watts[[1, 2]], [15.0, -8.0], rtol=1e-9)
     assert (np.sign(watts) == [1, 1, -1, -1]).all()
