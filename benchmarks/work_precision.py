@@ -38,7 +38,9 @@ CORES = os.cpu_count() or 1
 C_RATES, CELSIUS = (0.2, 1.0, 2.0), (0.0, 25.0, 45.0)
 CELLS = len(C_RATES) * len(CELSIUS)
 LOAD_STEP = 60.0
-LIMITS = Limits(charge_c_rate=10.0, discharge_c_rate=10.0, soc_min=0.0, soc_max=1.0)
+LIMITS = Limits(
+    charge_c_rate=10.0, discharge_c_rate=10.0, charge_derating=(), discharge_derating=(), soc_min=0.0, soc_max=1.0
+)
 WATCHED = ("sei", "plated", "dead", "crack_length", "lam_lithium_ne", "lam_lithium_pe")
 SETTINGS = (
     *(

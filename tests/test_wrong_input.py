@@ -164,6 +164,19 @@ VALUES = {
         "warranty: {contract: {guarantee: [[1, 0.7], [2, 0.8]]}}",
         "guarantee point (2, 0.8)",
     ),
+    "derating out of order": (
+        "cell: {limits: {charge_derating: [[10, 1], [0, 0]]}}",
+        "cell.limits: charge_derating point at 0 degC follows one at 10 degC; temperatures must rise",
+    ),
+    "derating above one": (
+        "cell: {limits: {discharge_derating: [[0, 0], [10, 1.5]]}}",
+        "cell.limits.discharge_derating.1.1: got 1.5; must be less than or equal to 1",
+    ),
+    "derating without a fraction": (
+        "cell: {limits: {charge_derating: [[0]]}}",
+        "cell.limits.charge_derating.0.1: is missing; must be given",
+    ),
+    "derating that is no list": ("cell: {limits: {charge_derating: 3}}", "cell.limits.charge_derating: got 3; must"),
     "empty charge window": ("cell: {limits: {soc_min: 0.9, soc_max: 0.2}}", "cell.limits: soc_min 0.9 must be below"),
     "one draw and a capital load": ("draws: 1", "draws: got 1; must be at least 2"),
     # chemistries that can be evaluated, and not followed over years

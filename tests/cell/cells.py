@@ -8,13 +8,23 @@ import jax.numpy as jnp
 import numpy as np
 
 from fadecast.cell.aged import Diagnosis, SlowState, aged_state, lift
-from fadecast.cell.control import Delivery, hold_current
+from fadecast.cell.control import Delivery, Held, Limits, Setting, hold
 from fadecast.cell.health import electrode_window, fresh_mid_stoichiometry, laboratory_protocol, stoichiometry_at
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import AMBIENT, CellModel, Chemistry, build_cell
 from fadecast.cell.protocol import Record, run_protocol
 from fadecast.cell.stepper import take_step
 from fadecast.population.evidence import fitted_rates
+
+# Limits that nothing in these tests meets.
+WIDE = Limits(
+    charge_c_rate=10.0,
+    discharge_c_rate=10.0,
+    charge_derating=(),
+    discharge_derating=(),
+    soc_min=0.0,
+    soc_max=1.0,
+)
 
 # A fresh cell and cells of 91, 79, 71, 60 and 51 % SOH.
 LLI, LAM = [0.0, 0.09, 0.22, 0.3, 0.4, 0.49], [0.0, 0.05, 0.2, 0.28, 0.38, 0.46]
@@ -72,7 +82,7 @@ def equal_steps(cell: CellModel, inputs: Inputs, current: jax.Array, start: jax.
     """Return the state after 20 minutes at a current as a function of the number of time steps."""
 
     def control(state, guess, iterations):
-        return hold_current(cell, state, inputs, current, guess, iterations)
+        return hold(cell, state, inputs, Setting.of(Held.CURRENT, current), guess, iterations)
 
     @jax.jit
     def end(steps):

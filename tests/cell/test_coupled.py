@@ -9,16 +9,15 @@ import numpy as np
 import pytest
 
 from fadecast.cell.aged import Diagnosis, SlowState, aged_state, fresh_state, lift, restrict, total_lithium
-from fadecast.cell.control import Limits, Window
+from fadecast.cell.control import Window
 from fadecast.cell.health import check_up, fresh_mid_stoichiometry
 from fadecast.cell.model import AMBIENT, CURRENT, CellModel, Chemistry, build_cell
 from fadecast.cell.modes import diffusion_modes
 from fadecast.cell.profile import Profile, Stepping, run_profile
 from fadecast.cell.reference import reference_run
 
-from .cells import aged, equal_steps, fitted_chemistry, inputs_of, lift_at
+from .cells import WIDE, aged, equal_steps, fitted_chemistry, inputs_of, lift_at
 
-WIDE = Limits(charge_c_rate=10.0, discharge_c_rate=10.0, soc_min=0.0, soc_max=1.0)
 CRACKS = {"sei_on_cracks": "true"}
 SALT = {
     **CRACKS,

@@ -10,8 +10,9 @@ from fadecast.cell.control import Delivery, Held, Setting, hold
 from fadecast.cell.health import laboratory_protocol
 from fadecast.cell.model import AMBIENT, CURRENT
 from fadecast.cell.protocol import USUAL, Instruction, Precision, Record, rest, run_protocol
+from fadecast.cell.reference import reference_protocol
 
-from .cells import LAM, LANES, LLI, aged, fitted_cell, inputs_of, laboratory, lift_at
+from .cells import LAM, LANES, LLI, aged, fitted_cell, fitted_chemistry, inputs_of, laboratory, lift_at
 
 CURRENTS, POWERS, VOLTAGES = Held
 
@@ -155,3 +156,31 @@ def test_capacities_converge_with_the_precision():
     errors = [float(jnp.abs(record.charge[3] / truth.charge[3] - 1.0).max()) for record in coarser]
     assert errors[0] < errors[1] < errors[2], errors
     assert errors[1] < 1e-5, errors
+
+
+def test_every_kind_of_setting_agrees_with_pybamm():
+    """Current, power, rest and voltage, one after the other, both ways: voltage, current and charge at the end of each.
+
+    The current of a voltage hold is where a protocol is least exact, like the duration of one that ends at a current.
+    """
+    cell, inputs, y = setting(0.5)
+    protocol = (
+        Instruction(CURRENTS, 4.0, 600.0),
+        Instruction(POWERS, 15.0, 600.0),
+        rest(300.0),
+        Instruction(VOLTAGES, 3.8, 900.0),
+        Instruction(POWERS, -8.0, 600.0),
+        Instruction(CURRENTS, -2.0, 300.0),
+    )
+    _, mine = run(cell, y, inputs, *protocol)
+    lane = 2
+    truth = Record(*map(np.asarray, reference_protocol(fitted_chemistry(), np.asarray(y)[:, lane], protocol, 298.15)))
+    np.testing.assert_allclose(mine.voltage[:, lane], truth.voltage[:, 0], atol=5e-5)
+    np.testing.assert_allclose(mine.current[:, lane], truth.current[:, 0], rtol=6e-3, atol=1e-9)
+    np.testing.assert_allclose(mine.charge[:, lane], truth.charge[:, 0], atol=2e-4)
+    np.testing.assert_allclose(mine.duration[:, lane], truth.duration[:, 0], rtol=1e-9)
+    steady = [0, 1, 4, 5]
+    np.testing.assert_allclose(mine.current[steady, lane], truth.current[steady, 0], rtol=2e-5)
+    watts = mine.energy[steady, lane] / mine.duration[steady, lane] * 3600.0
+    np.testing.assert_allclose(watts[[1, 2]], [15.0, -8.0], rtol=1e-9)
+    assert (np.sign(watts) == [1, 1, -1, -1]).all()

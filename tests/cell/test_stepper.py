@@ -15,9 +15,7 @@ from fadecast.cell.quadrature import step_nodes, step_samples
 from fadecast.cell.reference import reference_run
 from fadecast.cell.stepper import _diffusivity
 
-from .cells import aged, equal_steps, fitted_cell, fitted_chemistry, inputs_of, lift_at, noisy_power
-
-WIDE = Limits(charge_c_rate=10.0, discharge_c_rate=10.0, soc_min=0.0, soc_max=1.0)
+from .cells import WIDE, aged, equal_steps, fitted_cell, fitted_chemistry, inputs_of, lift_at, noisy_power
 
 
 @pytest.mark.parametrize("model", ["SPM", "SPMe"])
@@ -78,7 +76,8 @@ def test_lithium_is_conserved_to_rounding_over_two_noisy_days(tolerance):
     inputs = inputs_of(cell, 3)
     window = electrode_window(cell, slow, inputs)
     y = lift_at(cell, slow, 0.5)
-    end = run_profile(cell, Limits(), Stepping(tolerance=tolerance), 900.0, y, inputs, window, profile).end
+    limits = Limits(charge_derating=(), discharge_derating=())
+    end = run_profile(cell, limits, Stepping(tolerance=tolerance), 900.0, y, inputs, window, profile).end
     assert np.isfinite(np.asarray(end)).all()
     lost = np.asarray(cell.physical(end, "sei") - cell.physical(y, "sei")) * cell.negative.volume
     drift = np.asarray(total_lithium(cell, end) / total_lithium(cell, y) - 1.0)

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from fadecast.cell.control import Bounds, deliver_power, power_guess
+from fadecast.cell.control import Bounds, Delivery, Held, Setting, first_guess, hold
 from fadecast.cell.model import AMBIENT, CURRENT, CellModel, Chemistry, build_cell
 from fadecast.cell.terminals import consistent
 
@@ -41,12 +41,11 @@ def test_power_is_met_with_algebraic_states():
     demand = jnp.linspace(-15.0, 25.0, LANES)[None]
     inputs = {AMBIENT: jnp.full((1, LANES), 298.15)}
     bounds = Bounds(jnp.full((1, LANES), -50.0), jnp.full((1, LANES), 50.0))
+    power = Setting.of(Held.POWER, demand)
     delivered = []
     for cell in (plain, algebraic):
         y = consistent(cell, states(cell), {**inputs, CURRENT: jnp.zeros((1, LANES))})
-        delivered.append(
-            deliver_power(
-                cell, bounds, y, inputs, demand, power_guess(cell, y, demand, jnp.full_like(demand, 3.7)), 12
-            ).current
-        )
+        before = Delivery(jnp.zeros_like(demand), jnp.full_like(demand, 3.7), y[cell.differential :])
+        guess = first_guess(power, before, before.voltage)
+        delivered.append(hold(cell, y, inputs, power, guess, 12, bounds).current)
     np.testing.assert_allclose(np.asarray(delivered[1]), np.asarray(delivered[0]), rtol=1e-7)

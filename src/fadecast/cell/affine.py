@@ -51,8 +51,10 @@ class Affine:
             self.coefficients[:, k : k + 1].astype(self.dtype) * self.numbers[k : k + 1]
             for k in np.flatnonzero(self.coefficients.any(axis=0))
         ]
-        total = jnp.broadcast_to(self.offset.astype(self.dtype), self.shape)
-        return sum(terms if self.rest is None else [*terms, self.rest], start=total)
+        total: Array = jnp.broadcast_to(self.offset.astype(self.dtype), self.shape)
+        for term in terms:
+            total = total + term
+        return total if self.rest is None else total + self.rest
 
     def transformed(self, matrix: np.ndarray, product: Callable[[Array], Any]) -> "Affine | Array":
         """Return the product with a constant matrix, of which `product` is that with an array of lanes."""

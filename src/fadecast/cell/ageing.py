@@ -102,8 +102,8 @@ def ageing_of(
     # Each sample hands the next what is between the nodes: read where it is used, it would keep XLA from vector loops.
     rows = jnp.roll(mixed, -1, axis=0), times, *(jnp.asarray(part, y.dtype) for part in (rule.weight, rule.embedded))
     begin = (*none, (*none[0], *none[1]), none[0], mixed[0])
-    sums, _ = jax.lax.scan(sample, begin, rows)
-    return sums[0], sums[1], sums[2]
+    (ageing, relaxed, error, _, _), _ = jax.lax.scan(sample, begin, rows)
+    return tuple(ageing), tuple(relaxed), tuple(error)
 
 
 def _mixed(

@@ -13,28 +13,26 @@ Lanes = Float[Array, "1 lanes"]
 def particle_lithium(cell: CellModel, y: Float[Array, "states lanes"], side: Side) -> Lanes:
     """Lithium in the particles of one electrode [mol]."""
     parts = [
-        phase.volume * _active_fraction(cell, y, name) * cell.mean_concentration(y, name)
+        phase.volume * active_fraction(cell, y, name) * cell.mean_concentration(y, name)
         for name, phase in cell.phases.items()
         if name.startswith(side)
     ]
     return sum(parts[1:], start=parts[0])
 
 
-def mean_stoichiometry(cell: CellModel, y: Float[Array, "states lanes"], side: Side) -> Lanes:
-    """Lithium in the particles of one electrode over their sites [1]."""
-    if side in cell.phases:
-        return cell.mean_concentration(y, side) / cell.phases[side].maximum_concentration
-    sites = [
-        phase.volume * _active_fraction(cell, y, name) * phase.maximum_concentration
+def sites(cell: CellModel, y: Float[Array, "states lanes"], side: Side) -> Lanes | float:
+    """Sites for lithium in the particles of one electrode [mol]."""
+    parts = [
+        phase.volume * active_fraction(cell, y, name) * phase.maximum_concentration
         for name, phase in cell.phases.items()
         if name.startswith(side)
     ]
-    return particle_lithium(cell, y, side) / sum(sites[1:], start=sites[0])
+    return sum(parts[1:], start=parts[0])
 
 
 def lost_lithium(cell: CellModel, y: Float[Array, "states lanes"], side: Side) -> Lanes:
     """Lithium of one electrode outside its particles: in SEI, plated, dead, or lost with active material [mol]."""
-    volume = next(phase.volume for name, phase in cell.phases.items() if name.startswith(side))
+    volume = cell.electrode_volume(side)
     total = jnp.zeros_like(y[:1])
     for name in cell.rows:
         family = name.removesuffix("_primary").removesuffix("_secondary")
@@ -63,7 +61,7 @@ def balanced(
         held = lost_lithium(cell, new, side) - lost_lithium(cell, old, side)
         missing = particle_lithium(cell, old, side) + sign * passed - held - particle_lithium(cell, new, side)
         room = sum(
-            phase.volume * _active_fraction(cell, new, name)
+            phase.volume * active_fraction(cell, new, name)
             for name, phase in cell.phases.items()
             if name.startswith(side)
         )
@@ -73,6 +71,7 @@ def balanced(
     return new
 
 
-def _active_fraction(cell: CellModel, y: Float[Array, "states lanes"], phase: str) -> Lanes | float:
+def active_fraction(cell: CellModel, y: Float[Array, "states lanes"], phase: str) -> Lanes | float:
+    """Volume fraction of one of the `phases` [1]."""
     name = f"active_fraction_{phase}"
     return cell.physical(y, name) if name in cell.rows else cell.phases[phase].active_fraction

@@ -1,24 +1,31 @@
-"""Power demand to current inside the limits of a battery management system.
+"""What is asked of a cell to current: a power, a current or a voltage, inside the limits of a management system or not.
 
-The demand is met by solving for the current at each evaluation: power I V(y, I) = P or a set current, then the voltage
-window, the current limits and the state-of-charge window. What the limits cut off is reported, never lost.
-A tester in a laboratory holds a current, a power or a voltage instead, without limits of its own.
+What is asked is solved for at each evaluation, power by I V(y, I) = P, and kept inside the voltage window, the current
+limits, which fall with temperature at both ends, and the state-of-charge window. What the limits cut off is reported,
+never lost. A tester in a laboratory asks in the same way, without limits of its own.
 """
 
 from enum import IntEnum
+from itertools import pairwise
 from typing import Annotated, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 from annotated_types import Ge, Gt, Le
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
-from fadecast.cell.balance import mean_stoichiometry
+from fadecast.cell.balance import FARADAY, particle_lithium, sites
 from fadecast.cell.lowering import Inputs
-from fadecast.cell.model import CellModel
+from fadecast.cell.model import AMBIENT, CellModel
 from fadecast.cell.pieces import State
 from fadecast.cell.terminals import linearised, with_algebraic
 from fadecast.settings import settings
+
+KELVIN = 273.15
+
+Celsius = Annotated[float, Ge(-100), Le(200)]
+Fraction = Annotated[float, Ge(0), Le(1)]
+Derating = tuple[tuple[Celsius, Fraction], ...]
 
 
 @settings
@@ -29,15 +36,28 @@ class Limits:
     """Largest charging current over first-life nameplate capacity [1/h]."""
     discharge_c_rate: Annotated[float, Gt(0), Le(10)] = 1.0
     """Largest discharging current over first-life nameplate capacity [1/h]."""
+    charge_derating: Derating = ((0.0, 0.0), (10.0, 1.0), (40.0, 1.0), (45.0, 0.0))
+    """Points (cell temperature [degC], fraction of the largest charging current [1]): straight between points, constant
+    outside; no points: no derating. Default: nothing outside 0 to 45 degC, the window that data sheets of such cells
+    commonly give; the slopes are assumed."""
+    discharge_derating: Derating = ((-20.0, 0.0), (-10.0, 1.0), (50.0, 1.0), (60.0, 0.0))
+    """The same for discharging; default: nothing outside -20 to 60 degC."""
     soc_min: Annotated[float, Ge(0), Le(1)] = 0.05
     """Lowest state of charge of the aged cell [1]."""
     soc_max: Annotated[float, Ge(0), Le(1)] = 0.95
     """Highest state of charge of the aged cell [1]."""
 
     def __post_init__(self) -> None:
-        """Check that the window is open."""
+        """Check that the window is open, and that deratings run upwards in temperature."""
         if self.soc_min >= self.soc_max:
             raise ValueError(f"soc_min {self.soc_min} must be below soc_max {self.soc_max}")
+        for name in ("charge_derating", "discharge_derating"):
+            for (here, _), (there, _) in pairwise(getattr(self, name)):
+                if there <= here:
+                    raise ValueError(
+                        f"{name} point at {there:g} degC follows one at {here:g} degC; temperatures must rise: give "
+                        "points (degC, fraction) in order of temperature"
+                    )
 
 
 class Window(NamedTuple):
@@ -75,7 +95,7 @@ class Delivery(NamedTuple):
 
 
 class Held(IntEnum):
-    """What a tester keeps constant."""
+    """What is kept constant; rest is a current of zero."""
 
     CURRENT = 0
     POWER = 1
@@ -83,12 +103,17 @@ class Held(IntEnum):
 
 
 class Setting(NamedTuple):
-    """What a tester is set to in each lane, each `(1, lanes)`."""
+    """What is asked of each lane, each `(1, lanes)`."""
 
     held: Int[Array, "1 lanes"]
     """Code of `Held`."""
     value: Float[Array, "1 lanes"]
     """Current [A] or power [W], discharge positive, or voltage [V]."""
+
+    @classmethod
+    def of(cls, held: Held, value: Float[Array, "1 lanes"]) -> "Setting":
+        """Hold the same in every lane."""
+        return cls(jnp.full(value.shape, held), value)
 
 
 class Control(Protocol):
@@ -99,113 +124,142 @@ class Control(Protocol):
 
 
 def state_of_charge(cell: CellModel, y: Float[Array, "states lanes"], window: Window) -> Float[Array, "1 lanes"]:
-    """State of charge of the aged cell from its mean negative stoichiometry [1]."""
-    stoichiometry = mean_stoichiometry(cell, y, "ne")
+    """State of charge of the aged cell [1]: lithium that the negative electrode can give back, plated one included.
+
+    What is plated goes into the particles by itself later on: left out, it would pass a limit that charging had met.
+    """
+    lithium = particle_lithium(cell, y, "ne")
+    for name in cell.rows:
+        if name.startswith("plated"):
+            lithium = lithium + cell.electrode_volume("ne") * cell.physical(y, name).mean(axis=0, keepdims=True)
+    stoichiometry = lithium / sites(cell, y, "ne")
     return (stoichiometry - window.stoichiometry_empty) / (window.stoichiometry_full - window.stoichiometry_empty)
 
 
-def current_bounds(
+def charge_bounds(
     cell: CellModel,
     limits: Limits,
     y: Float[Array, "states lanes"],
     window: Window,
     horizon: Float[Array, ""],
 ) -> Bounds:
-    """Find the currents that keep within the limits of current and, held for a horizon [s], of state of charge."""
+    """Find the currents that, held for a horizon [s], keep within the limits of state of charge."""
     soc = state_of_charge(cell, y, window)
-    charge_to_amperes = window.capacity * 3600.0 / horizon
-    room = jnp.maximum(limits.soc_max - soc, 0.0) * charge_to_amperes
-    store = jnp.maximum(soc - limits.soc_min, 0.0) * charge_to_amperes
-    low = -jnp.minimum(limits.charge_c_rate * cell.nominal_capacity, room)
-    high = jnp.minimum(limits.discharge_c_rate * cell.nominal_capacity, store)
-    return Bounds(low, high)
+    charge = (window.stoichiometry_full - window.stoichiometry_empty) * sites(cell, y, "ne") * FARADAY
+    amperes = charge / horizon
+    room, store = jnp.maximum(limits.soc_max - soc, 0.0), jnp.maximum(soc - limits.soc_min, 0.0)
+    return Bounds(-room * amperes, store * amperes)
 
 
-def power_guess(
-    cell: CellModel, y: Float[Array, "states lanes"], demand: Float[Array, "1 lanes"], voltage: Float[Array, "1 lanes"]
-) -> Delivery:
-    """Guess the delivery of a power demand [W] at a voltage [V]."""
-    return Delivery(demand / voltage, voltage, y[cell.differential :])
+def current_bounds(cell: CellModel, limits: Limits, y: State, inputs: Inputs, within: Bounds) -> Bounds:
+    """Narrow bounds to the largest currents at the temperature of the cell."""
+    celsius = (cell.physical(y, "temperature") if "temperature" in cell.rows else inputs[AMBIENT]) - KELVIN
+    charge, discharge = (
+        rate * cell.nominal_capacity * derated(points, celsius)
+        for rate, points in (
+            (limits.charge_c_rate, limits.charge_derating),
+            (limits.discharge_c_rate, limits.discharge_derating),
+        )
+    )
+    return Bounds(jnp.maximum(within.low, -charge), jnp.minimum(within.high, discharge))
 
 
-def deliver_power(
-    cell: CellModel,
-    bounds: Bounds,
-    y: State,
-    inputs: Inputs,
-    demand: Float[Array, "1 lanes"],
-    guess: Delivery,
-    iterations: int,
-) -> Delivery:
-    """Solve for the current that meets a power demand as far as the limits allow.
-
-    Each iteration takes the Newton step of the power equation and that of the voltage limit from one voltage and
-    its slope, and keeps the smaller current: a semismooth Newton method on the tighter of the two.
-
-    Parameters
-    ----------
-    demand
-        Terminal power, discharge positive [W], `(1, lanes)`.
-    guess
-        What the terminals did a moment ago, or `power_guess` after a jump.
-    """
-    lower_voltage, upper_voltage = cell.voltage_limits
-    discharging = demand >= 0
-    voltage_limit = jnp.where(discharging, lower_voltage, upper_voltage)
-
-    def improve(_: int, guess: Delivery) -> Delivery:
-        current = guess.current
-        terminals = linearised(cell, with_algebraic(cell, y, guess.algebraic), inputs, current)
-        volts, slope = terminals.voltage, terminals.slope
-        # Beyond the maximum-power point the slope of I V changes sign; the voltage limit decides there.
-        to_power = current - (current * volts - demand) / jnp.maximum(volts + current * slope, 0.1 * volts)
-        to_limit = current + (voltage_limit - volts) / jnp.minimum(slope, -1e-6)
-        outward = jnp.maximum(jnp.minimum(to_power, to_limit), 0.0)
-        inward = jnp.minimum(jnp.maximum(to_power, to_limit), 0.0)
-        chosen = jnp.clip(jnp.where(discharging, outward, inward), bounds.low, bounds.high)
-        volts, algebraic = terminals.at(chosen - current)
-        return Delivery(chosen, volts, algebraic)
-
-    if iterations == 1:
-        return improve(0, guess)
-    # A loop, not copies: unrolled it would multiply the compile time.
-    return jax.lax.fori_loop(0, iterations, improve, guess)
+def derated(points: Derating, celsius: Float[Array, "1 lanes"]) -> Float[Array, "1 lanes"]:
+    """Read a derating at a temperature [degC]: a sum of ramps, which costs less than looking up the piece."""
+    share = jnp.full_like(celsius, points[0][1] if points else 1.0)
+    for (here, before), (there, after) in pairwise(points):
+        share = share + (after - before) / (there - here) * (jnp.clip(celsius, here, there) - here)
+    # A rounding below zero would turn the bound round.
+    return jnp.maximum(share, 0.0)
 
 
-def hold_current(
-    cell: CellModel, y: State, inputs: Inputs, current: Float[Array, "1 lanes"], guess: Delivery, iterations: int
-) -> Delivery:
-    """Apply a current without limits, as a tester does between its own cut-offs."""
-
-    def improve(_: int, guess: Delivery) -> Delivery:
-        terminals = linearised(cell, with_algebraic(cell, y, guess.algebraic), inputs, current)
-        return Delivery(current, terminals.voltage, terminals.algebraic)
-
-    return jax.lax.fori_loop(0, iterations, improve, guess._replace(current=current))
-
-
-def hold(cell: CellModel, y: State, inputs: Inputs, setting: Setting, guess: Delivery, iterations: int) -> Delivery:
-    """Solve for the current that a tester applies to keep its setting, without limits, by Newton's method."""
-
-    def improve(_: int, guess: Delivery) -> Delivery:
-        current = guess.current
-        terminals = linearised(cell, with_algebraic(cell, y, guess.algebraic), inputs, current)
-        volts, slope = terminals.voltage, terminals.slope
-        # Beyond the maximum-power point the slope of I V changes sign: such a power cannot be held.
-        to_power = current - (current * volts - setting.value) / jnp.maximum(volts + current * slope, 0.1 * volts)
-        to_voltage = current + (setting.value - volts) / jnp.minimum(slope, -1e-6)
-        chosen = jnp.where(setting.held == Held.POWER, to_power, to_voltage)
-        chosen = jnp.where(setting.held == Held.CURRENT, setting.value, chosen)
-        volts, algebraic = terminals.at(chosen - current)
-        return Delivery(chosen, volts, algebraic)
-
-    if iterations == 1:
-        return improve(0, guess)
-    return jax.lax.fori_loop(0, iterations, improve, guess)
-
-
-def setting_guess(setting: Setting, before: Delivery, voltage: Float[Array, "1 lanes"]) -> Delivery:
+def first_guess(setting: Setting, before: Delivery, voltage: Float[Array, "1 lanes"]) -> Delivery:
     """Guess what a new setting makes of a cell that delivered `before` at a voltage [V]."""
     current = jnp.where(setting.held == Held.POWER, setting.value / voltage, before.current)
     current = jnp.where(setting.held == Held.CURRENT, setting.value, current)
     return Delivery(current, voltage, before.algebraic)
+
+
+def hold(
+    cell: CellModel,
+    y: State,
+    inputs: Inputs,
+    setting: Setting,
+    guess: Delivery,
+    iterations: int,
+    bounds: Bounds | None = None,
+) -> Delivery:
+    """Solve for the current that keeps a setting, as far as bounds of the current and the voltage window allow.
+
+    Each iteration draws the voltage as a straight line in the current and takes from it the current of the setting,
+    exactly, and that of the voltage limit: the smaller one is next. That is Newton's method on the tighter of the two.
+
+    Parameters
+    ----------
+    guess
+        What the terminals did a moment ago, or `first_guess` after a jump.
+    bounds
+        Currents that a battery management system allows, in the voltage window of the cell. None: a tester, which
+        has no limits of its own; a power beyond what the cell can give is then not a number.
+    """
+    if bounds is not None:
+        guess = guess._replace(current=jnp.clip(guess.current, bounds.low, bounds.high))
+
+    def improve(_: int, guess: Delivery) -> Delivery:
+        current = guess.current
+        terminals = linearised(cell, with_algebraic(cell, y, guess.algebraic), inputs, current)
+        line = _Line(current, terminals.voltage, jnp.minimum(terminals.slope, -1e-6))
+        wanted = jnp.where(setting.held == Held.POWER, line.at_power(setting.value), line.at_voltage(setting.value))
+        wanted = jnp.where(setting.held == Held.CURRENT, setting.value, wanted)
+        chosen = wanted if bounds is None else _limited(cell, line, wanted, bounds)
+        volts, algebraic = terminals.at(chosen - current)
+        return Delivery(chosen, volts, algebraic)
+
+    # A loop, not copies: unrolled it would multiply the compile time.
+    found = improve(0, guess) if iterations == 1 else jax.lax.fori_loop(0, iterations, improve, guess)
+    if bounds is not None:
+        return found
+    missed = (setting.held == Held.POWER) & (jnp.abs(found.power - setting.value) > 1e-3 * jnp.abs(setting.value))
+    return found._replace(current=jnp.where(missed, jnp.nan, found.current))
+
+
+class _Line(NamedTuple):
+    """The voltage as a straight line in the current, through what was evaluated."""
+
+    current: Float[Array, "1 lanes"]
+    voltage: Float[Array, "1 lanes"]
+    slope: Float[Array, "1 lanes"]
+    """Below zero [V.A-1]."""
+
+    def at_power(self, watts: Float[Array, "1 lanes"]) -> Float[Array, "1 lanes"]:
+        """Return the smaller current of a power on the line, that of the largest power where there is none."""
+        rest = jnp.maximum(self.voltage - self.slope * self.current, 1e-3)
+        square = rest**2 + 4.0 * self.slope * watts
+        root = jnp.sqrt(jnp.where(square > 0.0, square, 1.0))
+        return jnp.where(square > 0.0, 2.0 * watts / (rest + root), -0.5 * rest / self.slope)
+
+    def at_voltage(self, volts: Float[Array, "1 lanes"]) -> Float[Array, "1 lanes"]:
+        """Return the current of a voltage on the line."""
+        return self.current + (volts - self.voltage) / self.slope
+
+    def towards(self, volts: Float[Array, "1 lanes"], discharging: Bool[Array, "1 lanes"]) -> Float[Array, "1 lanes"]:
+        """Guess the current of a voltage; one that flows as wanted is made smaller, never turned round.
+
+        Overpotentials grow in proportion to the current at first, as its logarithm beyond, in the cold soon. From too
+        large a current a straight line then ends far below zero, where a logarithm, exactly `exp`, ends at a fraction.
+        """
+        change = (volts - self.voltage) / self.slope
+        shrink = jnp.minimum(change / jnp.where(self.current == 0.0, 1.0, self.current), 0.0)
+        smaller = self.current * jnp.maximum(1.0 + shrink, jnp.exp(shrink) / 3.0)
+        too_large = (change * self.current < 0.0) & ((self.current > 0.0) == discharging)
+        return jnp.where(too_large, smaller, self.current + change)
+
+
+def _limited(cell: CellModel, line: _Line, wanted: Float[Array, "1 lanes"], bounds: Bounds) -> Float[Array, "1 lanes"]:
+    """Keep a current inside the voltage window and its bounds, never turned round."""
+    discharging = wanted >= 0.0
+    lower, upper = cell.voltage_limits
+    limit = line.towards(jnp.where(discharging, lower, upper), discharging)
+    outward = jnp.maximum(jnp.minimum(wanted, limit), 0.0)
+    inward = jnp.minimum(jnp.maximum(wanted, limit), 0.0)
+    return jnp.clip(jnp.where(discharging, outward, inward), bounds.low, bounds.high)

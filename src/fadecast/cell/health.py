@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float
 
 from fadecast.cell.aged import Lanes, SlowState, cyclable_lithium, fresh_state, lift
 from fadecast.cell.balance import FARADAY
-from fadecast.cell.control import Control, Delivery, Held, Window, hold_current
+from fadecast.cell.control import Control, Delivery, Held, Setting, Window, hold
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import AMBIENT, CURRENT, CellModel
 from fadecast.cell.protocol import USUAL, Instruction, Precision, Record, rest, run_protocol
@@ -194,7 +194,8 @@ def laboratory_health(cell: CellModel, record: Record, lost: Degradation) -> Lab
 
 def _held(cell: CellModel, inputs: Inputs, current: Lanes) -> Control:
     """Control that applies a current."""
-    return lambda state, guess, iterations: hold_current(cell, state, inputs, current, guess, iterations)
+    setting = Setting.of(Held.CURRENT, current)
+    return lambda state, guess, iterations: hold(cell, state, inputs, setting, guess, iterations)
 
 
 def _start(cell: CellModel, y: Float[Array, "states lanes"], current: Lanes) -> Delivery:

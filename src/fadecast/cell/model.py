@@ -155,7 +155,7 @@ class CellModel:
         """Terminal voltage [V]."""
         return self.evaluate(y, inputs)["voltage"]
 
-    def physical(self, y: Float[Array, "states lanes"], name: str) -> Float[Array, "n lanes"]:
+    def physical(self, y: State, name: str) -> Float[Array, "n lanes"]:
         """Values of one block of the state in PyBaMM's units."""
         rows = self.rows[name]
         return jnp.asarray(self.reference[rows, None], y.dtype) + jnp.asarray(self.scale[rows, None], y.dtype) * y[rows]
@@ -174,6 +174,10 @@ class CellModel:
         # A product: XLA's sum over an axis costs many times as much.
         scaled = jnp.matmul(jnp.asarray(weights, y.dtype), y[rows], precision="highest")
         return float(electrode.shell_weights @ self.reference[rows]) + scaled
+
+    def electrode_volume(self, side: Side) -> float:
+        """Return the volume of one electrode [m3]."""
+        return next(phase.volume for name, phase in self.phases.items() if name.startswith(side))
 
     @property
     def negative(self) -> Electrode:

@@ -167,8 +167,11 @@ def _share(cell: CellModel, name: str) -> float:
     if family.startswith("lam_lithium"):
         return 1.0 / cell.fresh_lithium
     if family in ("sei", "sei_cracks", "plated", "dead"):
-        volume = next(phase.volume for side, phase in cell.phases.items() if side.startswith("ne"))
-        return volume * (cell.lithium_per_sei if family.startswith("sei") else 1.0) / cell.fresh_lithium
+        return (
+            cell.electrode_volume("ne")
+            * (cell.lithium_per_sei if family.startswith("sei") else 1.0)
+            / cell.fresh_lithium
+        )
     if family.startswith("crack_length"):
         return 1.0 / float(cell.initial_state[cell.rows[name]][0] * cell.scale[cell.rows[name]][0])
     return 1.0 if family.startswith("porosity") else 0.0

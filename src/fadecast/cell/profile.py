@@ -12,11 +12,14 @@ from fadecast.cell.aged import Lanes
 from fadecast.cell.control import (
     Control,
     Delivery,
+    Held,
     Limits,
+    Setting,
     Window,
+    charge_bounds,
     current_bounds,
-    deliver_power,
-    power_guess,
+    first_guess,
+    hold,
     state_of_charge,
 )
 from fadecast.cell.lowering import Inputs
@@ -36,6 +39,9 @@ _JUMP_ITERATIONS, _ALGEBRAIC_ITERATIONS = 2, 16
 
 # Division of a load step at most, and how much the next time step may differ.
 _MOST_STEPS, _SHRINK, _GROW = 256, 0.1, 4.0
+
+# Precisions by which the mean power of a load step may miss a demand that is met at each of its nodes.
+_ROUNDING = 32.0
 
 # Ageing slower than this needs no accuracy: 1 % of a cell a year [1/s].
 _SLOW = 0.01 / (365.0 * 86400.0)
@@ -183,16 +189,19 @@ def run_profile(
         index, demand = row
         power, ambient = (value[None] for value in demand)
         start = jnp.where(index == spin_up, y, start)
-        bounds = current_bounds(cell, limits, y, window, jnp.asarray(load_step, y.dtype))
+        by_charge = charge_bounds(cell, limits, y, window, jnp.asarray(load_step, y.dtype))
         here = {**inputs, AMBIENT: ambient}
-        bounds, asked, low = stepping.working((bounds, power, here))
+        by_charge, asked, low = stepping.working((by_charge, power, here))
+        setting = Setting.of(Held.POWER, asked)
 
         def control(state: State, guess: Delivery, iterations: int) -> Delivery:
-            return deliver_power(cell, bounds, state, low, asked, guess, iterations)
+            bounds = current_bounds(cell, limits, state, low, by_charge)
+            return hold(cell, state, low, setting, guess, iterations, bounds)
 
         still = jnp.zeros_like(power)
         before = stepping.working(y)
-        jump = control(before, power_guess(cell, before, asked, voltage), jump_iterations)
+        nothing = Delivery(jnp.zeros_like(asked), voltage, before[cell.differential :])
+        jump = control(before, first_guess(setting, nothing, jnp.clip(voltage, *cell.voltage_limits)), jump_iterations)
         moment = _Moment(y, jump, _Sums(still, still, still), aged)
         moment = _load_step(cell, stepping, load_step, index * load_step, here, control, moment)
         trace = Trace(
@@ -210,15 +219,15 @@ def run_profile(
     voltage = stepping.working(jnp.full_like(y[:1], 0.5 * sum(cell.voltage_limits)))
     (y, start, _, _), rows = jax.lax.scan(follow, (y, y, aged, voltage), (jnp.arange(len(profile.power)), profile))
     demanded, delivered, mean, highest, trace = jax.tree.map(lambda row: row[spin_up:], rows)
-    short = demanded - delivered
+    # What rounding leaves of a demand that is met is none.
+    resolved = _ROUNDING * jnp.finfo(stepping.working(y).dtype).eps * jnp.abs(demanded)
+    short = jnp.where(jnp.abs(demanded - delivered) > resolved, demanded - delivered, 0.0)
     hours = load_step / 3600.0
     totals = Totals(
         demanded=hours * demanded.sum(axis=0),
         delivered=hours * delivered.sum(axis=0),
-        # What Newton's method leaves at each node, of either sign, is part of the balance; a whole that is negative
-        # is none.
-        unserved=hours * jnp.maximum(jnp.where(demanded > 0, short, 0.0).sum(axis=0), 0.0),
-        spilled=hours * jnp.maximum(jnp.where(demanded < 0, -short, 0.0).sum(axis=0), 0.0),
+        unserved=hours * jnp.where(demanded > 0, short, 0.0).sum(axis=0),
+        spilled=hours * jnp.where(demanded < 0, -short, 0.0).sum(axis=0),
         temperature_mean=mean.mean(axis=0),
         temperature_max=highest.max(axis=0),
     )

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from fadecast.cell.control import Control, Delivery, Held, Setting, hold, setting_guess
+from fadecast.cell.control import Control, Delivery, Held, Setting, first_guess, hold
 from fadecast.cell.endings import Attempt, Ends, Flags, Lanes, Signals, Verdict, judge
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import CURRENT, CellModel
@@ -330,7 +330,7 @@ def _prepared(cell: CellModel, inputs: Inputs, schedule: _Schedule, moment: _Mom
     control = _control(cell, inputs, setting)
 
     def begun() -> Delivery:
-        guess = setting_guess(setting, moment.delivery, moment.signals.voltage)
+        guess = first_guess(setting, moment.delivery, moment.signals.voltage)
         new = control(moment.y, guess, _JUMP_ITERATIONS)
         return jax.tree.map(lambda after, before: jnp.where(fresh, after, before), new, moment.delivery)
 

@@ -37,6 +37,7 @@ from fadecast.cell.ageing import Between, ageing_of, block_by_block, rates_of
 from fadecast.cell.balance import balanced
 from fadecast.cell.control import Control, Delivery
 from fadecast.cell.coupled import couple, moved, surface_blocks
+from fadecast.cell.exponentials import phi_functions, relaxed
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import CURRENT, CellModel
 from fadecast.cell.modes import Modes, diffusion_modes, relative_exchange
@@ -147,10 +148,10 @@ def take_step(
     fixed = _fixed(cell, y, inputs, control, [z[:1] for z in modes], guess.current.dtype)
     first = _first_node(fixed, modes, guess)
     end, sums, shape = _follow(fixed, first, nodes, length.astype(fixed.y.dtype))
-    ageing, relaxed, errors = ageing_of(
+    ageing, sampled, errors = ageing_of(
         cell, step_samples(nodes, samples, estimate), y, fixed.inputs, _between(fixed, first, end, shape), length
     )
-    change = _passed(fixed, y, end, relaxed, length)
+    change = _passed(fixed, y, end, sampled, length)
     share = jnp.asarray(fixed.parts.share, y.dtype)
     size, error = (jnp.abs(share * jnp.concatenate(part)) for part in ((*ageing, *change), errors))
     power, heat, hottest = (part.astype(y.dtype) for part in (sums.power, sums.heat, sums.hottest))
@@ -264,7 +265,7 @@ def _follow(fixed: _Fixed, first: _Node, nodes: int, length: Float[Array, ""]) -
 def _next_node(fixed: _Fixed, before: _Node, last: _Node, gap: Float[Array, ""], stretch: Float[Array, ""]) -> _Node:
     """Predict the fast states at the next node, evaluate what drives them there, and correct them."""
     parts, blocks = fixed.parts, fixed.blocks
-    phis = [_phi(decay * gap) for decay in fixed.decays]
+    phis = [phi_functions(decay * gap) for decay in fixed.decays]
     expected = tuple(new + stretch * (new - old) for new, old in zip(last.sources, before.sources, strict=True))
     predicted = tuple(
         phi.decay * z + gap * (phi.mean * source + phi.ramp * (later - source))
@@ -304,7 +305,7 @@ def _expected_to_relax(fixed: _Fixed, last: _Node, gap: Float[Array, ""]) -> Blo
     """
     if not len(last.delivery.algebraic):
         return last.relaxing
-    return block_by_block(partial(_relaxed, gap), last.relaxing, last.drive, last.pull, last.drive, last.pull)
+    return block_by_block(partial(relaxed, gap), last.relaxing, last.drive, last.pull, last.drive, last.pull)
 
 
 def _at_terminals(
@@ -379,32 +380,9 @@ def _relax(
     drive = block_by_block(
         lambda rate, p, value: rate + p * value, relaxing.read(rates_of(cell, rates)), pull, expected
     )
-    settled = block_by_block(partial(_relaxed, gap), last.relaxing, last.drive, last.pull, drive, pull)
+    settled = block_by_block(partial(relaxed, gap), last.relaxing, last.drive, last.pull, drive, pull)
     moved = along(block_by_block(operator.sub, settled, expected))
     return rates_of(cell, [a + b for a, b in zip(rates, moved, strict=True)]), settled, drive, pull
-
-
-def _relaxed(
-    gap: Float[Array, ""], value: Block, old_drive: Block, old_pull: Block, drive: Block, pull: Block
-) -> Block:
-    """Solve `p' = drive - pull p` over an interval, its pull at the mean of both ends and its drive linear in time."""
-    phi = _phi(0.5 * (old_pull + pull) * gap)
-    return phi.decay * value + gap * (phi.mean * old_drive + phi.ramp * (drive - old_drive))
-
-
-class _Phi(NamedTuple):
-    """Functions of an exponential method at x: e^-x, (1 - e^-x) / x, and (x - 1 + e^-x) / x^2."""
-
-    decay: Block
-    mean: Block
-    ramp: Block
-
-
-def _phi(x: Block) -> _Phi:
-    decay = jnp.exp(-x)
-    mean = jnp.where(x < 1e-5, 1.0 - 0.5 * x, (1.0 - decay) / jnp.maximum(x, 1e-5))
-    ramp = jnp.where(x < 1e-3, 0.5 - x / 6.0, (1.0 - mean) / jnp.maximum(x, 1e-3))
-    return _Phi(decay, mean, ramp)
 
 
 def _diffusivity(cell: CellModel, block: Modes, y: Float[Array, "states lanes"], inputs: Inputs) -> Lanes:
