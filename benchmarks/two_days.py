@@ -42,7 +42,14 @@ from two_day_loads import HELIOS, LOADS, Shape
 
 ROOT = Path(__file__).parents[1]
 CONDITIONS = [(rate, celsius) for rate in (0.2, 1.0, 2.0) for celsius in (0.0, 25.0, 45.0)]
-LIMITS = Limits(charge_c_rate=10.0, discharge_c_rate=10.0, soc_min=0.0, soc_max=1.0)
+LIMITS = Limits(
+    charge_c_rate=10.0,
+    discharge_c_rate=10.0,
+    soc_min=0.0,
+    soc_max=1.0,
+    charge_derating=(),
+    discharge_derating=(),
+)
 _RATES = {rate.name: rate.value for rate in fitted_rates()}
 MODELS = {
     "SPM": Chemistry(sei_on_cracks="true", parameters=_RATES),

@@ -16,7 +16,8 @@ from fadecast.calibration.rates import (
     stored_capacity,
 )
 from fadecast.cell.control import Limits
-from fadecast.cell.model import LAM_ENERGY, LAM_RATE, CellModel, Chemistry, build_cell
+from fadecast.cell.model import CellModel, Chemistry, build_cell
+from fadecast.cell.parameters import LAM_ENERGY, LAM_RATE
 from fadecast.cell.profile import Stepping
 from fadecast.decades.leap import DayBatch
 from fadecast.decades.service import KELVIN, Operation
@@ -66,7 +67,9 @@ def fit_cycling(sei_value: float, activation_energy: float) -> tuple[CellModel, 
     cells = list(lgm50.lgm50_cycling().groupby("cell"))
     chemistry = Chemistry(parameters={ACTIVATION_ENERGY: activation_energy, SEI: sei_value})
     cell = build_cell(chemistry, tuple(LAM_RATE.values()))
-    operation = Operation(cell, Limits(charge_c_rate=0.3, soc_min=0.70, soc_max=0.85), Stepping(), 180.0)
+    # A laboratory cycler, not a battery management system: warm cells charge at full current.
+    limits = Limits(charge_c_rate=0.3, soc_min=0.70, soc_max=0.85, charge_derating=(), discharge_derating=())
+    operation = Operation(cell, limits, Stepping(), 180.0)
     grid = np.tile(np.exp(LAM_GRID), len(cells))
     inputs = {name: jnp.asarray((cell.inputs[name] * grid)[None]) for name in LAM_RATE.values()}
     temperatures = np.repeat([data["surface_temperature"].mean() for _, data in cells], len(LAM_GRID))

@@ -10,7 +10,7 @@ import pytest
 
 from fadecast.cell import discretised
 from fadecast.cell.balance import lost_lithium, particle_lithium
-from fadecast.cell.control import Limits, Window
+from fadecast.cell.control import Window
 from fadecast.cell.elimination import eliminate, layout
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import AMBIENT, CURRENT, CellModel, Chemistry, build_cell
@@ -20,9 +20,8 @@ from fadecast.cell.profile import Profile, Stepping, run_profile
 from fadecast.cell.reference import reference_run
 from fadecast.cell.terminals import algebraic_rows, consistent, linearised
 
-from .cells import inputs_of
+from .cells import WIDE, inputs_of
 
-WIDE = Limits(charge_c_rate=10.0, discharge_c_rate=10.0, soc_min=0.0, soc_max=1.0)
 COMPOSITE = {"parameter_set": "Chen2020_composite", "particle_phases": ("2", "1")}
 CRACKS = {"surface_form": "algebraic", "sei_on_cracks": "true"}
 SALT = {"model": "SPMe", "electrolyte_points": 8}

@@ -6,9 +6,16 @@ from functools import cache
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from fadecast.cell.aged import restrict
-from fadecast.cell.health import check_up, electrode_window
+from fadecast.cell.aged import Diagnosis, aged_state, lift, restrict
+from fadecast.cell.health import (
+    check_up,
+    degradation,
+    electrode_window,
+    fresh_mid_stoichiometry,
+    stoichiometry_at,
+)
 from fadecast.cell.model import CONTACT_RESISTANCE, build_cell
 from fadecast.cell.profile import Profile, Stepping, run_profile
 
@@ -108,3 +115,52 @@ def test_both_modes_differentiate_a_window_and_agree():
         exact = float(reverse[which][0, lane])
         np.testing.assert_allclose(float(forward(*unit)), exact, rtol=1e-9)
         np.testing.assert_allclose((up - down) / (2 * h), exact, rtol=1e-5)
+
+
+# Two ageing rates, kinetics, heat transfer, a resistance and a part of the initial state.
+KINDS = (
+    "SEI solvent diffusivity [m2.s-1]",
+    "Negative electrode LAM constant proportional term [s-1]",
+    "Lithium plating kinetic rate constant [m.s-1]",
+    "Total heat transfer coefficient [W.m-2.K-1]",
+    CONTACT_RESISTANCE,
+    "Initial SEI thickness [m]",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_reverse_mode_differentiates_a_run_and_its_check_up_as_forward_mode_does():
+    """Six hours of one-hour load from an aged start: capacity, resistance, LLI and LAM over six kinds of parameter."""
+    cell = build_cell(fitted_chemistry(), KINDS)
+    factors = np.array([0.8, 1.3])
+    # PyBaMM's contact resistance is zero: a factor would change nothing.
+    defaults = {**inputs_of(cell, 2), CONTACT_RESISTANCE: jnp.full((1, 2), 5e-3)}
+    middle, tenth = fresh_mid_stoichiometry(cell), jnp.full((1, 2), 0.1)
+    window = electrode_window(cell, aged(cell, [0.1] * 2, [0.1] * 2), defaults)
+    profile = Profile(jnp.asarray(noisy_power(6, 2, 5.0, seed=3)), jnp.full((6, 2), 308.15))
+
+    def results(logs):
+        inputs = {name: defaults[name] * jnp.exp(log)[None] for name, log in zip(KINDS, logs, strict=True)}
+        slow = aged_state(cell, Diagnosis(tenth, tenth, tenth, tenth, 2e-7 * tenth), middle, inputs)
+        start = lift(cell, slow, stoichiometry_at(window, 5.0 * tenth), jnp.full((1, 2), 308.15), inputs)
+        stepping = Stepping(tolerance=None, nodes=3)
+        end = run_profile(cell, WIDE, stepping, 3600.0, start, inputs, window, profile).end
+        after = restrict(cell, end, slow.inventory)
+        return jnp.concatenate([*check_up(cell, after, inputs), *degradation(cell, after)])
+
+    def all_reverse(logs):
+        value, pull = jax.vjp(results, logs)
+        units = jnp.broadcast_to(jnp.eye(len(value))[:, :, None], (len(value), *value.shape))
+        return value, jax.vmap(lambda unit: pull(unit)[0])(units)
+
+    logs = jnp.log(jnp.asarray(np.tile(factors, (len(KINDS), 1))))
+    value, reverse = (np.asarray(part) for part in jax.jit(all_reverse)(logs))
+    forward_along = jax.jit(lambda unit: jax.jvp(results, (logs,), (unit,)))
+    for index, name in enumerate(KINDS):
+        same, forward = (np.asarray(part) for part in forward_along(jnp.zeros_like(logs).at[index].set(1.0)))
+        np.testing.assert_allclose(value, same, rtol=1e-13, err_msg=name)
+        # Losses are small differences of numbers near one.
+        rounding = 1e-13 * np.abs(reverse).max()
+        np.testing.assert_allclose(reverse[:, index], forward, rtol=1e-9, atol=rounding, err_msg=name)
+        assert (np.abs(forward[:2]) > 0).all(), name

@@ -217,7 +217,9 @@ def run_profile(
     # One scan for both parts: a second one would double the compile time.
     aged = jnp.zeros((len(partition(cell).share), y.shape[1]), y.dtype)
     voltage = stepping.working(jnp.full_like(y[:1], 0.5 * sum(cell.voltage_limits)))
-    (y, start, _, _), rows = jax.lax.scan(follow, (y, y, aged, voltage), (jnp.arange(len(profile.power)), profile))
+    # In reverse mode each load step is computed again: else all nodes and samples of all steps would be kept.
+    once_more = jax.checkpoint(follow, prevent_cse=False)
+    (y, start, _, _), rows = jax.lax.scan(once_more, (y, y, aged, voltage), (jnp.arange(len(profile.power)), profile))
     demanded, delivered, mean, highest, trace = jax.tree.map(lambda row: row[spin_up:], rows)
     # What rounding leaves of a demand that is met is none.
     resolved = _ROUNDING * jnp.finfo(stepping.working(y).dtype).eps * jnp.abs(demanded)
@@ -271,7 +273,8 @@ def _load_step(
         # step.
         sound, failed = jnp.isfinite(errors), ~jnp.isfinite(moment.y).all(axis=0)
         error = jnp.sqrt(jnp.sum(jnp.where(sound, errors, 0.0) ** 2) / jnp.maximum(jnp.sum(sound), 1))
-        error = jnp.where((sound | failed).all(), error, jnp.inf)
+        # Lengths are choices: no derivative is taken of them.
+        error = jax.lax.stop_gradient(jnp.where((sound | failed).all(), error, jnp.inf))
         accepted = (error <= tolerance) | (length <= shortest)
         moment = jax.tree.map(lambda after, before: jnp.where(accepted, after, before), new, moment)
         done = jnp.where(accepted, done + length, done)
