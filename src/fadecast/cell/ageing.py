@@ -69,12 +69,12 @@ def ageing_of(
 
     def sample(sums, row):  # type: ignore[no-untyped-def]
         ageing, relaxed, error, rates, here = sums
-        following, time, weight, embedded = row
+        following, share, weight, embedded = row
         values = jnp.split(here, ends)
         found, relaxing, course, algebraic, (current,) = (
             values[a:b] for a, b in zip([0, *kinds], [*kinds, None], strict=True)
         )
-        answers = _answers(cell, between, time)
+        answers = _answers(cell, between, share * length.astype(low))
         profiles = [
             (block.rows, line.profile(outline + answer + level))
             for block, line, outline, answer, level in zip(blocks, lines, found, answers, levels, strict=True)
@@ -98,9 +98,9 @@ def ageing_of(
         return (ageing, relaxed, error, rates, following), None
 
     none = [block_by_block(jnp.zeros_like, group.read(y)) for group in (parts.ageing, parts.relaxing)]
-    times = length.astype(low) * jnp.asarray(rule.time, low)
     # Each sample hands the next what is between the nodes: read where it is used, it would keep XLA from vector loops.
-    rows = jnp.roll(mixed, -1, axis=0), times, *(jnp.asarray(part, y.dtype) for part in (rule.weight, rule.embedded))
+    shares = jnp.asarray(rule.time, low)
+    rows = jnp.roll(mixed, -1, axis=0), shares, *(jnp.asarray(part, y.dtype) for part in (rule.weight, rule.embedded))
     begin = (*none, (*none[0], *none[1]), none[0], mixed[0])
     (ageing, relaxed, error, _, _), _ = jax.lax.scan(sample, begin, rows)
     return tuple(ageing), tuple(relaxed), tuple(error)
@@ -112,12 +112,12 @@ def _mixed(
     """Interpolate the shape at the samples, without what answers a jump."""
     low, nodes = between.shape.dtype, range(len(rule.known))
 
-    def at_node(_, time):  # type: ignore[no-untyped-def]
-        answers = zip(outlines(cell), _answers(cell, between, time), strict=True)
+    def at_node(_, share):  # type: ignore[no-untyped-def]
+        answers = zip(outlines(cell), _answers(cell, between, share * length.astype(low)), strict=True)
         return None, jnp.concatenate([jnp.broadcast_to(answer, (len(line.read), lanes)) for line, answer in answers])
 
     lanes = between.shape.shape[2]
-    _, answered = jax.lax.scan(at_node, None, length.astype(low) * jnp.asarray(rule.known, low))
+    _, answered = jax.lax.scan(at_node, None, jnp.asarray(rule.known, low))
     shape = between.shape.at[:, : answered.shape[1]].add(-answered)
     mixing = jnp.asarray(rule.mixing, low)
     # A sum, not a product: XLA's products of three-dimensional arrays depend on the number of lanes in the last bit.

@@ -18,7 +18,7 @@ Of second order in its fast states (Hochbruck and Ostermann, Acta Numerica 19, 2
 doi:10.1017/S0962492910000048). Lithium is conserved to rounding: the particles' means follow from the balance of each
 electrode.
 
-Nodes may run in single precision: they say where the fast states are, to six digits. The state, the samples and what
+Nodes and samples may be in single precision: they say where the fast states are, to six digits. The state and what
 they add up to keep the precision of the state: a step changes a slow state by less than single precision resolves of
 it.
 """
@@ -355,7 +355,7 @@ def _profiles(fixed: _Fixed, decaying: tuple[Block, ...]) -> list[tuple[slice, A
     """Return the profile of every diffusing block, as parts of a state: its mean at the start, and what is more."""
     profiles = []
     for block, z, mean in zip(fixed.blocks, decaying, fixed.means, strict=True):
-        even = np.ones((len(z), 1))
+        even = block.nodes[:, :1]
         profiles.append((block.rows, Affine(even, 0.0 * even, mean, jnp.asarray(block.nodes, z.dtype) @ z)))
     return profiles
 
