@@ -174,7 +174,8 @@ def test_every_kind_of_setting_agrees_with_pybamm():
     )
     _, mine = run(cell, y, inputs, *protocol)
     lane = 2
-    truth = Record(*map(np.asarray, reference_protocol(fitted_chemistry(), np.asarray(y)[:, lane], protocol, 298.15)))
+    _, found = reference_protocol(fitted_chemistry(), np.asarray(y)[:, lane], protocol, 298.15)
+    truth = Record(*map(np.asarray, found))
     np.testing.assert_allclose(mine.voltage[:, lane], truth.voltage[:, 0], atol=5e-5)
     np.testing.assert_allclose(mine.current[:, lane], truth.current[:, 0], rtol=6e-3, atol=1e-9)
     np.testing.assert_allclose(mine.charge[:, lane], truth.charge[:, 0], atol=2e-4)

@@ -77,7 +77,7 @@ class Precision:
     """[K]"""
     nodes: int = 4
     """Evaluations of a time step after its start."""
-    samples: int = 4
+    samples: int = 12
     """Samples of the rates of ageing between them."""
 
     def allowed(self, cell: CellModel) -> tuple[float, ...]:
