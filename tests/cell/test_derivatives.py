@@ -19,8 +19,7 @@ from fadecast.cell.health import (
 from fadecast.cell.model import CONTACT_RESISTANCE, build_cell
 from fadecast.cell.profile import Profile, Stepping, run_profile
 
-from .cells import aged, fitted_cell, fitted_chemistry, inputs_of, lift_at, noisy_power
-from .test_stepper import WIDE
+from .cells import WIDE, aged, fitted_cell, fitted_chemistry, inputs_of, lift_at, noisy_power
 
 VARIED = (
     "SEI solvent diffusivity [m2.s-1]",

@@ -18,9 +18,8 @@ Of second order in its fast states (Hochbruck and Ostermann, Acta Numerica 19, 2
 doi:10.1017/S0962492910000048). Lithium is conserved to rounding: the particles' means follow from the balance of each
 electrode.
 
-Nodes and samples may be in single precision: they say where the fast states are, to six digits. The state and what
-they add up to keep the precision of the state: a step changes a slow state by less than single precision resolves of
-it.
+Nodes and samples may be in single precision. The state and what they add up to keep its own: a step changes a slow
+state by less than single precision resolves of it.
 """
 
 import operator
