@@ -35,7 +35,7 @@ from fadecast.cell.ageing import Between, ageing_of, block_by_block, rates_of
 from fadecast.cell.balance import balanced
 from fadecast.cell.control import Control, Delivery
 from fadecast.cell.coupled import couple, moved, surface_blocks
-from fadecast.cell.exponentials import phi_functions, relaxed
+from fadecast.cell.exponentials import Block, phi_functions, relaxed
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import CURRENT, CellModel
 from fadecast.cell.modes import Modes, diffusion_modes, relative_exchange
@@ -45,7 +45,6 @@ from fadecast.cell.pieces import Pieces
 from fadecast.cell.quadrature import step_nodes, step_samples
 from fadecast.cell.terminals import algebraic_rows
 
-Block = Float[Array, "n lanes"]
 Lanes = Float[Array, "1 lanes"]
 
 
