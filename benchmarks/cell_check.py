@@ -78,12 +78,13 @@ def disagreement(cell: CellModel, found: Discretised, y: np.ndarray, inputs: dic
     for name, symbol in symbols.items():
         if not int(symbol.size):
             continue
-        columns = [
-            np.broadcast_to(
-                symbol.evaluate(y=y[:, [k]], inputs={n: v[0, k] for n, v in inputs.items()}), (int(symbol.size), 1)
-            )
-            for k in range(LANES)
-        ]
+        with np.errstate(over="ignore", invalid="ignore"):
+            columns = [
+                np.broadcast_to(
+                    symbol.evaluate(y=y[:, [k]], inputs={n: v[0, k] for n, v in inputs.items()}), (int(symbol.size), 1)
+                )
+                for k in range(LANES)
+            ]
         truth = np.hstack(columns)
         finite = np.isfinite(truth).all(axis=0)
         if finite.sum() <= LANES / 2:

@@ -204,9 +204,10 @@ class Kept:
         return content["power"]
 
     def truth(self, load: str, model: str, lane: int, load_step: float, power: np.ndarray, tolerance: float) -> Ends:
-        """Return what IDAKLU makes of one condition; solved again where start or power are not those it was made of."""
+        """Return what IDAKLU makes of one condition; solved again where start, power or rates are not those it was made of."""
         rate, celsius = CONDITIONS[lane]
-        given = {"start": np.asarray(start_of(model)[0])[:, lane], "given": power[:, lane]}
+        start, rates = np.asarray(start_of(model)[0])[:, lane], np.array(list(_RATES.values()))
+        given = {"start": start, "given": power[:, lane], "rates": rates}
 
         def solve() -> dict[str, np.ndarray]:
             key = model, tolerance
@@ -223,7 +224,7 @@ class Kept:
         if path.exists():
             with np.load(path) as file:
                 content = dict(file)
-            if all(np.array_equal(content[key], value) for key, value in (given or {}).items()):
+            if all(key in content and np.array_equal(content[key], value) for key, value in (given or {}).items()):
                 return content
         begin = perf_counter()
         content = make()

@@ -3,16 +3,19 @@
 import argparse
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
 from fadecast.calibration.rates import (
     ACTIVATION_ENERGY,
+    Series,
     arrhenius_correction,
     cycled_state,
     film_resistance,
-    fit_multiplier,
+    fit_multipliers,
+    storage_days,
     stored_capacity,
 )
 from fadecast.cell.control import Limits
@@ -27,8 +30,7 @@ from fadecast.package_data import shipped, write_table
 SEI, RESISTIVITY = "SEI solvent diffusivity [m2.s-1]", "SEI resistivity [Ohm.m]"
 # Below, the film would take more lithium than the negative electrode of a stored cell holds.
 LOWEST_SOC = 0.10
-SEI_GRID = np.log(np.geomspace(0.3, 80.0, 14))
-LAM_GRID = np.log(np.geomspace(1.0, 80.0, 10))
+START = np.log(10.0)  # of all multipliers
 SOURCES = ("kuzhiyil2024_lgm50_calendar", "kirkaldy2024_lgm50t_expt2_2")
 PACKAGE_DATA = Path(__file__).parents[2] / "src" / "fadecast" / "data"
 
@@ -40,17 +42,20 @@ def fit_calendar() -> tuple[CellModel, pd.DataFrame]:
     series = list(calendar.groupby(["temperature", "soc"]))
     cell = build_cell(Chemistry(), (SEI,))
     operation = Operation(cell, Limits(soc_min=0.0, soc_max=1.0), Stepping(nodes=2, tolerance=None), 1800.0)
-    keys = np.repeat([key for key, _ in series], len(SEI_GRID), axis=0)
-    inputs = {SEI: jnp.asarray(np.tile(cell.inputs[SEI] * np.exp(SEI_GRID), len(series))[None])}
-    days, retention = stored_capacity(operation, inputs, keys[:, 0], keys[:, 1], calendar["days"].max())
-    rows = []
-    for ((temperature, soc), data), lanes in zip(series, np.split(retention, len(series), axis=1), strict=True):
-        predicted = np.stack([np.interp(data["days"], days, column) for column in lanes.T])
-        alive = np.isfinite(predicted).all(axis=1)
-        measured = (data["capacity"] / data["capacity"].iloc[0]).to_numpy()
-        best = fit_multiplier(SEI_GRID[alive], predicted[alive], measured)
-        rows.append({"temperature": temperature, "soc": soc, "log": best.log, "rmse": best.rmse})
-    return cell, pd.DataFrame(rows)
+    temperatures, states_of_charge = np.array([key for key, _ in series]).T
+    days = storage_days(calendar["days"].max())
+
+    def retention(logs: jax.Array) -> jax.Array:
+        inputs = {SEI: cell.inputs[SEI] * jnp.exp(logs)}
+        return stored_capacity(operation, inputs, temperatures, states_of_charge, days)[None]
+
+    measured = [
+        Series(data["days"].to_numpy(), (data["capacity"] / data["capacity"].iloc[0]).to_numpy()[None])
+        for _, data in series
+    ]
+    best = fit_multipliers(retention, days, measured, np.full((1, len(series)), START))
+    columns = {"temperature": temperatures, "soc": states_of_charge, "log": best.log[0], "rmse": best.rmse[0]}
+    return cell, pd.DataFrame(columns)
 
 
 def one_day(cell: CellModel, cycles_per_day: float, temperatures: np.ndarray) -> DayBatch:
@@ -70,21 +75,26 @@ def fit_cycling(sei_value: float, activation_energy: float) -> tuple[CellModel, 
     # A laboratory cycler, not a battery management system: warm cells charge at full current.
     limits = Limits(charge_c_rate=0.3, soc_min=0.70, soc_max=0.85, charge_derating=(), discharge_derating=())
     operation = Operation(cell, limits, Stepping(), 180.0)
-    grid = np.tile(np.exp(LAM_GRID), len(cells))
-    inputs = {name: jnp.asarray((cell.inputs[name] * grid)[None]) for name in LAM_RATE.values()}
-    temperatures = np.repeat([data["surface_temperature"].mean() for _, data in cells], len(LAM_GRID))
+    temperatures = np.array([data["surface_temperature"].mean() for _, data in cells])
     times = cells[0][1]["days"].to_numpy()
-    rate = cells[0][1]["cycles"].iloc[-1] / times[-1]
-    slow = cycled_state(operation, inputs, one_day(cell, rate, temperatures), times)
-    rows = []
-    for side in LAM_RATE:
-        fraction = getattr(slow, f"active_fraction_{side}")[:, 0]
-        for (name, data), lanes in zip(cells, np.split(1.0 - fraction / fraction[0], len(cells), axis=1), strict=True):
-            best = fit_multiplier(
-                LAM_GRID, np.stack([np.interp(data["days"], times, column) for column in lanes.T]), data[f"lam_{side}"]
-            )
-            temperature = data["surface_temperature"].mean()
-            rows.append({"cell": name, "temperature": temperature, "side": side, "log": best.log, "rmse": best.rmse})
+    day = one_day(cell, cells[0][1]["cycles"].iloc[-1] / times[-1], temperatures)
+
+    def lost_material(logs: jax.Array) -> jax.Array:
+        pairs = zip(LAM_RATE.values(), logs, strict=True)
+        inputs = {name: cell.inputs[name] * jnp.exp(log)[None] for name, log in pairs}
+        slow = cycled_state(operation, inputs, day, times)
+        fractions = jnp.stack([getattr(slow, f"active_fraction_{side}")[:, 0] for side in LAM_RATE])
+        return 1.0 - fractions / fractions[:, :1]
+
+    measured = [
+        Series(data["days"].to_numpy(), data[[f"lam_{side}" for side in LAM_RATE]].to_numpy().T) for _, data in cells
+    ]
+    best = fit_multipliers(lost_material, times, measured, np.full((len(LAM_RATE), len(cells)), START))
+    rows = [
+        {"cell": name, "temperature": temperatures[n], "side": side, "log": log[n], "rmse": rmse[n]}
+        for side, log, rmse in zip(LAM_RATE, best.log, best.rmse, strict=True)
+        for n, (name, _) in enumerate(cells)
+    ]
     return cell, pd.DataFrame(rows)
 
 

@@ -13,6 +13,7 @@ from fadecast.cell.health import electrode_window, fresh_mid_stoichiometry, labo
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import AMBIENT, CellModel, Chemistry, build_cell
 from fadecast.cell.protocol import Record, run_protocol
+from fadecast.cell.quadrature import Rule
 from fadecast.cell.stepper import take_step
 from fadecast.population.evidence import fitted_rates
 
@@ -88,7 +89,7 @@ def equal_steps(cell: CellModel, inputs: Inputs, current: jax.Array, start: jax.
     def end(steps):
         def advance(_, y):
             guess = Delivery(current, current, y[:0])
-            return take_step(cell, 3, 4, y, inputs, control, guess, jnp.asarray(1200.0 / steps)).y
+            return take_step(cell, Rule(3, 4), y, inputs, control, guess, jnp.asarray(1200.0 / steps)).y
 
         return jax.lax.fori_loop(0, steps, advance, start)
 

@@ -11,7 +11,7 @@ from fadecast.cell.health import electrode_window, stoichiometry_at
 from fadecast.cell.model import AMBIENT, CURRENT, Chemistry, build_cell
 from fadecast.cell.modes import diffusion_modes
 from fadecast.cell.profile import Profile, Stepping, run_profile
-from fadecast.cell.quadrature import step_nodes, step_samples
+from fadecast.cell.quadrature import Rule, step_nodes, step_samples
 from fadecast.cell.reference import reference_run
 from fadecast.cell.stepper import _diffusivity
 
@@ -51,7 +51,7 @@ def test_quadrature_is_exact_for_powers_of_the_root_of_time(count):
 
 @pytest.mark.parametrize(("nodes", "count"), [(2, 4), (4, 8), (6, 12), (8, 16)])
 def test_samples_integrate_and_mix_powers_of_the_root_of_time(nodes, count):
-    rule, knots = step_samples(nodes, count, estimate=True), np.cumsum(step_nodes(nodes).length)
+    rule, knots = step_samples(Rule(nodes, count, estimate=True)), np.cumsum(step_nodes(nodes).length)
     times = (rule.mixing @ np.sqrt(knots)) ** 2
     for power in range(nodes):
         np.testing.assert_allclose(rule.mixing @ knots ** (power / 2), times ** (power / 2), atol=1e-12)
@@ -61,7 +61,7 @@ def test_samples_integrate_and_mix_powers_of_the_root_of_time(nodes, count):
         assert rule.embedded @ times ** (power / 2) == pytest.approx(1 / (power / 2 + 1), rel=1e-11)
     assert (np.diff(times) > -1e-12).all()
     assert (rule.weight * rule.embedded == 0.0).all()
-    own = step_samples(nodes, count, estimate=False)
+    own = step_samples(Rule(nodes, count))
     np.testing.assert_array_equal(own.weight, rule.weight[rule.embedded == 0.0])
 
 

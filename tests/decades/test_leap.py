@@ -10,7 +10,7 @@ from fadecast.cell.health import check_up, fresh_mid_stoichiometry
 from fadecast.cell.model import Chemistry, build_cell
 from fadecast.cell.profile import Stepping
 from fadecast.decades.direct import direct
-from fadecast.decades.leap import Leap, leap
+from fadecast.decades.leap import Leap, leap, march
 from fadecast.decades.service import KELVIN, Operation
 from fadecast.decades.typical_days import choose_typical_days
 from fadecast.ensemble import day_batch
@@ -83,6 +83,26 @@ def test_decades_conserve_lithium_and_a_tighter_tolerance_changes_little(operati
     coarse, fine = (soh(operation, last(h.service), inputs()) for h in histories)
     assert np.abs(coarse - fine).max() < 1e-3
     assert histories[0].cell_days < histories[1].cell_days
+
+
+def test_a_march_of_given_steps_converges_to_a_leap_at_second_order(operation, start):
+    """Two years: dead lithium, which grows fastest, at order 2; 32 steps within 1e-3 of each change of a fine leap."""
+    days, service = batch(operation, year(), count=3), np.array([0.0, 730.0])
+
+    def changes(slow):
+        names = ("dead", "sei", "crack_length", "active_fraction_ne", "active_fraction_pe", "lam_lithium_ne")
+        return np.concatenate([np.asarray(getattr(slow, name)) - np.asarray(getattr(start, name)) for name in names])
+
+    marched = []
+    for steps in (8, 16, 32):
+        rows = march(operation, start, inputs(), days, SPIN_UP, np.linspace(*service, steps + 1))
+        assert rows.sei.shape == (steps + 1, 1, LANES)
+        np.testing.assert_array_equal(rows.sei[0], start.sei)
+        marched.append(changes(SlowState(*(value[-1] for value in rows))))
+    order = np.log2(np.abs((marched[0][0] - marched[1][0]) / (marched[1][0] - marched[2][0])))
+    assert (np.abs(order - 2.0) < 0.3).all()
+    leapt = leap(operation, Leap(tolerance=1e-6), start, inputs(), days, SPIN_UP, service)
+    np.testing.assert_allclose(marched[2], changes(last(leapt.service)), rtol=1e-3)
 
 
 def test_faster_sei_hotter_days_and_harder_duty_lose_more(operation, start):

@@ -17,6 +17,7 @@ from fadecast.cell.control import Control, Delivery, Held, Setting, Window, hold
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import AMBIENT, CURRENT, CellModel
 from fadecast.cell.protocol import USUAL, Instruction, Precision, Record, rest, run_protocol
+from fadecast.cell.quadrature import Rule
 from fadecast.cell.stepper import take_step
 
 # 50 halvings leave 1e-15 of a stoichiometry; a correction that is larger than this is of a limit that is not met.
@@ -27,7 +28,7 @@ _VOLTAGE_MET = 1e-3  # [V]
 # Nodes of the C/10 discharge as shares of the equilibrium capacity: fine where the voltage drops to its limit.
 _DISCHARGE_NODES = np.concatenate([np.linspace(0.0, 0.9, 19)[:-1], np.linspace(0.9, 1.0, 41)])
 
-_CAPACITY_NODES, _PULSE_NODES, _SAMPLES = 2, 4, 4
+_CAPACITY_RULE, _PULSE_RULE = Rule(2, 4), Rule(4, 4)
 
 _PULSE_SECONDS, _FIRST_READING = 10.0, 0.1
 
@@ -216,7 +217,7 @@ def _discharge_capacity(cell: CellModel, y: Float[Array, "states lanes"], inputs
         on = jnp.where(done, 0.0, current)
         control = _held(cell, inputs, on)
         guess = control(y, _start(cell, y, on), 2)
-        y = take_step(cell, _CAPACITY_NODES, _SAMPLES, y, inputs, control, guess, charge * 3600.0 / current).y
+        y = take_step(cell, _CAPACITY_RULE, y, inputs, control, guess, charge * 3600.0 / current).y
         after = volts(y)
         fraction = jnp.clip((voltage - limit) / jnp.maximum(voltage - after, 1e-12), 0.0, 1.0)
         capacity = capacity + jnp.where(done, 0.0, charge * jnp.where(after < limit, fraction, 1.0))
@@ -232,7 +233,7 @@ def _pulse_resistance(cell: CellModel, y: Float[Array, "states lanes"], inputs: 
     at_rest = cell.voltage(y, {**inputs, CURRENT: jnp.zeros_like(current)})
     control = _held(cell, inputs, current)
     guess = control(y, _start(cell, y, current), 3)
-    y = take_step(cell, _PULSE_NODES, _SAMPLES, y, inputs, control, guess, jnp.asarray(_PULSE_SECONDS)).y
+    y = take_step(cell, _PULSE_RULE, y, inputs, control, guess, jnp.asarray(_PULSE_SECONDS)).y
     return (at_rest - cell.voltage(y, {**inputs, CURRENT: current})) / current
 
 

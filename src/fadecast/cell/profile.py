@@ -26,6 +26,7 @@ from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import AMBIENT, CellModel
 from fadecast.cell.partition import partition
 from fadecast.cell.pieces import State
+from fadecast.cell.quadrature import Rule
 from fadecast.cell.stepper import Step, take_step
 from fadecast.settings import settings
 
@@ -246,12 +247,10 @@ def _load_step(
     moment: _Moment,
 ) -> _Moment:
     """Follow one demand, in time steps of fixed lengths or such as keep the tolerance."""
-    adaptive = stepping.tolerance is not None
+    rule = Rule(stepping.nodes, stepping.samples, estimate=stepping.tolerance is not None)
 
     def attempt(moment: _Moment, length: Float[Array, ""]) -> tuple[_Moment, Lanes]:
-        step = take_step(
-            cell, stepping.nodes, stepping.samples, moment.y, inputs, control, moment.delivery, length, adaptive
-        )
+        step = take_step(cell, rule, moment.y, inputs, control, moment.delivery, length)
         aged = moment.aged + step.change
         usual = jnp.maximum(aged / (elapsed + load_step), _SLOW) * length
         error = jnp.max(step.error / jnp.maximum(step.change, usual), axis=0)

@@ -22,6 +22,7 @@ from fadecast.cell.control import Control, Delivery, Held, Setting, first_guess,
 from fadecast.cell.endings import Attempt, Ends, Flags, Lanes, Signals, Verdict, judge
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import CURRENT, CellModel
+from fadecast.cell.quadrature import Rule
 from fadecast.cell.stepper import Step, take_step
 from fadecast.cell.terminals import with_algebraic
 
@@ -219,7 +220,9 @@ def _follow(
         control = _control(cell, inputs, now.setting)
         active = running(moment)
         length = jnp.where(active, jnp.minimum(moment.length, now.duration - moment.elapsed), 0.0)
-        step = take_step(cell, precision.nodes, precision.samples, moment.y, inputs, control, moment.delivery, length)
+        step = take_step(
+            cell, Rule(precision.nodes, precision.samples), moment.y, inputs, control, moment.delivery, length
+        )
         delivery = control(step.y, step.delivery, 1)
         signals = _signals(cell, inputs, step.y, delivery)
         ends = Ends(now.value >= 0.0, now.duration, now.voltage, now.current)

@@ -13,6 +13,17 @@ import numpy as np
 from numpy.polynomial import legendre
 
 
+class Rule(NamedTuple):
+    """How often a time step looks at the cell."""
+
+    nodes: int
+    """Evaluations after the start."""
+    samples: int
+    """Samples of the rates of ageing."""
+    estimate: bool = False
+    """Whether to estimate the error, for half as many samples more; else it is that of no quadrature."""
+
+
 class StepNodes(NamedTuple):
     """Nodes of a step of unit length; the first is its start, the last its end. All of shape `(count + 1,)`."""
 
@@ -53,16 +64,16 @@ def step_nodes(count: int) -> StepNodes:
 
 
 @cache
-def step_samples(nodes: int, count: int, estimate: bool) -> StepSamples:
-    """Make `count` Gauss samples in the square root of time between the start and `nodes` nodes.
+def step_samples(rule: Rule) -> StepSamples:
+    """Make Gauss samples in the square root of time between the start and the nodes.
 
     With an estimate half as many follow for it: every other one again, mixed of the nodes without the start.
     """
-    known = np.concatenate([[0.0], _radau(nodes)])
-    points, weights = legendre.leggauss(count)
+    known = np.concatenate([[0.0], _radau(rule.nodes)])
+    points, weights = legendre.leggauss(rule.samples)
     root = 0.5 * (points + 1.0)
-    full = StepSamples(known**2, root**2, _mixing(root, known), root * weights, np.zeros(count))
-    if not estimate:
+    full = StepSamples(known**2, root**2, _mixing(root, known), root * weights, np.zeros(rule.samples))
+    if not rule.estimate:
         return full
     again = root[1::2]
     # In the root of time the integrand is 0 at the start: one more known point.
