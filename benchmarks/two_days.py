@@ -204,7 +204,7 @@ class Kept:
         return content["power"]
 
     def truth(self, load: str, model: str, lane: int, load_step: float, power: np.ndarray, tolerance: float) -> Ends:
-        """Return what IDAKLU makes of one condition; solved again where start, power or rates are not those it was made of."""
+        """Return what IDAKLU makes of one condition; solved again where start, power or rates are other than then."""
         rate, celsius = CONDITIONS[lane]
         start, rates = np.asarray(start_of(model)[0])[:, lane], np.array(list(_RATES.values()))
         given = {"start": start, "given": power[:, lane], "rates": rates}

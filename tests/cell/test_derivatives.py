@@ -129,7 +129,7 @@ KINDS = (
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_reverse_mode_differentiates_a_run_and_its_check_up_as_forward_mode_does():
+def test_both_modes_differentiate_a_run_and_its_check_up_as_differences_do():
     """Six hours of one-hour load from an aged start: capacity, resistance, LLI and LAM over six kinds of parameter."""
     cell = build_cell(fitted_chemistry(), KINDS)
     factors = np.array([0.8, 1.3])
@@ -156,10 +156,15 @@ def test_reverse_mode_differentiates_a_run_and_its_check_up_as_forward_mode_does
     logs = jnp.log(jnp.asarray(np.tile(factors, (len(KINDS), 1))))
     value, reverse = (np.asarray(part) for part in jax.jit(all_reverse)(logs))
     forward_along = jax.jit(lambda unit: jax.jvp(results, (logs,), (unit,)))
+    run, step = jax.jit(results), 3e-4
     for index, name in enumerate(KINDS):
-        same, forward = (np.asarray(part) for part in forward_along(jnp.zeros_like(logs).at[index].set(1.0)))
+        unit = jnp.zeros_like(logs).at[index].set(1.0)
+        same, forward = (np.asarray(part) for part in forward_along(unit))
         np.testing.assert_allclose(value, same, rtol=1e-13, err_msg=name)
         # Losses are small differences of numbers near one.
         rounding = 1e-13 * np.abs(reverse).max()
         np.testing.assert_allclose(reverse[:, index], forward, rtol=1e-9, atol=rounding, err_msg=name)
         assert (np.abs(forward[:2]) > 0).all(), name
+        # A warm lane is close to where its heat would run away: differences must be as small as rounding lets them.
+        near, far = ((run(logs + h * unit) - run(logs - h * unit)) / (2 * h) for h in (step, 2 * step))
+        np.testing.assert_allclose(forward, (4 * near - far) / 3, rtol=1e-4, atol=1e-10, err_msg=name)
