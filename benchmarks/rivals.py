@@ -70,6 +70,21 @@ class Idaklu:
         return {short: final[place] for short, place in self.rows.items()}
 
 
+def jax_solver(chemistry: Chemistry, start: np.ndarray, load: Load) -> str:
+    """Ask PyBaMM's JaxSolver for the first load step of the first cell; return what it says.
+
+    It has no form of a measured table, which OKane2022's graphite potential is.
+    """
+    rival = Idaklu(chemistry, start, load)
+    rival.model.convert_to_format = "jax"
+    try:
+        solver = pybamm.JaxSolver(method="BDF", rtol=1e-4, atol=1e-4)
+        solver.solve(rival.model, np.array([0.0, load.load_step]), inputs=rival._inputs(0, float(load.watts[0])))
+    except (TypeError, pybamm.SolverError) as error:
+        return f"cannot run: {type(error).__name__}: {str(error).splitlines()[0][:120]}"
+    return "runs: add it to the diagram"
+
+
 class Threads(Idaklu):
     """One solve over the whole load for all cells, on IDAKLU's own threads; jumps of the load take a millisecond."""
 

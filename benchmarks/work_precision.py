@@ -3,7 +3,7 @@
 Nine aged cells (0.2, 1 and 2C at 0, 25 and 45 degC) follow drawn AI load at one minute: what a battery carries that
 smooths it to its hourly mean. The error of a run is the worst ageing state at the end, over its change (or 1e-7 of all
 lithium), as the 95th percentile over cells, against IDAKLU at 1e-8. Times are per cell-day on all cores, compilation
-apart.
+apart. Memory is that of one call: load, states and what the program keeps in between.
 
 `python benchmarks/work_precision.py` writes the table and the figure to `results/work_precision`. Half a day of
 load; `--quick`: 3 hours and batches of 1024 only, in under 5 minutes.
@@ -32,7 +32,7 @@ from fadecast.cell.model import CellModel, Chemistry, build_cell
 from fadecast.cell.profile import Profile, Stepping, run_profile
 from fadecast.duty.workload import Measured, Workload, draw_it_power
 from fadecast.population.evidence import fitted_rates
-from rivals import Load, Threads, in_processes
+from rivals import Load, Threads, in_processes, jax_solver
 
 CORES = os.cpu_count() or 1
 C_RATES, CELSIUS = (0.2, 1.0, 2.0), (0.0, 25.0, 45.0)
@@ -59,9 +59,9 @@ LEVEL = 1e-3
 class Bench:
     """The nine cells, their load, and the truth."""
 
-    def __init__(self, minutes: int) -> None:
+    def __init__(self, minutes: int, points: int = 20, stretch: float = 0.0) -> None:
         rates = {rate.name: rate.value for rate in fitted_rates()}
-        self.chemistry = Chemistry(particle_points=20, parameters=rates)
+        self.chemistry = Chemistry(particle_points=points, particle_stretch=stretch, parameters=rates)
         self.cell: CellModel = build_cell(self.chemistry)
         power = draw_it_power(np.random.default_rng(1), Workload(), Measured.load(), 1)
         watts = np.repeat(C_RATES, len(CELSIUS)) * self.cell.nameplate_energy
@@ -89,8 +89,8 @@ class Bench:
             worst = np.maximum(worst, np.max(np.abs(states[name] - truth[name]) / change, axis=0))
         return float(np.percentile(worst, 95))
 
-    def lowered(self, stepping: Stepping, batch: int) -> tuple[dict[str, np.ndarray], float, float]:
-        """End states of the nine cells, seconds per cell-day in batches on all cores, and seconds to compile."""
+    def lowered(self, stepping: Stepping, batch: int) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+        """End states of the nine cells, and what a batch costs on all cores."""
         workers = CORES if batch > 1 else 1
         tile = min(batch // workers, TILE)
         rounds = batch // (workers * tile)
@@ -98,16 +98,23 @@ class Bench:
         follow = jax.jit(
             lambda y, window, profile: run_profile(self.cell, LIMITS, stepping, LOAD_STEP, y, {}, window, profile).end
         )
-        part = self._lanes(lanes[:tile])
+        part = self.lanes(lanes[:tile])
         begin = perf_counter()
         program = follow.lower(*part).compile()
         compiling = perf_counter() - begin
-        ends = np.asarray(follow(*self._lanes(lanes)))[:, :CELLS]
+        ends = np.asarray(follow(*self.lanes(lanes)))[:, :CELLS]
         seconds = min(self._time(program, part, workers, rounds) for _ in range(3))
         states = {name: ends[self.cell.rows[name]] for name in WATCHED}
-        return states, seconds / (batch * self.days), compiling
+        memory = program.memory_analysis()
+        held = memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes
+        return states, {
+            "seconds": seconds / (batch * self.days),
+            "compile_seconds": compiling,
+            "kilobytes_per_cell": held / len(lanes[:tile]) / 1e3,
+        }
 
-    def _lanes(self, lanes: np.ndarray) -> tuple[jax.Array, Window, Profile]:
+    def lanes(self, lanes: np.ndarray) -> tuple[jax.Array, Window, Profile]:
+        """Return state, window and load of some of the nine cells."""
         power = self.load.shape[:, None] * self.load.watts[None, lanes]
         ambient = np.broadcast_to(self.load.kelvin[lanes], power.shape)
         window = Window(*(part[:, lanes] for part in self.window))
@@ -151,16 +158,17 @@ def rows(bench: Bench, quick: bool) -> Iterator[dict[str, object]]:
                     "error": error,
                     "seconds": run.seconds / cell_days,
                 }
+    if not quick:
+        print(f"JaxSolver {jax_solver(bench.chemistry, start, bench.load)}")
     for batch in (1024,) if quick else (1, 64, 1024, 4096):
         for stepping in SETTINGS:
-            states, seconds, compiling = bench.lowered(stepping, batch)
+            states, costs = bench.lowered(stepping, batch)
             yield {
                 "solver": "fadecast",
                 "batch": batch,
                 "setting": f"{stepping.nodes}/{stepping.samples} {stepping.precision}, {stepping.tolerance or 'fixed'}",
                 "error": bench.error(states, truth.states),
-                "seconds": seconds,
-                "compile_seconds": compiling,
+                **costs,
             }
 
 
@@ -215,7 +223,7 @@ def main() -> None:
     bench = Bench(180 if arguments.quick else 720)
     found = []
     for row in rows(bench, arguments.quick):
-        found.append({"batch": np.nan, "compile_seconds": np.nan, **row})
+        found.append({"batch": np.nan, **row})
         print(
             "  ".join(
                 f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items()

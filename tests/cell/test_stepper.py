@@ -10,18 +10,18 @@ from fadecast.cell.control import Limits
 from fadecast.cell.health import electrode_window, stoichiometry_at
 from fadecast.cell.model import AMBIENT, CURRENT, Chemistry, build_cell
 from fadecast.cell.modes import diffusion_modes
+from fadecast.cell.node import _diffusivity
 from fadecast.cell.profile import Profile, Stepping, run_profile
 from fadecast.cell.quadrature import Rule, step_nodes, step_samples
 from fadecast.cell.reference import reference_run
-from fadecast.cell.stepper import _diffusivity
 
 from .cells import WIDE, aged, equal_steps, fitted_cell, fitted_chemistry, inputs_of, lift_at, noisy_power
 
 
-@pytest.mark.parametrize("model", ["SPM", "SPMe"])
-def test_modes_are_those_of_pybamms_diffusion_operators(model):
+@pytest.mark.parametrize(("model", "stretch"), [("SPM", 0.0), ("SPM", 1.0), ("SPMe", 0.0)])
+def test_modes_are_those_of_pybamms_diffusion_operators(model, stretch):
     """At a uniform profile the Jacobian of each block is the modes' operator times the lane's diffusivity."""
-    cell = build_cell(Chemistry(model=model, electrolyte_points=6))
+    cell = build_cell(Chemistry(model=model, electrolyte_points=6, particle_stretch=stretch))
     y = jnp.asarray(cell.initial_state)[:, None]
     inputs = {AMBIENT: jnp.full((1, 1), 310.0), CURRENT: jnp.zeros((1, 1))}
     y = y.at[cell.rows["temperature"]].multiply(310.0 / 298.15)

@@ -119,8 +119,10 @@ class Chemistry:
     """Whether surface potentials are states; unset: false, algebraic for two phases or other than default kinetics."""
     x_average_side_reactions: Switch = "true"
     """Whether side reactions of an SPMe are uniform through the electrode, as they are in an SPM."""
-    particle_points: Annotated[int, Ge(5), Le(60)] = 10
-    """Uniform radial points per particle; 10 differ from 80 by about 2 % in crack growth and LAM, 2e-5 in SEI."""
+    particle_points: Annotated[int, Ge(5), Le(200)] = 10
+    """Radial points per particle; 10 uniform ones differ from 80 by about 2 % in crack growth and LAM, 2e-5 in SEI."""
+    particle_stretch: Annotated[float, Ge(0), Le(5)] = 0.0
+    """Logarithm of how much wider the innermost radial cell of a particle is than the outermost; 0 is uniform."""
     electrolyte_points: Annotated[int, Ge(3), Le(60)] = 20
     """Uniform points in each electrode and the separator of an SPMe; an SPM carries averages only."""
     nameplate_voltage: Annotated[float, Gt(0), Le(5)] = 3.63

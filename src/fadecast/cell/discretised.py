@@ -69,7 +69,7 @@ def discretise(chemistry: Chemistry, varied: Sequence[str] = (), outputs: Sequen
         values.process_geometry(geometry)
         _refuse_inputs(geometry, varied)
         discretisation = pybamm.Discretisation(
-            pybamm.Mesh(geometry, model.default_submesh_types, points), model.default_spatial_methods
+            pybamm.Mesh(geometry, submesh_types(model, chemistry), points), model.default_spatial_methods
         )
         discretisation.process_model(model)
         symbols = {n: discretisation.process_symbol(values.process_symbol(model.variables[n])) for n in outputs}
@@ -102,6 +102,16 @@ def pybamm_model(chemistry: Chemistry, operating_mode: str = "current") -> tuple
     x_points = _X_POINTS if chemistry.model == "SPM" else chemistry.electrolyte_points
     radial = ("r_n", "r_p", "r_n_prim", "r_p_prim", "r_n_sec", "r_p_sec")
     return model, dict.fromkeys(("x_n", "x_s", "x_p"), x_points) | dict.fromkeys(radial, chemistry.particle_points)
+
+
+def submesh_types(model: pybamm.BaseModel, chemistry: Chemistry) -> dict[str, pybamm.MeshGenerator]:
+    """Return PyBaMM's kind of mesh in each domain, that of particles stretched as the chemistry says."""
+    types = dict(model.default_submesh_types)
+    if chemistry.particle_stretch:
+        stretch = {"side": "right", "stretch": chemistry.particle_stretch}
+        finer_outside = pybamm.MeshGenerator(pybamm.Exponential1DSubMesh, stretch)
+        types |= {domain: finer_outside for domain in types if domain.endswith(" particle")}
+    return types
 
 
 def _constants(chemistry: Chemistry, varied: Sequence[str]) -> pybamm.ParameterValues:

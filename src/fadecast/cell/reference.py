@@ -9,7 +9,7 @@ import numpy as np
 import pybamm
 
 from fadecast.cell.control import Held
-from fadecast.cell.discretised import discretise, state_variables
+from fadecast.cell.discretised import discretise, state_variables, submesh_types
 from fadecast.cell.model import AMBIENT, Chemistry, arrhenius_lam, parameter_values, pybamm_model, short_name
 from fadecast.cell.protocol import Instruction, Record
 
@@ -117,6 +117,7 @@ def reference_protocol(
         model,
         parameter_values=values,
         var_pts=points,
+        submesh_types=submesh_types(model, chemistry),
         solver=pybamm.IDAKLUSolver(rtol=tolerance, atol=tolerance),
         experiment=pybamm.Experiment([tuple(_step(instruction) for instruction in protocol)]),
     )
@@ -179,7 +180,8 @@ def _power_model(chemistry: Chemistry) -> pybamm.BaseModel:
     model, points = pybamm_model(chemistry, operating_mode="power")
     values = _values(chemistry)
     values.update(dict.fromkeys((POWER, AMBIENT), "[input]"), check_already_exists=False)
-    simulation = pybamm.Simulation(model, parameter_values=values, var_pts=points)
+    submeshes = submesh_types(model, chemistry)
+    simulation = pybamm.Simulation(model, parameter_values=values, var_pts=points, submesh_types=submeshes)
     simulation.build()
     # Voltage limits are the caller's business.
     simulation.built_model.events = []
