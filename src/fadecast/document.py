@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from fadecast.duty.climate import CLIMATE_SUFFIXES
 from fadecast.errors import InputError
 
 _LONGEST_SHOWN = 60
@@ -63,7 +64,7 @@ def read_document(path: Path, overrides: Sequence[str] = ()) -> Document:
         _override(content, assignment, path)
     section = content.get(_DATA_KEY[0])
     place = section.get(_DATA_KEY[1]) if isinstance(section, dict) else None
-    if isinstance(place, str) and place.endswith(".json"):
+    if isinstance(place, str) and place.endswith(CLIMATE_SUFFIXES):
         content[_DATA_KEY[0]][_DATA_KEY[1]] = str((path.parent / place).resolve())
     return Document(path, content, tuple(overrides))
 

@@ -20,8 +20,8 @@ class Outcome(IntEnum):
 
 _REMEDIES = {
     Outcome.COMPLETED: "nothing to do",
-    Outcome.NOT_FINITE: "a state became NaN or infinite: derate cell.limits in the cold, lower cell.stepping.tolerance "
-    "or check this pack's parameters",
+    Outcome.NOT_FINITE: "a state became NaN or infinite: derate cell.limits in the cold (an SPMe runs out of salt "
+    "there), lower cell.stepping.tolerance or check this pack's parameters",
     Outcome.STATE_OUT_OF_BOUNDS: "a concentration or volume fraction left its physical range: lower "
     "cell.stepping.tolerance or narrow the current limits",
     Outcome.AGED_START_INFEASIBLE: "no electrode windows fit this pack's LLI and LAM: narrow the population",

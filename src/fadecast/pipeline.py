@@ -19,6 +19,7 @@ import xarray as xr
 from fadecast import __version__
 from fadecast.cell.model import build_cell
 from fadecast.duty import make_duty
+from fadecast.duty.climate import CLIMATE_SUFFIXES
 from fadecast.errors import InputError, RunError
 from fadecast.fade import capacity_of, make_fade, typical_day_trace
 from fadecast.figures import make_figures
@@ -235,7 +236,7 @@ def _part(*sections: str) -> Callable[[Study], Any]:
 
 def _duty_depends(study: Study) -> Any:
     climate = Path(study.site.climate)
-    content = sha256(climate) if climate.suffix == ".json" else None
+    content = sha256(climate) if climate.name.endswith(CLIMATE_SUFFIXES) else None
     return [_part("seed", "packs", "draws", "site", "duty")(study), content]
 
 

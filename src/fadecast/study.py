@@ -21,7 +21,8 @@ from fadecast.cell.model import AMBIENT, CONTACT_RESISTANCE, CURRENT, parameter_
 from fadecast.decades.admitted import forecast_problems
 from fadecast.document import Document, read_document, shown
 from fadecast.duty import Dispatch, Duty, Site
-from fadecast.duty.climate import Climate
+from fadecast.duty.climate import CLIMATE_SUFFIXES
+from fadecast.duty.weather_file import climate_of
 from fadecast.ensemble import DAYS_PER_YEAR, Cell, Decades, Execution
 from fadecast.population import Population, retired_classes
 from fadecast.population.retirement import sample_retired
@@ -186,14 +187,15 @@ def _climate_problems(study: Study) -> Iterable[str]:
     climate = study.site.climate
     shipped = [entry.name for entry in (resources.files("fadecast") / "data").iterdir()]
     names = sorted(name[len("weather_") : -len(".json")] for name in shipped if name.startswith("weather_"))
-    if not climate.endswith(".json"):
+    files = f"a file that ends in {', '.join(CLIMATE_SUFFIXES)}"
+    if not climate.endswith(CLIMATE_SUFFIXES):
         if climate not in names:
-            yield f"site.climate: got {shown(climate)}; must be {', '.join(names)} or the path of a .json file"
+            yield f"site.climate: got {shown(climate)}; must be {', '.join(names)} or the path of {files}"
         return
     try:
-        Climate.load(climate)
+        climate_of(climate)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        yield f"site.climate: {climate} holds no climate ({error}); must be {', '.join(names)} or a .json climate file"
+        yield f"site.climate: {climate} holds no climate ({error}); must be {', '.join(names)} or {files}"
 
 
 def _band_problems(study: Study) -> Iterable[str]:

@@ -12,6 +12,10 @@ from jaxtyping import Float
 from fadecast.package_data import shipped, write_table
 from fadecast.settings import settings
 
+WEATHER_SUFFIXES = (".epw", ".epw.gz", ".csv", ".csv.gz")
+CLIMATE_SUFFIXES = (".json", *WEATHER_SUFFIXES)
+"""How the name of a file ends that `Site.climate` can be."""
+
 MONTH_DAYS = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 MONTH_OF_DAY = np.repeat(np.arange(12), MONTH_DAYS)
 
@@ -22,7 +26,8 @@ class Site:
 
     climate: str = "reno"
     """Climate that weather is drawn from: one the package ships (reno, las_vegas, elko; each fitted to one
-    typical meteorological year, TMY3, of NREL and the US DOE) or the path of a `.json` file written by
+    typical meteorological year, TMY3, of NREL and the US DOE), the path of a weather file of one year
+    (EnergyPlus `.epw`, or `.csv` of TMY3, SAM or NSRDB; fitted when read), or that of a `.json` file written by
     `Climate.write`. It also fixes latitude, longitude, altitude and time zone. The reference site (Sparks,
     Nevada) is 10 km from the Reno station."""
 

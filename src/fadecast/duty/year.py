@@ -7,13 +7,14 @@ import numpy as np
 import xarray as xr
 
 from fadecast import variables
-from fadecast.duty.climate import Climate, Site
+from fadecast.duty.climate import Site
 from fadecast.duty.container import Container, container_temperature
 from fadecast.duty.cooling import site_load
 from fadecast.duty.dispatch import Dispatch, dispatch
 from fadecast.duty.solar import Solar, solar_power
 from fadecast.duty.sun import HOURS, clear_sky
 from fadecast.duty.weather import draw_weather
+from fadecast.duty.weather_file import climate_of
 from fadecast.duty.workload import Measured, Workload, draw_it_power
 from fadecast.settings import settings
 
@@ -88,7 +89,7 @@ def make_duty(site: Site, duty: Duty, draws: int, packs: int, seed: int) -> xr.D
 
 def _drawn_years(site: Site, duty: Duty, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return rack power over rated, sun over module power [1] and outdoor temperature: (draw, step)."""
-    climate, measured = Climate.load(site.climate), Measured.load()
+    climate, measured = climate_of(site.climate), Measured.load()
     sky = clear_sky(climate.place, min(duty.timestep_minutes, _SKY_MINUTES))
     steps = HOURS * 60 // duty.timestep_minutes
     it_power, sun, ambient = (np.empty((draws, steps)) for _ in range(3))
