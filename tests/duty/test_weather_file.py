@@ -99,7 +99,26 @@ def test_what_is_not_a_year_of_weather_is_refused(year, tmp_path):
         climate_of(str(tmp_path / "not_there.epw"))
 
 
-@pytest.mark.parametrize("town", ["phoenix", "tucson", "blythe"])
+def test_irradiance_is_put_together_from_its_parts(year, tmp_path):
+    """A beam of half of what falls on the ground, on a day's course of the sun."""
+    sky = clear_sky(read_weather(_written(tmp_path, as_sam(year))).place, 60)
+    height = np.cos(np.radians(sky.zenith))
+    beam = np.where(height > 0.1, 0.5 * year["ghi"] / np.maximum(height, 0.1), 0.0)
+    parts = year.assign(dni=beam.round(3), dhi=(year["ghi"] - beam * np.maximum(height, 0.0)).round(3))
+    rows = [f"{r.month},{r.day},{r.hour},{r.dni},{r.dhi},{r.temp},{r.wind}" for r in parts.itertuples()]
+    head = as_sam(year).split("\n")[:2]
+    text = "\n".join([*head, "Month,Day,Hour,DNI,DHI,Tdry,Wspd", *rows])
+    # The sun at the middle of an hour is not its mean over it.
+    np.testing.assert_allclose(read_weather(_written(tmp_path, text)).irradiance, year["ghi"], atol=8.0)
+
+
+def _written(folder, text):
+    path = folder / "some.csv"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("town", ["phoenix", "tucson", "blythe", "daggett"])
 def test_years_drawn_for_a_measured_place_have_its_sun_and_warmth(town):
     files = sorted((data_root() / FILES).glob(f"{town}*psm*.csv.gz"))
     if not files:

@@ -15,14 +15,19 @@ from fadecast.duty.sun import HOURS, clear_sky
 
 # Name of a column in SAM's and NSRDB's tables, in lower case → what it is.
 _COLUMNS = {
-    "ghi": "ghi",
     "temperature": "temp_air",
     "tdry": "temp_air",
     "wind speed": "wind_speed",
     "wspd": "wind_speed",
 }
-# What is needed, and between which values it can be.
-_NEEDED = {"ghi": (0.0, 1500.0), "temp_air": (-70.0, 60.0), "wind_speed": (0.0, 75.0)}
+# Between which values a column can be.
+_POSSIBLE = {
+    "ghi": (0.0, 1500.0),
+    "dni": (0.0, 1500.0),
+    "dhi": (0.0, 1500.0),
+    "temp_air": (-70.0, 60.0),
+    "wind_speed": (0.0, 75.0),
+}
 
 # Share of the year's irradiation that may fall while the sun of the stated place is down: twilight.
 _AT_NIGHT = 0.02
@@ -73,7 +78,8 @@ def read_weather(path: Path) -> WeatherYear:
             table, place = _parsed(path, file)
         except (KeyError, ValueError, IndexError, AttributeError) as error:
             raise ValueError(f"{path.name} is not EPW, TMY3 or a CSV of SAM or NSRDB: {error}") from None
-    year = WeatherYear(place, *(_hourly(path, table, name, *limits) for name, limits in _NEEDED.items()))
+    irradiance = _irradiance(path, table, place)
+    year = WeatherYear(place, irradiance, _hourly(path, table, "temp_air"), _hourly(path, table, "wind_speed"))
     _check_sun(path, year)
     return year
 
@@ -107,8 +113,17 @@ def _place(path: Path, latitude: float, longitude: float, altitude: float, utc_o
     return Place(f"weather file {path.name}", "that of the file", latitude, longitude, altitude, utc_offset)
 
 
-def _hourly(path: Path, table: pd.DataFrame, name: str, low: float, high: float) -> Float[np.ndarray, "8760"]:
+def _irradiance(path: Path, table: pd.DataFrame, place: Place) -> Float[np.ndarray, "8760"]:
+    """Return global horizontal irradiance, from its direct and diffuse parts where the table has these only."""
+    if "ghi" in table or not {"dni", "dhi"} <= set(table):
+        return _hourly(path, table, "ghi")
+    height = np.maximum(np.cos(np.radians(clear_sky(place, 5).zenith)), 0.0).reshape(HOURS, 12).mean(axis=1)
+    return _hourly(path, table, "dhi") + height * _hourly(path, table, "dni")
+
+
+def _hourly(path: Path, table: pd.DataFrame, name: str) -> Float[np.ndarray, "8760"]:
     """Return one column as 8760 means of hours, checked against what it can be."""
+    low, high = _POSSIBLE[name]
     if name not in table:
         raise ValueError(f"{path.name} has no column for {name}")
     days = pd.DatetimeIndex(table.index)
