@@ -29,6 +29,8 @@ LANES, LOAD_STEP = 64, 900.0
 USUAL = Limits()
 # How far a limit may be passed: voltage [V], current [A], state of charge [1].
 VOLTAGE, CURRENTS, CHARGE = 0.1, 0.01, 5e-4
+# Derating follows the temperature that a node predicts; four nodes in 15 min correct it by up to this much [K].
+PREDICTED = 0.2
 BARE = Limits(charge_c_rate=10.0, discharge_c_rate=10.0, charge_derating=(), discharge_derating=())
 
 
@@ -105,7 +107,9 @@ def not_kept(limits: Limits, charge_before: np.ndarray, power: np.ndarray, after
     current, voltage, soc = (np.asarray(each) for each in (after.current, after.voltage, after.soc))
     demanded, delivered, unserved, spilled, *_ = (np.asarray(each) for each in after.totals)
     most = [
-        rate * cell.nominal_capacity * np.asarray(derated(points, after.celsius))
+        rate
+        * cell.nominal_capacity
+        * np.max([derated(points, after.celsius + off) for off in (-PREDICTED, 0.0, PREDICTED)], axis=0)
         for rate, points in (
             (limits.charge_c_rate, limits.charge_derating),
             (limits.discharge_c_rate, limits.discharge_derating),
