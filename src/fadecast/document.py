@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from fadecast.duty.climate import CLIMATE_SUFFIXES
 from fadecast.errors import InputError
+from fadecast.formats import CLIMATE_SUFFIXES
 
 _LONGEST_SHOWN = 60
 _DATA_KEY = ("site", "climate")

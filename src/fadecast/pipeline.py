@@ -19,10 +19,10 @@ import xarray as xr
 from fadecast import __version__
 from fadecast.cell.model import build_cell
 from fadecast.duty import make_duty
-from fadecast.duty.climate import CLIMATE_SUFFIXES
 from fadecast.errors import InputError, RunError
 from fadecast.fade import capacity_of, make_fade, typical_day_trace
 from fadecast.figures import make_figures
+from fadecast.formats import CLIMATE_SUFFIXES
 from fadecast.population import make_population
 from fadecast.report import render_report
 from fadecast.runs import RunFolder, open_fade, sha256, write_text, write_whole

@@ -21,9 +21,9 @@ from fadecast.cell.model import AMBIENT, CONTACT_RESISTANCE, CURRENT, parameter_
 from fadecast.decades.admitted import forecast_problems
 from fadecast.document import Document, read_document, shown
 from fadecast.duty import Dispatch, Duty, Site
-from fadecast.duty.climate import CLIMATE_SUFFIXES
 from fadecast.duty.weather_file import climate_of
 from fadecast.ensemble import DAYS_PER_YEAR, Cell, Decades, Execution
+from fadecast.formats import CLIMATE_SUFFIXES
 from fadecast.population import Population, retired_classes
 from fadecast.population.retirement import sample_retired
 from fadecast.warranty import Warranty

@@ -12,10 +12,6 @@ from jaxtyping import Float
 from fadecast.package_data import shipped, write_table
 from fadecast.settings import settings
 
-WEATHER_SUFFIXES = (".epw", ".epw.gz", ".csv", ".csv.gz")
-CLIMATE_SUFFIXES = (".json", *WEATHER_SUFFIXES)
-"""How the name of a file ends that `Site.climate` can be."""
-
 MONTH_DAYS = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 MONTH_OF_DAY = np.repeat(np.arange(12), MONTH_DAYS)
 

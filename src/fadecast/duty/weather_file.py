@@ -9,9 +9,10 @@ import pandas as pd
 import pvlib
 from jaxtyping import Float
 
-from fadecast.duty.climate import WEATHER_SUFFIXES, Climate, Place
+from fadecast.duty.climate import Climate, Place
 from fadecast.duty.climate_fit import fit_climate
 from fadecast.duty.sun import HOURS, clear_sky
+from fadecast.formats import WEATHER_SUFFIXES
 
 # Name of a column in SAM's and NSRDB's tables, in lower case → what it is.
 _COLUMNS = {
