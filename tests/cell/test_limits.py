@@ -29,8 +29,9 @@ LANES, LOAD_STEP = 64, 900.0
 USUAL, DEFAULT = Limits(), Stepping()
 # How far a limit may be passed: voltage [V], current [A], state of charge [1].
 VOLTAGE, CURRENTS, CHARGE = 0.1, 0.01, 5e-4
-# Derating follows the temperature that a node predicts; four nodes in 15 min correct it by up to this much [K].
-PREDICTED = 0.2
+# Four nodes in 15 min, the default, do not always resolve a limit that starts to bind within them.
+RESOLVED = Stepping(nodes=8, samples=16, tolerance=0.002)
+BY_NODES = ("upper voltage", "lower voltage", "charging current", "discharging current")
 BARE = Limits(charge_c_rate=10.0, discharge_c_rate=10.0, charge_derating=(), discharge_derating=())
 
 
@@ -80,7 +81,9 @@ def load_step(limits: Limits, stepping: Stepping = DEFAULT):
     return follow
 
 
-def ask(limits: Limits, seed: int, lli: float, soc: float, celsius: float, c_rate: float, steps: int) -> list[str]:
+def ask(
+    limits: Limits, stepping: Stepping, seed: int, lli: float, soc: float, celsius: float, c_rate: float, steps: int
+) -> list[str]:
     """Ask a batch for random powers, drawn extremes in its first half; return what was not kept, in words."""
     cell, rng = fitted_cell(), np.random.default_rng(seed)
     drawn = np.arange(LANES) < LANES // 2
@@ -94,7 +97,7 @@ def ask(limits: Limits, seed: int, lli: float, soc: float, celsius: float, c_rat
         # Every other pair of lanes is asked for all of it, on and off, the others for anything up to it.
         shares = np.where(np.arange(LANES) % 2, rng.uniform(-1.0, 1.0, LANES), rng.choice([-1.0, 0.0, 1.0], LANES))
         power = jnp.asarray((shares * largest)[None])
-        after = load_step(limits)(y, window, power, ambient)
+        after = load_step(limits, stepping)(y, window, power, ambient)
         broken += not_kept(limits, charge, np.asarray(power), after)
         y, charge = after.y, np.asarray(after.soc)
     return broken
@@ -107,9 +110,7 @@ def not_kept(limits: Limits, charge_before: np.ndarray, power: np.ndarray, after
     current, voltage, soc = (np.asarray(each) for each in (after.current, after.voltage, after.soc))
     demanded, delivered, unserved, spilled, *_ = (np.asarray(each) for each in after.totals)
     most = [
-        rate
-        * cell.nominal_capacity
-        * np.max([derated(points, after.celsius + off) for off in (-PREDICTED, 0.0, PREDICTED)], axis=0)
+        rate * cell.nominal_capacity * np.asarray(derated(points, after.celsius))
         for rate, points in (
             (limits.charge_c_rate, limits.charge_derating),
             (limits.discharge_c_rate, limits.discharge_derating),
@@ -176,9 +177,8 @@ def test_a_cold_cell_asked_for_several_c_is_tapered(soc):
     cell = fitted_cell()
     window, y, ambient = started(soc, -25.0)
     c_rate = jnp.geomspace(0.5, 50.0, LANES)[None]
-    # Where a limit is met within a load step, four nodes are half a per cent off in energy.
-    resolved = Stepping(nodes=8, samples=16, tolerance=0.002)
-    after = load_step(BARE, resolved)(y, window, c_rate * cell.nameplate_energy, ambient)
+    # Where a limit is met within a load step, the default's four nodes are half a per cent off in energy.
+    after = load_step(BARE, RESOLVED)(y, window, c_rate * cell.nameplate_energy, ambient)
     assert np.isfinite(np.asarray(after.y)).all()
     delivered, met = np.asarray(after.totals.delivered)[0], np.asarray(after.totals.unserved)[0] == 0.0
     np.testing.assert_array_equal(met, np.arange(LANES) < met.sum())
@@ -223,11 +223,26 @@ BATCHES = {
 @given(**BATCHES)
 @settings(max_examples=8, deadline=None)
 def test_limits_hold_and_energy_closes(seed, lli, soc, celsius, c_rate):
-    assert not ask(USUAL, seed, lli, soc, celsius, c_rate, steps=6)
+    assert not ask(USUAL, RESOLVED, seed, lli, soc, celsius, c_rate, steps=6)
 
 
 @pytest.mark.slow
 @given(**BATCHES)
 @settings(max_examples=200, deadline=None)
 def test_limits_hold_and_energy_closes_in_many_batches(seed, lli, soc, celsius, c_rate):
-    assert not ask(USUAL, seed, lli, soc, celsius, c_rate, steps=24)
+    assert not ask(USUAL, RESOLVED, seed, lli, soc, celsius, c_rate, steps=24)
+
+
+@pytest.mark.slow
+@given(**BATCHES)
+@settings(max_examples=200, deadline=None)
+def test_default_steps_stay_finite_keep_their_charge_and_close_energy(seed, lli, soc, celsius, c_rate):
+    broken = ask(USUAL, DEFAULT, seed, lli, soc, celsius, c_rate, steps=24)
+    assert not [words for words in broken if not words.startswith(BY_NODES)]
+
+
+@pytest.mark.xfail(strict=True, reason="a node's current does not see how it moves the surface and the temperature")
+@pytest.mark.parametrize("seed", [33, 59])
+def test_default_steps_keep_a_limit_that_starts_to_bind_within_a_load_step(seed):
+    """A worn cell drawn empty in the cold ends 0.22 V below its limit (33); a warm one passes its derating (59)."""
+    assert not ask(USUAL, DEFAULT, seed, 0.0, 0.0, 0.0, 0.1, steps=12)
