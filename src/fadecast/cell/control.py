@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from fadecast.cell.balance import FARADAY, particle_lithium, sites
 from fadecast.cell.lowering import Inputs
-from fadecast.cell.model import AMBIENT, CellModel
+from fadecast.cell.model import AMBIENT, CURRENT, CellModel
 from fadecast.cell.pieces import State
 from fadecast.cell.terminals import linearised, with_algebraic
 from fadecast.settings import settings
@@ -171,6 +171,21 @@ def derated(points: Derating, celsius: Float[Array, "1 lanes"]) -> Float[Array, 
         share = share + (after - before) / (there - here) * (jnp.clip(celsius, here, there) - here)
     # A rounding below zero would turn the bound round.
     return jnp.maximum(share, 0.0)
+
+
+def mismatch(
+    cell: CellModel, y: State, inputs: Inputs, delivery: Delivery, bounds: Bounds
+) -> tuple[Float[Array, "1 lanes"], Float[Array, "1 lanes"]]:
+    """Tell how far terminals are off a state: off its voltage or past a limit of it [V], past a bound of current [A].
+
+    Terminals are solved at a state that was predicted; where a time step arrives, both can have moved.
+    """
+    current = delivery.current
+    volts = cell.voltage(y, {**inputs, CURRENT: current})
+    lower, upper = cell.voltage_limits
+    outside = jnp.where(current > 0.0, lower - volts, jnp.where(current < 0.0, volts - upper, 0.0))
+    past = jnp.abs(current - jnp.clip(current, bounds.low, bounds.high))
+    return jnp.maximum(jnp.abs(volts - delivery.voltage), outside), past
 
 
 def first_guess(setting: Setting, before: Delivery, voltage: Float[Array, "1 lanes"]) -> Delivery:

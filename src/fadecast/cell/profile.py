@@ -1,5 +1,6 @@
 """A cell under a load profile: piecewise constant power demand and ambient temperature."""
 
+from collections.abc import Callable
 from typing import Annotated, Literal, NamedTuple, TypeVar
 
 import jax
@@ -20,6 +21,7 @@ from fadecast.cell.control import (
     current_bounds,
     first_guess,
     hold,
+    mismatch,
     state_of_charge,
 )
 from fadecast.cell.lowering import Inputs
@@ -43,6 +45,9 @@ _MOST_STEPS, _SHRINK, _GROW = 256, 0.1, 4.0
 
 # Precisions by which the mean power of a load step may miss a demand that is met at each of its nodes.
 _ROUNDING = 32.0
+
+# What a time step delivers may be off its end, and past the limits there, by the tolerance times these [V], [1/h].
+_VOLTS, _C_RATE = 0.5, 0.1
 
 # Ageing slower than this needs no accuracy: 1 % of a cell a year [1/s].
 _SLOW = 0.01 / (365.0 * 86400.0)
@@ -200,12 +205,18 @@ def run_profile(
             bounds = current_bounds(cell, limits, state, low, by_charge)
             return hold(cell, state, low, setting, guess, iterations, bounds)
 
+        def missed(step: Step) -> Lanes:
+            state = stepping.working(step.y)
+            bounds = current_bounds(cell, limits, state, low, by_charge)
+            volts, amperes = mismatch(cell, state, low, step.delivery, bounds)
+            return jnp.maximum(volts / _VOLTS, amperes / (_C_RATE * cell.nominal_capacity))[0]
+
         still = jnp.zeros_like(power)
         before = stepping.working(y)
         nothing = Delivery(jnp.zeros_like(asked), voltage, before[cell.differential :])
         jump = control(before, first_guess(setting, nothing, jnp.clip(voltage, *cell.voltage_limits)), jump_iterations)
         moment = _Moment(y, jump, _Sums(still, still, still), aged)
-        moment = _load_step(cell, stepping, load_step, index * load_step, here, control, moment)
+        moment = _load_step(cell, stepping, load_step, index * load_step, here, control, missed, moment)
         trace = Trace(
             voltage=moment.delivery.voltage[0],
             current=moment.delivery.current[0],
@@ -245,17 +256,18 @@ def _load_step(
     elapsed: Float[Array, ""],
     inputs: Inputs,
     control: Control,
+    missed: Callable[[Step], Lanes],
     moment: _Moment,
 ) -> _Moment:
     """Follow one demand, in time steps of fixed lengths or such as keep the tolerance."""
     rule = Rule(stepping.nodes, stepping.samples, estimate=stepping.tolerance is not None)
 
-    def attempt(moment: _Moment, length: Float[Array, ""]) -> tuple[_Moment, Lanes]:
+    def attempt(moment: _Moment, length: Float[Array, ""]) -> tuple[_Moment, Lanes, Lanes]:
         step = take_step(cell, rule, moment.y, inputs, control, moment.delivery, length)
         aged = moment.aged + step.change
         usual = jnp.maximum(aged / (elapsed + load_step), _SLOW) * length
         error = jnp.max(step.error / jnp.maximum(step.change, usual), axis=0)
-        return _Moment(step.y, step.delivery, moment.sums.add(step, length), aged), error
+        return _Moment(step.y, step.delivery, moment.sums.add(step, length), aged), error, missed(step)
 
     if stepping.tolerance is None:
         lengths = jnp.asarray(stepping.lengths(load_step), moment.y.dtype)
@@ -268,12 +280,13 @@ def _load_step(
 
     def try_step(carry):  # type: ignore[no-untyped-def]
         moment, done, length = carry
-        new, errors = attempt(moment, length)
+        new, errors, missed = attempt(moment, length)
         # A lane that was not finite before has failed and leaves the norm; one that only now is not may be too long a
         # step.
-        sound, failed = jnp.isfinite(errors), ~jnp.isfinite(moment.y).all(axis=0)
+        sound, failed = jnp.isfinite(errors + missed), ~jnp.isfinite(moment.y).all(axis=0)
         error = jnp.sqrt(jnp.sum(jnp.where(sound, errors, 0.0) ** 2) / jnp.maximum(jnp.sum(sound), 1))
         # Lengths are choices: no derivative is taken of them.
+        error = jnp.maximum(error, jnp.max(jnp.where(sound, missed, 0.0)))
         error = jax.lax.stop_gradient(jnp.where((sound | failed).all(), error, jnp.inf))
         accepted = (error <= tolerance) | (length <= shortest)
         moment = jax.tree.map(lambda after, before: jnp.where(accepted, after, before), new, moment)
