@@ -65,8 +65,9 @@ class Stepping:
     """Error that a time step may make in the worst ageing state [1], as root mean square over the lanes of a tile;
     over that state's change, its mean change so far in the profile, or one of 1 % a year, whichever is larger. Longer
     time steps are divided. Errors of steps cancel: that of two days of load is a twentieth of this, but three
-    times this in plated lithium where salt is about to run out (`results/reported/two_days`). Null: every load step is
-    divided into `steps`."""
+    times this in plated lithium where salt is about to run out (`results/reported/two_days`). Divided are also time
+    steps whose end is off the voltage that was delivered, or past a limit, by this times 0.5 V or 0.1C in any lane.
+    Null: every load step is divided into `steps`."""
     steps: Annotated[int, Ge(1), Le(256)] = 1
     """Time steps of a load step where there is no tolerance, each 2.6 times the one before."""
     precision: Literal["single", "double"] = "double"
