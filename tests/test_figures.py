@@ -9,6 +9,7 @@ import xarray as xr
 
 import hand_made_study
 from fadecast.figures import CAPTIONS, make_figures
+from fadecast.figures.load import Series, load_statistics, spectrum
 from fadecast.figures.losses import loss_exceedance
 from fadecast.figures.retention import bin_edges, end_of_term, fade_fan, within_reach
 from fadecast.figures.site import coldest_week, warmest_week
@@ -263,3 +264,27 @@ def test_poor_forecasts_are_drawn(tmp_path, duty, fade):
 def test_importing_does_not_load_matplotlib():
     code = "import sys, fadecast.figures; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_spectrum_of_a_daily_swing_is_at_one_a_day_and_holds_its_variance():
+    hour = np.arange(8736.0)
+    swing = 1.0 + 0.3 * np.sin(2.0 * np.pi * hour / 24.0)[None]
+    frequency, density = spectrum(Series(5.0 * swing, 1.0))
+    assert frequency[density.argmax()] == pytest.approx(1.0 / 24.0)
+    assert density.sum() * (frequency[1] - frequency[0]) == pytest.approx(0.5 * 0.3**2, rel=0.01)
+
+
+def test_load_statistics_show_what_was_drawn_beside_what_was_measured(duty):
+    trace = Series(np.random.default_rng(0).uniform(1.0, 3.0, (1, 1000)), 1.0)
+    duration, rates, _, ramps = load_statistics(duty, {"measured": trace}).axes
+    drawn_line, measured_line = duration.get_lines()
+    assert [line.get_label() for line in (drawn_line, measured_line)] == ["drawn", "measured"]
+    ends = trace.relative.max(), trace.relative.min()
+    np.testing.assert_allclose(measured_line.get_ydata()[[0, -1]], ends)
+    assert (np.diff(drawn_line.get_ydata()) <= 0.0).all()
+    shares = sum(bar.get_height() for bar in rates.patches)
+    assert shares == pytest.approx(1.0, abs=1e-9)
+    change, share = ramps.get_lines()[1].get_data()
+    steps = np.abs(np.diff(trace.relative[0]))
+    assert change.max() == pytest.approx(steps.max())
+    assert share[np.searchsorted(-change, -np.median(steps))] == pytest.approx(0.5, abs=0.05)

@@ -58,7 +58,7 @@ VALUES = {
     "list for a number": ("years: [10]", "years: got [10]; must be a valid number"),
     "nothing for a number": ("years:", "years: got nothing; must be a valid number"),
     "number for a section": ("site: 3", "site: got 3; must hold keys among climate"),
-    "nothing for a section": ("duty:", "duty: got nothing; must hold keys among timestep_minutes, workload"),
+    "nothing for a section": ("duty:", "duty: got nothing; must hold keys among timestep_minutes, service, workload"),
     "section for a number": ("packs: {a: 1}", 'packs: got {"a": 1}; must be a valid integer'),
     "number for text": ("site: {climate: 3}", "site.climate: got 3; must be a valid string"),
     "number for a list": ("population: {classes: 3}", "population.classes: got 3; must be"),

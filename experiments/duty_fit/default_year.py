@@ -3,14 +3,14 @@
 import numpy as np
 import xarray as xr
 
-from fadecast.duty import Duty, Site, Solar, make_duty
+from fadecast.duty import Container, Duty, Site, Solar, make_duty
 from fadecast.duty.climate import MONTH_OF_DAY
 
 DRAWS, PACKS, SEED = 20, 64, 1
 
 
 def main() -> None:
-    """Print the default year and a few other field sizes."""
+    """Print the default year, a few other field sizes and other walls of the containers."""
     report(Duty(), make_duty(Site(), Duty(), DRAWS, PACKS, SEED))
     for size in (15.0, 20.0, 25.0, 30.0, 40.0):
         for mount in ("fixed", "single_axis"):
@@ -21,6 +21,14 @@ def main() -> None:
                 share(year.spilled_power, year.solar_power),
             )
             print(f"{size:.0f} kW per pack, {mount}: unserved {unserved:.3f}, spilled {spilled:.2f}")
+    for loss in (5.0, 10.0, 20.0, 40.0):
+        duty = Duty(timestep_minutes=60, container=Container(loss_w_per_k=loss))
+        year = make_duty(Site(), duty, DRAWS, PACKS, SEED)
+        conditioning = share(year.conditioning_power, year.load_power)
+        print(
+            f"{loss:.0f} W/K per pack: container mean {float(year.pack_ambient_temperature.mean()):.1f} degC, "
+            f"air conditioning {conditioning:.4f} of the load"
+        )
 
 
 def report(duty: Duty, year: xr.Dataset) -> None:

@@ -58,10 +58,10 @@ def duty(config: Config, out: Out = None, overrides: Overrides = None) -> None:
     """Draw years of weather and load, and dispatch the battery through them: duty.nc."""
     began = time.perf_counter()
     folder = _bring(config, out, overrides, "duty")
-    from fadecast.summary import duty_line
+    from fadecast.summary import duty_lines
 
     print(f"{folder.path / 'duty.nc'}")
-    print(f"{duty_line(folder.read_dataset('duty.nc'))} seconds: {time.perf_counter() - began:.1f}")
+    print("\n".join(duty_lines(folder.read_dataset("duty.nc"))), f"seconds: {time.perf_counter() - began:.1f}")
 
 
 @app.command(epilog="Example: fadecast population configs/demo.yaml --set population.soh_range='[0.65, 0.75]'")

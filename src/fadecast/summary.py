@@ -15,12 +15,33 @@ _RATE = "USD/kWh"
 def duty_line(duty: xr.Dataset) -> str:
     """Return how well the powers of a duty dataset balance, and the share of the load that is not served.
 
-    The balance is load - unserved = solar - spilled + battery at every step; its error is relative to the largest load.
+    The balance is load - curtailed - unserved = solar - spilled + battery + grid + generator at every step; its error
+    is relative to the largest load.
     """
-    load, unserved = duty["load_power"], duty["unserved_power"]
-    balance = load - unserved - duty["solar_power"] + duty["spilled_power"] - duty["battery_power"]
-    error = float(abs(balance).max() / load.max())
-    return f"energy_balance_error: {error:.1e} unserved_fraction: {float(unserved.sum() / load.sum()):.5f}"
+    served = duty["load_power"] - duty["curtailed_power"] - duty["unserved_power"]
+    given = sum(duty[name] for name in ("solar_power", "battery_power", "grid_power", "generator_power"))
+    # A store that only trades or rests has no load.
+    largest, load = (float(abs(duty[name]).max()) for name in ("battery_power", "load_power"))
+    error = float(abs(served - given + duty["spilled_power"]).max()) / (load or largest or 1.0)
+    unserved = float(duty["unserved_power"].sum()) / (float(duty["load_power"].sum()) or 1.0)
+    return f"energy_balance_error: {error:.1e} unserved_fraction: {unserved:.5f}"
+
+
+def duty_lines(duty: xr.Dataset) -> list[str]:
+    """Return what besides sun and battery served a load, a year, and `duty_line` last."""
+    hours = float(duty["hour"][1] - duty["hour"][0])
+    energy = {name: hours * duty[f"{name}_power"].sum("hour").mean("draw") for name in ("curtailed", "generator")}
+    grid = duty["grid_power"]
+    bought, sold = (hours * part.sum("hour").mean("draw") for part in (grid.clip(min=0.0), -grid.clip(max=0.0)))
+    lines = []
+    if energy["curtailed"] > 0.0:
+        lines.append(f"curtailed: {float(energy['curtailed']):.0f} kWh a year")
+    if energy["generator"] > 0.0:
+        running = hours * (duty["generator_power"] > 0.0).sum("hour").mean("draw")
+        lines.append(f"generator: {float(energy['generator']):.0f} kWh in {float(running):.0f} h a year")
+    if bought + sold > 0.0:
+        lines.append(f"grid: {float(bought):.0f} kWh bought, {float(sold):.0f} kWh sold a year")
+    return [*lines, duty_line(duty)]
 
 
 def population_line(population: xr.Dataset) -> str:

@@ -45,11 +45,17 @@ COORDINATES: Mapping[str, Variable] = {
 VARIABLES: Mapping[str, Variable] = {
     # duty
     "it_power": Variable(_DUTY, "kW", "power of the computing racks", _NONNEGATIVE),
-    "load_power": Variable(_DUTY, "kW", "site load: computing and cooling", _NONNEGATIVE),
+    "load_power": Variable(
+        _DUTY, "kW", "site load: computing, its cooling, and air conditioning of the packs", _NONNEGATIVE
+    ),
+    "conditioning_power": Variable(_DUTY, "kW", "power of the air conditioning of the packs", _NONNEGATIVE),
     "solar_power": Variable(_DUTY, "kW", "photovoltaic power available at the bus", _NONNEGATIVE),
     "battery_power": Variable(_DUTY, "kW", "power asked of the battery, discharge positive"),
+    "grid_power": Variable(_DUTY, "kW", "power taken from the grid, negative where given to it"),
+    "generator_power": Variable(_DUTY, "kW", "power of the backup generator", _NONNEGATIVE),
+    "curtailed_power": Variable(_DUTY, "kW", "load of computing that was put off", _NONNEGATIVE),
     "unserved_power": Variable(_DUTY, "kW", "load that dispatch could not serve", _NONNEGATIVE),
-    "spilled_power": Variable(_DUTY, "kW", "solar power that dispatch could not use", _NONNEGATIVE),
+    "spilled_power": Variable(_DUTY, "kW", "power at the bus that dispatch could not use", _NONNEGATIVE),
     "pack_power": Variable(
         _DUTY, "h-1", "pack terminal power per first-life nameplate energy (W per W.h), discharge positive"
     ),

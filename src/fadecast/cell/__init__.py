@@ -4,7 +4,5 @@ Arrays in this package are shaped `(state, lane)`: one column per cell, so that 
 vector operation. Nothing outside needs to know, except `fadecast.ensemble`, which makes the lanes.
 """
 
-import jax
-
 # Ageing changes a state by 1e-9 of its size per step; single precision would lose it.
-jax.config.update("jax_enable_x64", True)
+import fadecast.precision  # noqa: F401

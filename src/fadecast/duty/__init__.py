@@ -1,11 +1,13 @@
-"""A year of duty for the battery of an off-grid AI site: load, sun, temperature and dispatch."""
+"""A year of duty for the battery of an AI site, or another service: load, sun, temperature and dispatch."""
 
 from fadecast.duty.climate import Climate, Site
 from fadecast.duty.container import Container
 from fadecast.duty.cooling import Cooling
 from fadecast.duty.dispatch import Dispatch
 from fadecast.duty.inference import Inference
+from fadecast.duty.services import Cycling, Regulation
 from fadecast.duty.solar import Solar
+from fadecast.duty.sources import Generator, Grid, LookAhead
 from fadecast.duty.training import Training
 from fadecast.duty.workload import Workload
 from fadecast.duty.year import Duty, make_duty
@@ -14,9 +16,14 @@ __all__ = [
     "Climate",
     "Container",
     "Cooling",
+    "Cycling",
     "Dispatch",
     "Duty",
+    "Generator",
+    "Grid",
     "Inference",
+    "LookAhead",
+    "Regulation",
     "Site",
     "Solar",
     "Training",

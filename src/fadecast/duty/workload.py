@@ -18,12 +18,14 @@ from fadecast.settings import settings
 class Workload:
     """What the site computes, in proportion to the packs: a small study is a small reference site."""
 
-    accelerators_per_pack: Annotated[float, Gt(0)] = 2.5
+    accelerators_per_pack: Annotated[float, Ge(0)] = 2.5
     """Accelerators per pack [1] (reference site: about 2,000 on 805 packs)."""
     kw_per_accelerator: Annotated[float, Gt(0)] = 1.275
     """Rated server power per accelerator [kW] (NVIDIA DGX H100: 10.2 kW for eight)."""
     training_share: Annotated[float, Ge(0), Le(1)] = 0.5
     """Share of accelerators that train; the rest infer [1] (assumed)."""
+    curtailable_share: Annotated[float, Ge(0), Le(1)] = 0.0
+    """Share of the load of computing and its cooling that can be put off [1]; what is, is not made up for."""
     training: Training = field(default_factory=Training)
     """How the training share is used."""
     inference: Inference = field(default_factory=Inference)

@@ -1,17 +1,21 @@
 """A year of duty: weather, load and dispatch of a site, assembled into the duty dataset."""
 
 from dataclasses import field
-from typing import Literal
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import xarray as xr
+from annotated_types import Ge, Le
 
 from fadecast import variables
 from fadecast.duty.climate import Site
-from fadecast.duty.container import Container, container_temperature
+from fadecast.duty.container import Container
 from fadecast.duty.cooling import site_load
-from fadecast.duty.dispatch import Dispatch, dispatch
+from fadecast.duty.dispatch import Demand, Dispatch, Dispatched, Plant, repeated_year, states_of_charge
+from fadecast.duty.look_ahead import Planner, planned_year
+from fadecast.duty.services import Cycling, Regulation, cycling_power, regulation_power
 from fadecast.duty.solar import Solar, solar_power
+from fadecast.duty.sources import Generator, Grid, LookAhead
 from fadecast.duty.sun import HOURS, clear_sky
 from fadecast.duty.weather import draw_weather
 from fadecast.duty.weather_file import climate_of
@@ -31,6 +35,9 @@ class Duty:
 
     timestep_minutes: Literal[1, 5, 15, 30, 60] = 15
     """Length of a step [min]."""
+    service: Literal["site", "regulation", "cycling", "rest"] = "site"
+    """What is asked: to serve a site, to regulate a grid, to cycle as in a laboratory, or nothing. A site without
+    computing, with a grid and plans ahead, trades."""
     workload: Workload = field(default_factory=Workload)
     """What the site computes."""
     solar: Solar = field(default_factory=Solar)
@@ -38,14 +45,48 @@ class Duty:
     container: Container = field(default_factory=Container)
     """Where the packs stand."""
     dispatch: Dispatch = field(default_factory=Dispatch)
-    """Limits of the battery."""
+    """Limits of the battery, and how it is used."""
+    generator: Generator = field(default_factory=Generator)
+    """Backup generator."""
+    grid: Grid = field(default_factory=Grid)
+    """Connection to a grid."""
+    look_ahead: LookAhead = field(default_factory=LookAhead)
+    """How plans are made, where dispatch.policy is look_ahead."""
+    regulation: Regulation = field(default_factory=Regulation)
+    """What is asked where service is regulation."""
+    cycling: Cycling = field(default_factory=Cycling)
+    """What is asked where service is cycling."""
+    rest_charge: Annotated[float, Ge(0), Le(1)] = 0.5
+    """State of charge that packs keep where service is rest [1]."""
+
+    def __post_init__(self) -> None:
+        """Refuse cycles that the converters do not carry."""
+        energy, most = self.dispatch.pack_kwh * self.dispatch.usable_fraction, self.dispatch.converter_kw_per_pack
+        fastest = max(self.cycling.charge_c_rate, self.cycling.discharge_c_rate)
+        if self.service == "cycling" and fastest * energy > most:
+            raise ValueError(
+                f"cycling: {fastest:g} of {energy:g} kWh an hour is {fastest * energy:.4g} kW; dispatch's "
+                f"converter_kw_per_pack ({most:g}) carries {most / energy:.3g} at most"
+            )
+
+
+class Asked(NamedTuple):
+    """What is asked of a site, `(draw, step)` [kW], and its weather."""
+
+    it_power: np.ndarray
+    load: np.ndarray
+    """Without air conditioning of the packs."""
+    solar: np.ndarray
+    ambient: np.ndarray
+    """[degC]"""
 
 
 def make_duty(site: Site, duty: Duty, draws: int, packs: int, seed: int) -> xr.Dataset:
-    """Draw years of weather and workload and dispatch the battery through them.
+    """Draw years of weather and of what is asked, and dispatch the battery through them.
 
-    All powers grow in proportion to the number of packs. A draw is the same whatever the number of draws, and
-    its weather and workload are the same at every step length.
+    All powers grow in proportion to the number of packs. A draw is the same whatever the number of draws, and its
+    weather and workload are the same at every step length. In services besides that of a site `load_power` is what is
+    asked of the packs and `solar_power` what is offered to them.
 
     Parameters
     ----------
@@ -66,37 +107,91 @@ def make_duty(site: Site, duty: Duty, draws: int, packs: int, seed: int) -> xr.D
         The duty variables of `fadecast.variables` on `draw, hour`; `hour` is the start of a step.
     """
     minutes = duty.timestep_minutes
-    it_power, sun, ambient = _drawn_years(site, duty, draws, seed)
-    it_power *= packs * duty.workload.rated_kw_per_pack
-    sun *= packs * duty.solar.kw_per_pack
-    load = site_load(duty.workload.cooling, it_power, ambient)
-    done = dispatch(load, sun, duty.dispatch, packs, minutes / 60)
+    asked = _draw(site, duty, draws, packs, seed)
+    waits = duty.workload.curtailable_share if duty.service == "site" else 0.0
+    plant = _plant(duty, packs)
+    demand = Demand((1 - waits) * asked.load, waits * asked.load, asked.solar, asked.ambient)
+    done = _dispatched(duty, plant, demand, minutes / 60)
     arrays = {
-        "it_power": it_power,
-        "load_power": load,
-        "solar_power": sun,
+        "it_power": asked.it_power,
+        "load_power": asked.load + done.conditioning,
+        "conditioning_power": done.conditioning,
+        "solar_power": asked.solar,
         "battery_power": done.battery,
+        "grid_power": done.grid,
+        "generator_power": done.generator,
+        "curtailed_power": done.curtailed,
         "unserved_power": done.unserved,
         "spilled_power": done.spilled,
-        "pack_power": done.pack,
-        "state_of_charge": done.soc,
-        "ambient_temperature": ambient,
-        "pack_ambient_temperature": container_temperature(duty.container, ambient, minutes / 60),
+        "pack_power": np.asarray(plant.terminal(done.battery)) / (packs * duty.dispatch.pack_kwh),
+        "state_of_charge": states_of_charge(plant, done.energy),
+        "ambient_temperature": asked.ambient,
+        "pack_ambient_temperature": done.air,
     }
     coordinates = {"draw": np.arange(draws), "hour": np.arange(HOURS * 60 // minutes) * minutes / 60}
     return variables.describe(xr.Dataset({k: (("draw", "hour"), v) for k, v in arrays.items()}, coordinates))
 
 
-def _drawn_years(site: Site, duty: Duty, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return rack power over rated, sun over module power [1] and outdoor temperature: (draw, step)."""
-    climate, measured = climate_of(site.climate), Measured.load()
-    sky = clear_sky(climate.place, min(duty.timestep_minutes, _SKY_MINUTES))
-    steps = HOURS * 60 // duty.timestep_minutes
-    it_power, sun, ambient = (np.empty((draws, steps)) for _ in range(3))
+def _plant(duty: Duty, packs: int) -> Plant:
+    plant = Plant.of(duty.dispatch, duty.generator, duty.grid, duty.container, packs)
+    if duty.service == "site":
+        return plant
+    # Others pay for the air conditioning of packs that do not serve a site.
+    free = plant.container._replace(heating_performance=np.inf, cooling_performance=np.inf)
+    plant = plant._replace(container=free)
+    if duty.service == "rest":
+        return plant._replace(soc_min=duty.rest_charge, soc_max=duty.rest_charge)
+    if duty.service == "regulation":
+        kept = duty.regulation
+        return plant._replace(charge_target=kept.charge_target, restored_per_hour=kept.restored_per_hour)
+    return plant
+
+
+def _dispatched(duty: Duty, plant: Plant, demand: Demand, step_hours: float) -> Dispatched:
+    """Dispatch every draw; arrays are (draw, step).
+
+    One draw at a time: XLA's last bit depends on how many are done together.
+    """
+    planner = Planner(plant, duty.generator, duty.grid, duty.look_ahead)
+    years = []
+    for draw in range(len(demand.firm)):
+        alone = Demand(*(part[draw, :, None] for part in demand))
+        if duty.dispatch.policy == "rule":
+            done = repeated_year(plant, alone, step_hours)[1]
+        else:
+            done = planned_year(planner, alone, step_hours)
+        years.append([np.asarray(part)[:, 0] for part in done])
+    return Dispatched(*(np.stack(each) for each in zip(*years, strict=True)))
+
+
+def _draw(site: Site, duty: Duty, draws: int, packs: int, seed: int) -> Asked:
+    climate, minutes = climate_of(site.climate), duty.timestep_minutes
+    sky = clear_sky(climate.place, min(minutes, _SKY_MINUTES))
+    years = []
     for draw in range(draws):
         weather_rng, load_rng = (np.random.default_rng([seed, _SEED_KEY, draw, part]) for part in range(2))
         weather = draw_weather(weather_rng, climate, sky)
-        it_power[draw] = draw_it_power(load_rng, duty.workload, measured, duty.timestep_minutes)
-        sun[draw] = solar_power(duty.solar, sky, weather).reshape(steps, -1).mean(axis=1)
-        ambient[draw] = weather.temperature.reshape(steps, -1).mean(axis=1)
-    return it_power, sun, ambient
+        ambient = _means(weather.temperature, minutes)
+        if duty.service == "site":
+            sun = _means(solar_power(duty.solar, sky, weather), minutes) * duty.solar.kw_per_pack
+            computing = draw_it_power(load_rng, duty.workload, Measured.load(), minutes)
+            it_power = computing * duty.workload.rated_kw_per_pack
+            years.append((it_power, site_load(duty.workload.cooling, it_power, ambient), sun, ambient))
+        else:
+            power = _other_service(load_rng, duty, _plant(duty, 1))
+            years.append((0.0 * power, np.maximum(power, 0.0), np.maximum(-power, 0.0), ambient))
+    it_power, load, sun, ambient = (np.stack(part) for part in zip(*years, strict=True))
+    return Asked(packs * it_power, packs * load, packs * sun, ambient)
+
+
+def _other_service(rng: np.random.Generator, duty: Duty, pack: Plant) -> np.ndarray:
+    """Return the power asked of a pack [kW], negative where offered."""
+    if duty.service == "regulation":
+        return regulation_power(rng, duty.regulation, duty.timestep_minutes)
+    if duty.service == "cycling":
+        return cycling_power(duty.cycling, pack.high - pack.low, pack.capacity, pack.one_way, duty.timestep_minutes)
+    return np.zeros(HOURS * 60 // duty.timestep_minutes)
+
+
+def _means(values: np.ndarray, minutes: int) -> np.ndarray:
+    return np.asarray(values.reshape(HOURS * 60 // minutes, -1).mean(axis=1))

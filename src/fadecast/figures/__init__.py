@@ -62,7 +62,7 @@ def _drawings(
     trace: xr.Dataset | None,
     measured: pd.DataFrame | None,
 ) -> Iterator[tuple[str, Callable[[], "Figure"]]]:
-    from fadecast.figures import losses, packs, retention, site
+    from fadecast.figures import load, losses, packs, retention, site
 
     yield "fade_fan", lambda: retention.fade_fan(fade, price, measured)
     yield "end_of_term", lambda: retention.end_of_term(fade, price)
@@ -71,6 +71,8 @@ def _drawings(
     if trace is not None:
         yield "typical_day", lambda: site.typical_day(trace)
     yield "site_weeks", lambda: site.site_weeks(duty)
+    if float(duty["load_power"].max()) > 0.0:
+        yield "load_statistics", lambda: load.load_statistics(duty)
     yield "degradation", lambda: packs.degradation(fade)
     yield "starting_states", lambda: packs.starting_states(population, fade)
     yield "shortfall_and_heat", lambda: packs.shortfall_and_heat(fade)

@@ -58,6 +58,12 @@ CAPTIONS: Mapping[str, Caption] = {
         "The dispatch counts on the same usable energy all year and does not know how the packs have faded; it is one"
         " drawn year out of many.",
     ),
+    "load_statistics": Caption(
+        "What the load is like",
+        "Computing power over its mean, one line a draw: how high for what share of the year, its spectrum, and how "
+        "much it changes from one step to the next. Above right: power of a pack over its first-life nameplate energy.",
+        "Swings shorter than a step are averaged away, and with them the fastest changes that accelerators make.",
+    ),
     "degradation": Caption(
         "Where lithium and active material go",
         "Left: lithium that service has bound in the film on the negative electrode (SEI), as dead plated lithium, "

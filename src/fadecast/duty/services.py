@@ -1,0 +1,87 @@
+"""What a battery may be asked besides serving a site: regulating a grid, resting, cycling as a laboratory does.
+
+Powers are those of a pack at the bus: asked of it where positive, offered to it where negative.
+"""
+
+from typing import Annotated
+
+import numpy as np
+from annotated_types import Ge, Gt, Le
+from jaxtyping import Float
+from scipy.signal import lfilter
+
+from fadecast.duty.sun import HOURS
+from fadecast.settings import settings
+
+_SIGNAL_SECONDS = 20.0
+
+
+@settings
+class Regulation:
+    """Frequency regulation: power in proportion to a drawn deviation of the grid's frequency.
+
+    The deviation is an Ornstein-Uhlenbeck process, the first approximation to measured grids (Schäfer et al., Nature
+    Energy 3, 119, 2018, doi:10.1038/s41560-017-0058-z). Long steps average the signal: 1 min keeps 91 % of its standard
+    deviation, 15 min 44 %.
+    """
+
+    kw_per_pack: Annotated[float, Ge(0)] = 10.0
+    """Power at full deviation, both ways [kW] (assumed: two thirds of the converters)."""
+    correlation_seconds: Annotated[float, Ge(20), Le(3600)] = 100.0
+    """Correlation time of the deviation [s] (assumed)."""
+    full_deviation: Annotated[float, Gt(0), Le(10)] = 3.0
+    """Deviation of full power over its standard deviation [1] (assumed); larger ones ask for no more."""
+    charge_target: Annotated[float, Gt(0), Le(1)] = 0.5
+    """State of charge that losses and drift are made up to, by the grid [1]."""
+    restored_per_hour: Annotated[float, Ge(0), Le(10)] = 0.5
+    """Share of what is missing to it that is made up in an hour [1/h] (assumed)."""
+
+
+@settings
+class Cycling:
+    """Cycles between the limits of charge at constant power, each a whole number of steps long."""
+
+    charge_c_rate: Annotated[float, Gt(0), Le(10)] = 0.25
+    """Charging power over the energy that dispatch counts on [1/h]."""
+    discharge_c_rate: Annotated[float, Gt(0), Le(10)] = 0.25
+    """Discharging power over that energy [1/h]."""
+    rest_hours: Annotated[float, Ge(0), Le(8760)] = 0.5
+    """Rest after each charge and each discharge [h]."""
+
+
+def regulation_power(rng: np.random.Generator, regulation: Regulation, step_minutes: int) -> Float[np.ndarray, "step"]:
+    """Draw a year of power asked of a pack [kW], as means over steps."""
+    count = round(HOURS * 3600 / _SIGNAL_SECONDS)
+    keep = np.exp(-_SIGNAL_SECONDS / regulation.correlation_seconds)
+    noise = rng.standard_normal(count)
+    # The first value has the spread of all: the process is drawn in equilibrium.
+    noise[1:] *= np.sqrt(1.0 - keep**2)
+    deviation = np.asarray(lfilter([1.0], [1.0, -keep], noise))
+    share = np.clip(deviation / regulation.full_deviation, -1.0, 1.0)
+    return regulation.kw_per_pack * share.reshape(HOURS * 60 // step_minutes, -1).mean(axis=1)
+
+
+def cycling_power(
+    cycling: Cycling, window: float, energy: float, one_way: float, step_minutes: int
+) -> Float[np.ndarray, "step"]:
+    """Return a year of power asked of a pack [kW], charging first.
+
+    Parameters
+    ----------
+    window
+        Energy between the limits of charge [kWh].
+    energy
+        Energy that rates refer to [kWh].
+    one_way
+        Efficiency between the bus and the store [1].
+    """
+    step_hours = step_minutes / 60
+    charge, discharge = (
+        np.full(int(np.ceil(stored / (rate * energy) / step_hours - 1e-9)), sign * rate * energy)
+        for rate, stored, sign in (
+            (cycling.charge_c_rate, window / one_way, -1.0),
+            (cycling.discharge_c_rate, window * one_way, 1.0),
+        )
+    )
+    rest = np.zeros(round(cycling.rest_hours / step_hours))
+    return np.resize(np.concatenate([charge, rest, discharge, rest]), HOURS * 60 // step_minutes)
