@@ -10,11 +10,9 @@ from typing import Any
 import yaml
 
 from fadecast.errors import InputError
-from fadecast.formats import CLIMATE_SUFFIXES
+from fadecast.formats import DATA_KEYS
 
 _LONGEST_SHOWN = 60
-_DATA_KEY = ("site", "climate")
-"""The key that may name a file; a relative one is looked for beside the study file."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +60,19 @@ def read_document(path: Path, overrides: Sequence[str] = ()) -> Document:
         raise InputError(f"{path}: holds {shown(content)} at the top; must hold keys, such as name, packs, draws")
     for assignment in overrides:
         _override(content, assignment, path)
-    section = content.get(_DATA_KEY[0])
-    place = section.get(_DATA_KEY[1]) if isinstance(section, dict) else None
-    if isinstance(place, str) and place.endswith(CLIMATE_SUFFIXES):
-        content[_DATA_KEY[0]][_DATA_KEY[1]] = str((path.parent / place).resolve())
+    for keys, suffixes in DATA_KEYS.items():
+        _find_beside(path.parent, content, keys, suffixes)
     return Document(path, content, tuple(overrides))
+
+
+def _find_beside(folder: Path, content: Any, keys: tuple[str, ...], suffixes: tuple[str, ...]) -> None:
+    """Make the name of a file that a key may hold one that does not depend on where the program is run."""
+    *sections, last = keys
+    for section in sections:
+        content = content.get(section) if isinstance(content, dict) else None
+    name = content.get(last) if isinstance(content, dict) else None
+    if isinstance(name, str) and name.endswith(suffixes):
+        content[last] = str((folder / name).resolve())
 
 
 def shown(value: Any) -> str:

@@ -4,3 +4,8 @@ WEATHER_SUFFIXES = (".epw", ".epw.gz", ".csv", ".csv.gz")
 """Weather of one year."""
 CLIMATE_SUFFIXES = (".json", *WEATHER_SUFFIXES)
 """What a climate is made from."""
+TRACE_SUFFIXES = (".csv", ".csv.gz", ".parquet", ".nc")
+"""Measured power in time."""
+
+DATA_KEYS = {("site", "climate"): CLIMATE_SUFFIXES, ("duty", "workload", "trace", "file"): TRACE_SUFFIXES}
+"""Keys of a study that may name a file, and how its name then ends; a relative one is looked for beside the study."""

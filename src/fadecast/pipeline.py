@@ -237,7 +237,9 @@ def _part(*sections: str) -> Callable[[Study], Any]:
 def _duty_depends(study: Study) -> Any:
     climate = Path(study.site.climate)
     content = sha256(climate) if climate.name.endswith(CLIMATE_SUFFIXES) else None
-    return [_part("seed", "packs", "draws", "site", "duty")(study), content]
+    trace = study.duty.workload.trace
+    measured = [sha256(Path(trace.file))] if trace else []
+    return [_part("seed", "packs", "draws", "site", "duty")(study), content, *measured]
 
 
 def _population_depends(study: Study) -> Any:

@@ -21,6 +21,7 @@ from fadecast.cell.model import AMBIENT, CONTACT_RESISTANCE, CURRENT, parameter_
 from fadecast.decades.admitted import forecast_problems
 from fadecast.document import Document, read_document, shown
 from fadecast.duty import Dispatch, Duty, Site
+from fadecast.duty.trace import read_trace
 from fadecast.duty.weather_file import climate_of
 from fadecast.ensemble import DAYS_PER_YEAR, Cell, Decades, Execution
 from fadecast.formats import CLIMATE_SUFFIXES
@@ -102,7 +103,7 @@ def check_study(document: Document) -> Study:
         When anything in it is wrong.
     """
     study = _validated(Study, document)
-    problems = [*_climate_problems(study), *_band_problems(study)]
+    problems = [*_climate_problems(study), *_trace_problems(study), *_band_problems(study)]
     if problems:
         raise document.refuse(problems)
     return study
@@ -196,6 +197,17 @@ def _climate_problems(study: Study) -> Iterable[str]:
         climate_of(climate)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         yield f"site.climate: {climate} holds no climate ({error}); must be {', '.join(names)} or {files}"
+
+
+def _trace_problems(study: Study) -> Iterable[str]:
+    """Say whether a measured load can be read. Apart from the model, as climates are."""
+    trace = study.duty.workload.trace
+    if trace is None:
+        return
+    try:
+        read_trace(trace)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        yield f"duty.workload.trace: {trace.file}: {error}"
 
 
 def _band_problems(study: Study) -> Iterable[str]:

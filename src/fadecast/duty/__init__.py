@@ -8,6 +8,7 @@ from fadecast.duty.inference import Inference
 from fadecast.duty.services import Cycling, Regulation
 from fadecast.duty.solar import Solar
 from fadecast.duty.sources import Generator, Grid, LookAhead
+from fadecast.duty.trace import Trace
 from fadecast.duty.training import Training
 from fadecast.duty.workload import Workload
 from fadecast.duty.year import Duty, make_duty
@@ -26,6 +27,7 @@ __all__ = [
     "Regulation",
     "Site",
     "Solar",
+    "Trace",
     "Training",
     "Workload",
     "make_duty",

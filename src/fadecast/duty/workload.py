@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from fadecast.duty.cooling import Cooling
 from fadecast.duty.inference import Inference, Requests, Serving, inference_power
+from fadecast.duty.trace import Trace, read_trace, trace_power
 from fadecast.duty.training import AcceleratorPower, Training, training_power
 from fadecast.package_data import shipped
 from fadecast.settings import settings
@@ -22,6 +23,8 @@ class Workload:
     """Accelerators per pack [1] (reference site: about 2,000 on 805 packs)."""
     kw_per_accelerator: Annotated[float, Gt(0)] = 1.275
     """Rated server power per accelerator [kW] (NVIDIA DGX H100: 10.2 kW for eight)."""
+    trace: Trace | None = None
+    """Measured power in place of a drawn one; training and inference then do not matter."""
     training_share: Annotated[float, Ge(0), Le(1)] = 0.5
     """Share of accelerators that train; the rest infer [1] (assumed)."""
     curtailable_share: Annotated[float, Ge(0), Le(1)] = 0.0
@@ -59,10 +62,12 @@ class Measured:
 def draw_it_power(
     rng: np.random.Generator, workload: Workload, measured: Measured, step_minutes: int
 ) -> Float[np.ndarray, "step"]:
-    """Draw a year of rack power over its rated power [1], as means over steps.
+    """Draw a year of rack power over its rated power [1], as means over steps, or take it from a trace.
 
     The same generator state gives the same year at any step length: a longer step is the mean of shorter.
     """
+    if workload.trace is not None:
+        return trace_power(rng, read_trace(workload.trace), step_minutes)
     train, infer = rng.spawn(2)
     share = workload.training_share
     accelerator = share * training_power(train, workload.training, measured.accelerator, step_minutes)
