@@ -67,9 +67,9 @@ def read_trace(trace: Trace) -> Measurement:
         raise ValueError(f"{trace.file} is of no known kind; must end in {', '.join(TRACE_SUFFIXES)}")
     if not path.is_file():
         raise ValueError(f"no file {path}")
-    time, power = _columns(path, trace)
+    time, column = _columns(path, trace)
     hours = _hours(time, trace)
-    power = pd.to_numeric(power, errors="coerce").to_numpy(float) / trace.rated
+    power = pd.to_numeric(column, errors="coerce").to_numpy(float) / trace.rated
     if hours.size < 2:
         raise ValueError(f"{trace.power!r} has {hours.size} rows; must have 2 at least")
     if not (np.diff(hours) > 0.0).all():
@@ -112,7 +112,8 @@ def _hours(time: pd.Series, trace: Trace) -> Float[np.ndarray, "n"]:
     if dates.isna().any():
         row = int(dates.isna().to_numpy().argmax())
         raise ValueError(f"{trace.time!r} is {time.iloc[row]!r} at row {row}; must be a date (ISO 8601) or seconds")
-    return ((dates - dates.iloc[0].normalize()) / pd.Timedelta(hours=1)).to_numpy(float)
+    since = dates.to_numpy("datetime64[ns]") - dates.iloc[0].normalize().to_datetime64()
+    return np.asarray(since / np.timedelta64(1, "h"))
 
 
 def trace_power(rng: np.random.Generator, measured: Measurement, step_minutes: int) -> Float[np.ndarray, "step"]:
