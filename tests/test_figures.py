@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 
 import hand_made_study
+from fadecast.ensemble import Decades, represented
 from fadecast.figures import CAPTIONS, make_figures
 from fadecast.figures.load import Series, load_statistics, spectrum
 from fadecast.figures.losses import loss_exceedance
@@ -37,9 +38,9 @@ def duty():
     return hand_made_study.duty()
 
 
-def drawn(folder, duty, fade, priced, trace=None, measured=None):
+def drawn(folder, duty, fade, priced, trace=None, measured=None, typical=None):
     population = hand_made_study.population(fade.sizes["draw"], fade.sizes["pack"])
-    return make_figures(duty, population, fade, priced, trace, folder, measured)
+    return make_figures(duty, population, fade, priced, trace, folder, measured, typical)
 
 
 def png_size(path):
@@ -197,7 +198,10 @@ def test_the_note_names_what_is_not_resolved():
 def test_every_figure_is_written_for_a_page(tmp_path, duty):
     fade = hand_made_study.fade(4, 6, failed=[(1, 2)], exhausted=[(3, 4)])
     measured = pd.DataFrame({"time": [0.0, 1.0], "retention": [1.0, 0.97], "label": ["cell", "cell"]})
-    paths = drawn(tmp_path / "new", duty, fade, hand_made_study.priced(fade), hand_made_study.trace(), measured)
+    typical = represented(Decades(typical_days=4), duty, 0)
+    paths = drawn(
+        tmp_path / "new", duty, fade, hand_made_study.priced(fade), hand_made_study.trace(), measured, typical
+    )
     assert [path.name for path in paths] == [f"{name}.png" for name in CAPTIONS]
     for path in paths:
         width, height = png_size(path)
@@ -258,7 +262,7 @@ def test_a_guarantee_on_state_of_health_is_drawn_on_state_of_health():
 )
 def test_poor_forecasts_are_drawn(tmp_path, duty, fade):
     priced = hand_made_study.priced(hand_made_study.fade(fade.sizes["draw"], fade.sizes["pack"]))
-    assert len(drawn(tmp_path, duty, fade, priced)) == len(CAPTIONS) - 1
+    assert len(drawn(tmp_path, duty, fade, priced)) == len(CAPTIONS) - 2
 
 
 def test_importing_does_not_load_matplotlib():

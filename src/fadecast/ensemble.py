@@ -24,6 +24,7 @@ from fadecast.cell.model import CONTACT_RESISTANCE, CellModel, Chemistry
 from fadecast.cell.profile import Stepping
 from fadecast.decades.direct import direct
 from fadecast.decades.leap import DayBatch, History, Leap, leap
+from fadecast.decades.representation import Representation, representation
 from fadecast.decades.service import KELVIN, Operation
 from fadecast.decades.typical_days import EXTREME_DAYS, TypicalDays, YearOfDuty, choose_typical_days
 from fadecast.outcome import Outcome
@@ -196,6 +197,15 @@ def year_of_duty(duty: xr.Dataset) -> YearOfDuty:
     steps = int(np.searchsorted(duty["hour"].values, 24.0))
     names = ("pack_power", "pack_ambient_temperature", "state_of_charge")
     return YearOfDuty(*(duty[name].values.reshape(-1, steps) for name in names))
+
+
+def represented(decades: Decades, duty: xr.Dataset, draw: int) -> Representation:
+    """Compare the year of a draw with the typical days that are chosen for it."""
+    year = year_of_duty(duty.isel(draw=draw))
+    steps_per_hour = year.power.shape[1] / 24.0
+    return representation(
+        year, choose_typical_days(year, decades.typical_days, round(decades.spin_up_hours * steps_per_hour))
+    )
 
 
 def day_batch(typical: list[TypicalDays], cell: CellModel, count: int) -> DayBatch:

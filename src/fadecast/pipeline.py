@@ -19,6 +19,7 @@ import xarray as xr
 from fadecast import __version__
 from fadecast.cell.model import build_cell
 from fadecast.duty import make_duty
+from fadecast.ensemble import represented
 from fadecast.errors import InputError, RunError
 from fadecast.fade import capacity_of, make_fade, typical_day_trace
 from fadecast.figures import make_figures
@@ -212,10 +213,11 @@ def _make_report(study: Study, run: RunFolder, observe: Observer) -> list[str]:
     soh = population["initial_soh"].values[0]
     middle = int(np.argsort(soh, kind="stable")[soh.size // 2])
     trace = typical_day_trace(study.cell, study.decades, duty, population, 0, middle)
+    typical = represented(study.decades, duty, 0) if study.decades.mode == "leap" else None
     figures = run.path / "figures"
     figures.mkdir(exist_ok=True)
     with run.scratch("figures") as scratch:
-        drawn = make_figures(duty, population, fade, priced, trace, scratch)
+        drawn = make_figures(duty, population, fade, priced, trace, scratch, typical=typical)
         for path in drawn:
             write_whole(figures / path.name, partial(shutil.copyfile, path))
     # What a run does not repeat, such as its seconds, stays out: the same study gives the same report.

@@ -12,6 +12,8 @@ from fadecast.figures.captions import CAPTIONS, Caption
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from fadecast.decades.representation import Representation
+
 __all__ = ["CAPTIONS", "Caption", "make_figures"]
 
 
@@ -23,6 +25,7 @@ def make_figures(
     trace: xr.Dataset | None,
     folder: Path,
     measured: pd.DataFrame | None = None,
+    typical: "Representation | None" = None,
 ) -> list[Path]:
     """Draw every figure of a study as PNG, 170 mm wide at 200 dpi.
 
@@ -36,6 +39,8 @@ def make_figures(
         Where the files go; made if it does not exist.
     measured
         Measured fade to hold the forecast against: columns `time` [year], `retention` [1], `label`.
+    typical
+        A year beside its typical days; without it that figure is left out.
 
     Returns
     -------
@@ -47,7 +52,7 @@ def make_figures(
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     with style.printed():
-        for name, draw in _drawings(duty, population, fade, price, trace, measured):
+        for name, draw in _drawings(duty, population, fade, price, trace, measured, typical):
             path = folder / f"{name}.png"
             draw().savefig(path, metadata={"Title": CAPTIONS[name].title})
             paths.append(path)
@@ -61,8 +66,10 @@ def _drawings(
     price: xr.Dataset,
     trace: xr.Dataset | None,
     measured: pd.DataFrame | None,
+    typical: "Representation | None",
 ) -> Iterator[tuple[str, Callable[[], "Figure"]]]:
     from fadecast.figures import load, losses, packs, retention, site
+    from fadecast.figures import typical as typical_figure
 
     yield "fade_fan", lambda: retention.fade_fan(fade, price, measured)
     yield "end_of_term", lambda: retention.end_of_term(fade, price)
@@ -73,6 +80,8 @@ def _drawings(
     yield "site_weeks", lambda: site.site_weeks(duty)
     if float(duty["load_power"].max()) > 0.0:
         yield "load_statistics", lambda: load.load_statistics(duty)
+    if typical is not None:
+        yield "typical_days", lambda: typical_figure.typical_days(typical)
     yield "degradation", lambda: packs.degradation(fade)
     yield "starting_states", lambda: packs.starting_states(population, fade)
     yield "shortfall_and_heat", lambda: packs.shortfall_and_heat(fade)

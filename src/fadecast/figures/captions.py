@@ -64,6 +64,14 @@ CAPTIONS: Mapping[str, Caption] = {
         "much it changes from one step to the next. Above right: power of a pack over its first-life nameplate energy.",
         "Swings shorter than a step are averaged away, and with them the fastest changes that accelerators make.",
     ),
+    "typical_days": Caption(
+        "Typical days against their year",
+        "Distributions of the first draw's year and of the typical days that stand for it, weighted: power, state of "
+        "charge and temperature by time, depth of cycles (rainflow counting of the state of charge) by charge. Above "
+        "each: the mean distance between the two.",
+        "Days are run one by one: what one day leaves to the next, but for the hours of spin-up, is not in a forecast "
+        "of typical days. The error in health is printed by the run (soh_error_pp).",
+    ),
     "degradation": Caption(
         "Where lithium and active material go",
         "Left: lithium that service has bound in the film on the negative electrode (SEI), as dead plated lithium, "
