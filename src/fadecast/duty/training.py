@@ -4,7 +4,8 @@ Each slot is a semi-Markov process: log-normal jobs, exponential gaps. A job kee
 the measured distribution of busy accelerators, and falls to idle while it checkpoints. (Measured levels do stay:
 hourly means of three busy servers correlate by 0.9 after an hour and by 0.5 to 0.75 after a day.) Energy is
 integrated exactly, so the mean over an hour is the same at every step length. Swings inside a minute
-(iterations, communication) are those of `swings`; outages of a whole cluster (1 to 4 % of the measured time) are left out.
+(iterations, communication) are those of `swings`. Outages of a whole cluster (1 to 4 % of the measured time) are left
+out.
 """
 
 from dataclasses import dataclass
