@@ -54,7 +54,8 @@ CAPTIONS: Mapping[str, Caption] = {
     ),
     "site_weeks": Caption(
         "Two weeks of the site",
-        "Load, sun, battery and state of charge in the coldest and the warmest week of the first draw's year.",
+        "What serves the load, stacked, and what takes power besides it, below zero; and the state of charge, in the "
+        "coldest and the warmest week of the first draw's year.",
         "The dispatch counts on the same usable energy all year and does not know how the packs have faded; it is one"
         " drawn year out of many.",
     ),

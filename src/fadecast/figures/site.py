@@ -9,6 +9,7 @@ from fadecast.figures import style
 from fadecast.figures.statistics import Array
 
 _WEEK_HOURS = 168
+_FLOWS = ("load", "solar", "battery", "grid", "generator", "curtailed", "unserved", "spilled")
 
 
 def typical_day(trace: xr.Dataset) -> Figure:
@@ -42,7 +43,7 @@ def typical_day(trace: xr.Dataset) -> Figure:
 
 
 def site_weeks(duty: xr.Dataset) -> Figure:
-    """Draw load, sun, battery and state of charge of the site in the coldest and the warmest week of draw 0."""
+    """Draw what serves the site, and its state of charge, in the coldest and the warmest week of draw 0."""
     year = duty.isel(draw=0)
     weeks = {"Coldest week": coldest_week(year), "Warmest week": warmest_week(year)}
     names = ("load_power", "solar_power", "battery_power")
@@ -62,21 +63,40 @@ def site_weeks(duty: xr.Dataset) -> Figure:
     style.in_percent(axes[1, 0], y=True)
     figure.supxlabel("Day of the week shown [day]", fontsize=8.5)
     figure.align_ylabels()
-    style.legend_above(figure, axes[0, 0], columns=4)
+    style.legend_above(figure, axes[0, 0], axes[0, 1], columns=5)
     return figure
 
 
 def _draw_power(axes: Axes, week: xr.Dataset, scale: float) -> None:
+    """Stack what gives power above zero and what takes it besides the load below; the load is a line."""
     day = _days(week)
-    load, unserved = scale * week["load_power"].values, scale * week["unserved_power"].values
+    power = {name: scale * week[f"{name}_power"].values for name in _FLOWS}
+    given = {
+        "sun used": (style.ORANGE, power["solar"] - power["spilled"]),
+        "battery": (style.BLUE, power["battery"].clip(min=0.0)),
+        "grid": (style.PURPLE, power["grid"].clip(min=0.0)),
+        "generator": (style.GREY, power["generator"]),
+    }
+    taken = {
+        "charging": (style.SKY, power["battery"].clip(max=0.0)),
+        "sold to the grid": (style.PURPLE, power["grid"].clip(max=0.0)),
+    }
+    for side in (given, taken):
+        base = np.zeros_like(day)
+        for label, (color, part) in side.items():
+            if part.any():
+                axes.fill_between(day, base, base + part, color=color, linewidth=0, step="post", label=label)
+            base = base + part
+    load = power["load"]
+    served = load - power["unserved"]
+    axes.plot(day, load, color=style.BLACK, linewidth=0.7, drawstyle="steps-post", label="load")
+    for label, color, low, high in (
+        ("put off", style.GREEN, served - power["curtailed"], served),
+        ("not served", style.VERMILLION, served, load),
+    ):
+        if (high > low).any() or label == "not served":
+            axes.fill_between(day, low, high, color=color, linewidth=0, step="post", label=label)
     axes.axhline(0.0, color=style.GREY, linewidth=0.7)
-    axes.plot(day, scale * week["solar_power"].values, color=style.ORANGE, linewidth=1.0, label="solar")
-    battery = scale * week["battery_power"].values
-    axes.plot(day, battery, color=style.BLUE, linewidth=1.6, label="battery (discharge positive)")
-    axes.plot(day, load, color=style.BLACK, linewidth=0.7, label="load")
-    axes.fill_between(
-        day, load - unserved, load, color=style.VERMILLION, alpha=0.6, linewidth=0, label="load not served"
-    )
 
 
 def _draw_charge(axes: Axes, week: xr.Dataset) -> None:
