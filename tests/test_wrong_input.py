@@ -59,6 +59,14 @@ VALUES = {
     "nothing for a number": ("years:", "years: got nothing; must be a valid number"),
     "number for a section": ("site: 3", "site: got 3; must hold keys among climate"),
     "nothing for a section": ("duty:", "duty: got nothing; must hold keys among timestep_minutes, service, workload"),
+    "text for a section that may be left out": (
+        "duty: {workload: {trace: abc.csv}}",
+        'duty.workload.trace: got "abc.csv"; must hold keys among file, rated, power, time, utc_offset',
+    ),
+    "unknown key of a section that may be left out": (
+        "duty: {workload: {trace: {file: a.csv, rated: 1.0, clock: 3}}}",
+        "duty.workload.trace.clock: unknown key with value 3",
+    ),
     "section for a number": ("packs: {a: 1}", 'packs: got {"a": 1}; must be a valid integer'),
     "number for text": ("site: {climate: 3}", "site.climate: got 3; must be a valid string"),
     "number for a list": ("population: {classes: 3}", "population.classes: got 3; must be"),

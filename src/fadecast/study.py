@@ -280,6 +280,8 @@ def _keys_at(schema: dict[str, Any], loc: Iterable[int | str]) -> list[str]:
     node = schema
     for part in loc:
         node = node.get("properties", {}).get(part) or node.get("items") or {}
+        # A section that may be left out is one kind or nothing.
+        node = next((kind for kind in node.get("anyOf", ()) if "$ref" in kind), node)
         reference = str(node.get("$ref", "")).rpartition("/")[2]
         node = definitions.get(reference, node)
     return list(node.get("properties", {}))

@@ -1,5 +1,7 @@
 """What a run found, in a few lines of text. The last line of each is meant for scripts."""
 
+import json
+
 import numpy as np
 import xarray as xr
 
@@ -10,6 +12,7 @@ from fadecast.warranty.premium import SUMMARY_LEVEL
 
 _LEVELS = (0.05, 0.50, 0.95)
 _RATE = "USD/kWh"
+_NOTICED = 0.01
 
 
 def duty_line(duty: xr.Dataset) -> str:
@@ -61,6 +64,7 @@ def fade_lines(fade: xr.Dataset) -> list[str]:
             f"soh_error_pp: {fade.attrs['soh_error_pp']:.4f}  against day-by-day simulation of "
             f"{fade.attrs['soh_error_lanes']} packs over {fade.attrs['soh_error_days']:.0f} days"
         )
+    lines += _unlike_their_year(fade)
     low, median, high = quantiles(capacity_left(fade), _LEVELS)[:, -1]
     counts = outcome_counts(fade)
     del counts[Outcome.COMPLETED]
@@ -70,6 +74,14 @@ def fade_lines(fade: xr.Dataset) -> list[str]:
         f"not_completed: {sum(counts.values())} of {draws * packs}" + (f" ({lost})" if lost else ""),
         f"retention_at_end: {median:.4f} from_5_percent: {low:.4f} to_95_percent: {high:.4f}",
     ]
+
+
+def _unlike_their_year(fade: xr.Dataset) -> list[str]:
+    """Say in what typical days are more than a per cent off the year that they stand for, in the worst draw."""
+    errors = json.loads(fade.attrs.get("typical_day_error", "[]"))
+    worst = {name: max((draw[name] for draw in errors), key=abs) for name in (errors[0] if errors else {})}
+    far = [f"{name} {100.0 * error:+.1f} %" for name, error in worst.items() if abs(error) > _NOTICED]
+    return [f"typical_days_off: {', '.join(far)}  in the worst draw; more decades.typical_days help"] if far else []
 
 
 def price_lines(price: xr.Dataset) -> list[str]:

@@ -62,14 +62,14 @@ def follow(container: Container, ambient, heat=0.0, step_hours=0.25):
     """Return the air of 5 packs [degC] and the power of its heat pump [kW] step by step, from the first outdoor air."""
     numbers, air, found = Climatised.of(container, 5), np.asarray(ambient[0]), []
     for outside in ambient:
-        air, power = condition(numbers, air, outside, np.full_like(outside, heat), step_hours)
+        _, air, power = condition(numbers, air, outside, np.full_like(outside, heat), step_hours)
         found.append((air, power))
     return np.transpose(np.array(found), (1, 0, 2))
 
 
 def test_container_keeps_its_band():
     ambient = np.random.default_rng(0).uniform(-20, 45, (500, 3))
-    air, power = follow(Container(heat_below=15.0, cool_above=28.0), ambient)
+    air, power = follow(Container(heat_below=15.0, cool_above=28.0, highest_w=1e4), ambient)
     assert air.min() >= 15.0
     assert air.max() <= 28.0
     inside = (air > 15.0) & (air < 28.0)
@@ -96,7 +96,12 @@ def test_heat_of_packs_warms_a_container_by_what_passes_its_walls():
 def test_a_held_container_takes_what_passes_its_walls(outside, performance):
     """In the steady state, whatever the step: 5 packs of 20 W/K, heat of 0.3 kW."""
     container = Container(
-        heat_below=10.0, cool_above=30.0, loss_w_per_k=20.0, cooling_performance=4.0, heating_performance=2.0
+        heat_below=10.0,
+        cool_above=30.0,
+        loss_w_per_k=20.0,
+        cooling_performance=4.0,
+        heating_performance=2.0,
+        highest_w=1e4,
     )
     held = min(max(outside, 10.0), 30.0)
     expected = abs(0.1 * (held - outside) - 0.3) / performance
@@ -104,6 +109,14 @@ def test_a_held_container_takes_what_passes_its_walls(outside, performance):
         air, power = follow(container, np.full((100, 1), outside), heat=0.3, step_hours=step_hours)
         assert air[-1, 0] == held
         assert power[-1, 0] == pytest.approx(expected)
+
+
+def test_a_heat_pump_at_its_limit_gives_what_it_can():
+    """5 packs of 20 W/K at -30 degC: 5 x 50 W of electricity are 0.5 kW of heat, 5 K."""
+    container = Container(heat_below=10.0, loss_w_per_k=20.0, heating_performance=2.0, highest_w=50.0)
+    air, power = follow(container, np.full((200, 1), -30.0))
+    np.testing.assert_allclose(air[-1], -25.0)
+    np.testing.assert_allclose(power[1:], 0.25)
 
 
 def test_a_crossed_band_is_refused():

@@ -3,8 +3,22 @@
 import numpy as np
 import pytest
 
-from fadecast.duty import Cycling, Dispatch, Duty, Grid, LookAhead, Regulation, Site, Solar, Workload, make_duty
+from fadecast.decades.typical_days import choose_typical_days
+from fadecast.duty import (
+    Cycling,
+    Dispatch,
+    Duty,
+    Generator,
+    Grid,
+    LookAhead,
+    Regulation,
+    Site,
+    Solar,
+    Workload,
+    make_duty,
+)
 from fadecast.duty.services import cycling_power, regulation_power
+from fadecast.ensemble import year_of_duty
 from fadecast.summary import duty_line
 
 
@@ -56,6 +70,33 @@ def test_the_grid_makes_up_what_regulation_loses():
     assert float(duty_line(duty).split()[1]) < 1e-12
 
 
+@pytest.mark.parametrize(("restored", "minutes"), [(0.5, 60), (2.5, 60), (10.0, 15), (10.0, 60)])
+def test_making_up_does_not_swing(restored, minutes):
+    """However fast, and however long a step: the grid gives no more than what is missing at the start of the hour."""
+    regulation = Regulation(kw_per_pack=1.0, restored_per_hour=restored)
+    duty = year(service="regulation", timestep_minutes=minutes, regulation=regulation)
+    assert float(abs(duty.battery_power).max()) < 2.5 * 10.0
+    assert float(abs(duty.state_of_charge - regulation.charge_target)[:, 200:].max()) < 0.03
+
+
+def test_other_services_have_no_part_in_a_site():
+    """Neither its grid nor its generator nor its plans."""
+    plant = {"grid": Grid(import_kw_per_pack=10.0, export_kw_per_pack=10.0), "generator": Generator(kw_per_pack=5.0)}
+    for service in ("regulation", "cycling", "rest"):
+        alone = year(service=service, timestep_minutes=60)
+        beside = year(service=service, timestep_minutes=60, dispatch=Dispatch(policy="look_ahead"), **plant)
+        for name in alone.data_vars:
+            np.testing.assert_array_equal(alone[name], beside[name])
+
+
+@pytest.mark.parametrize("service", ["site", "regulation", "cycling", "rest"])
+def test_typical_days_can_be_chosen_for_every_service(service):
+    typical = choose_typical_days(year_of_duty(year(service=service, timestep_minutes=60).isel(draw=0)), 4, 4)
+    assert typical.weight.sum() == pytest.approx(1.0)
+    assert (typical.weight > 0.0).all()
+    assert all(np.isfinite(error) for error in typical.error.values())
+
+
 def test_without_making_up_a_regulating_store_is_emptied_by_its_losses():
     duty = year(service="regulation", timestep_minutes=60, regulation=Regulation(restored_per_hour=0.0))
     assert float(duty.state_of_charge.min()) == Dispatch().soc_min
@@ -75,7 +116,12 @@ def test_cycles_go_from_limit_to_limit(rate):
     quarters = np.ceil(4.0 * window / (0.9506 * rate)) + np.ceil(4.0 * window * 0.9506 / 0.2)
     hours = quarters / 4.0 + 4.0
     assert cycles == pytest.approx(8760.0 / hours, abs=1)
-    assert float(abs(duty.pack_power).max()) < 0.21
+    # Of 0.65 of the nameplate, and what the converter loses.
+    assert float(duty.pack_power.max()) == pytest.approx(0.2 * 0.65 / 0.97)
+    assert float(-duty.pack_power.min()) == pytest.approx(rate * 0.65 * 0.97)
+    # The last step of each half asks for no more than is left: a full year wastes nothing.
+    assert float(duty.unserved_power.sum()) < 1e-3 * float(duty.load_power.sum())
+    assert float(duty.spilled_power.sum()) < 1e-3 * float(duty.solar_power.sum())
     assert float(duty_line(duty).split()[1]) < 1e-12
 
 
@@ -86,6 +132,8 @@ def test_a_cycle_at_half_the_rate_takes_twice_as_long():
     )
     np.testing.assert_array_equal(fast[:8], [-2.0] * 4 + [2.0] * 4)
     np.testing.assert_array_equal(slow[:16], [-1.0] * 8 + [1.0] * 8)
+    part = cycling_power(Cycling(charge_c_rate=0.2, discharge_c_rate=0.2, rest_hours=1.0), 5.0, 10.0, 0.8, 60)
+    np.testing.assert_allclose(part[:8], [-2.0, -2.0, -2.0, -0.25, 0.0, 2.0, 2.0, 0.0])
 
 
 def test_resting_packs_keep_their_charge_in_the_same_weather():

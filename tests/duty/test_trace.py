@@ -81,6 +81,8 @@ def test_power_holds_until_the_next_time_and_seconds_count_from_midnight(tmp_pat
         ({"time": [0.0, 60.0], "power": ["1.0", "off"]}, "'power' is nan at row 1"),
         ({"time": [0.0, 60.0], "power": [1.0, 1200.0]}, "is 1200 at row 1"),
         ({"time": [0.0], "power": [1.0]}, "has 1 rows"),
+        ({"time": [], "power": []}, "has 0 rows"),
+        ({"time": [0.0, 60.0, np.inf], "power": [1.0, 1.0, 1.0]}, "'time' does not rise at row 2"),
         ({"when": [0.0, 60.0], "power": [1.0, 1.0]}, "has no column 'time'; has 'when', 'power'"),
     ],
 )
@@ -112,3 +114,61 @@ def test_a_trace_is_looked_for_beside_the_study_and_checked_with_it(tmp_path, mo
         load_study(study, ["duty.workload.trace.file=gone.csv"])
     with pytest.raises(Exception, match=r"duty.workload.trace: .*load.txt is of no known kind"):
         load_study(study, ["duty.workload.trace.file=load.txt"])
+
+
+def test_dates_that_carry_an_offset_are_put_on_the_clock_of_the_site(tmp_path):
+    """Across the end of summer time, and with that of Reno: 20:00 universal time is noon there."""
+    frame = table(start="2026-10-24 20:00").assign(time=lambda t: t["time"].dt.tz_localize("UTC"))
+    berlin = frame.assign(time=frame["time"].dt.tz_convert("Europe/Berlin").astype(str))
+    for name, one in {"utc": frame, "berlin": berlin}.items():
+        one.to_csv(tmp_path / f"{name}.csv", index=False)
+        with pytest.raises(ValueError, match="give utc_offset"):
+            read_trace(Trace(file=str(tmp_path / f"{name}.csv"), rated=500.0))
+        found = read_trace(Trace(file=str(tmp_path / f"{name}.csv"), rated=500.0, utc_offset=-8.0))
+        np.testing.assert_allclose(found.start, 12.0 + np.arange(432) / 6)
+
+
+def test_a_day_that_lacks_its_last_hour_is_a_day(tmp_path):
+    found = read_trace(write(tmp_path, "csv", table(hours=47, minutes=60)))
+    assert found.period == 48.0
+    year = np.round(trace_power(np.random.default_rng(0), found, 60) * 500.0, 6).reshape(365, 24)
+    np.testing.assert_allclose(year[:, :23] % 100.0, np.arange(23)[None] + np.zeros((365, 1)), atol=1e-6)
+
+
+def test_an_index_of_dates_is_found(tmp_path):
+    table().set_index("time").to_parquet(tmp_path / "a.parquet")
+    assert read_trace(Trace(file=str(tmp_path / "a.parquet"), rated=500.0)).period == 72.0
+
+
+def test_other_variables_of_a_dataset_do_not_matter(tmp_path):
+    dataset = xr.Dataset.from_dataframe(table().set_index("time"))
+    dataset["bounds"] = (("time", "side"), np.zeros((432, 2)))
+    dataset["racks"] = (("time", "rack"), np.ones((432, 3)))
+    dataset.to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
+    trace = Trace(file=str(tmp_path / "a.nc"), rated=500.0)
+    np.testing.assert_allclose(read_trace(trace).power, table()["power"] / 500.0)
+    with pytest.raises(ValueError, match=r"'racks' has dims \('time', 'rack'\)"):
+        read_trace(Trace(file=trace.file, rated=500.0, power="racks"))
+    with pytest.raises(ValueError, match="has no variable 'load'"):
+        read_trace(Trace(file=trace.file, rated=500.0, power="load"))
+
+
+def test_a_file_that_is_cut_short_is_refused(tmp_path):
+    trace = write(tmp_path, "csv.gz", table())
+    whole = (tmp_path / "load.csv.gz").read_bytes()
+    (tmp_path / "load.csv.gz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="cannot be read"):
+        read_trace(trace)
+
+
+def test_a_file_that_has_changed_is_read_again(tmp_path):
+    trace = write(tmp_path, "csv", table())
+    before = read_trace(trace).power[0]
+    write(tmp_path, "csv", table().assign(power=lambda t: t["power"] + 50.0))
+    assert read_trace(trace).power[0] == pytest.approx(before + 0.1)
+
+
+def test_a_power_of_nothing_is_not_negative(tmp_path):
+    frame = table().assign(power=lambda t: np.where(t.index % 7 == 0, 300.1, 0.0))
+    year = trace_power(np.random.default_rng(0), read_trace(write(tmp_path, "csv", frame)), 1)
+    assert year.min() == 0.0

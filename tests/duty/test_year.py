@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from fadecast.duty import Dispatch, Duty, Site, Solar, Workload, make_duty
+from fadecast.duty import Container, Dispatch, Duty, Site, Solar, Workload, make_duty
 from fadecast.variables import VARIABLES
 
 HOURLY = Duty(timestep_minutes=60)
@@ -84,6 +84,17 @@ def test_without_sun_nothing_is_served():
     dark = make_duty(Site(), Duty(timestep_minutes=60, solar=Solar(kw_per_pack=0.0)), 1, 8, 0)
     np.testing.assert_allclose(dark.unserved_power, dark.load_power)
     np.testing.assert_array_equal(dark.state_of_charge, Dispatch().soc_min)
+
+
+def test_a_container_without_power_follows_the_weather():
+    """A dark site has none: its air is that of a container that is neither heated nor cooled."""
+    dark = Duty(timestep_minutes=60, solar=Solar(kw_per_pack=0.0))
+    open_air = Duty(
+        timestep_minutes=60, solar=Solar(kw_per_pack=0.0), container=Container(heat_below=-60, cool_above=90)
+    )
+    held, free = (make_duty(Site(), duty, 1, 8, 0).pack_ambient_temperature.values for duty in (dark, open_air))
+    np.testing.assert_allclose(held, free, atol=1e-9)
+    assert free.min() < -5.0
 
 
 def test_a_larger_battery_leaves_less_unserved():

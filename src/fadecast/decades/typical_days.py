@@ -70,7 +70,8 @@ def choose_typical_days(duty: YearOfDuty, count: int, spin_up: int) -> TypicalDa
 
     Hierarchical clustering with medoids by tsam (doi:10.3390/en13030641) on power, Arrhenius factor and state of
     charge. The cluster sizes are then adjusted as little as possible so that throughput, Arrhenius factor and state
-    of charge have the year's means.
+    of charge have the year's means, as far as the bounds of their change allow: days of a drawn regulation signal are
+    all alike but for noise, and fall some per cent short of its throughput (`TypicalDays.error`).
 
     Parameters
     ----------
@@ -106,7 +107,9 @@ def choose_typical_days(duty: YearOfDuty, count: int, spin_up: int) -> TypicalDa
         "arrhenius": arrhenius.mean(axis=1),
         "state_of_charge": duty.state_of_charge.mean(axis=1),
     }
-    weight = _balanced_weights(sizes / sizes.sum(), np.stack([m[day] / m.mean() for m in measures.values()]))
+    # What is nothing all year, such as the power of packs at rest, needs no balance.
+    relative = {name: m / m.mean() for name, m in measures.items() if m.mean() > 0.0}
+    weight = _balanced_weights(sizes / sizes.sum(), np.stack([m[day] for m in relative.values()]))
     power, ambient, soc = (
         _with_spin_up(values, day, spin_up) for values in (duty.power, duty.ambient, duty.state_of_charge)
     )
@@ -117,7 +120,7 @@ def choose_typical_days(duty: YearOfDuty, count: int, spin_up: int) -> TypicalDa
         ambient=ambient,
         state_of_charge=soc[:, 0],
         spin_up=spin_up,
-        error={name: float(weight @ m[day] / m.mean() - 1.0) for name, m in measures.items()},
+        error={name: float(weight @ relative[name][day] - 1.0) if name in relative else 0.0 for name in measures},
     )
 
 

@@ -44,8 +44,8 @@ class Dispatch:
     soc_max: Annotated[float, Ge(0), Le(1)] = 0.95
     """Highest state of charge [1] (assumed)."""
     curtail_below: Annotated[float, Ge(0), Le(1)] = 0.0
-    """State of charge below which the rule puts off all computing that can wait [1]; 0: only when nothing else is
-    left."""
+    """State of charge below which all computing that can wait is put off, whatever a plan says [1]; 0: only when
+    nothing else is left, or a plan says so."""
 
     def __post_init__(self) -> None:
         """Refuse an empty window."""
@@ -203,9 +203,11 @@ def repeated_year(plant: Plant, demand: Demand, step_hours: float) -> tuple[Stor
 def _step(plant: Plant, hours: float, store: Store, row: tuple[Demand, Plan]) -> tuple[Store, Dispatched]:
     """Serve one step: the plan, then what is short from grid, generator and curtailment; surplus to the grid."""
     demand, plan = row
-    made_up = plant.restored_per_hour * (plant.charge_target * plant.capacity - store.energy)
+    # Exactly an exponential approach, at any length of step.
+    rate = -jnp.expm1(-plant.restored_per_hour * hours) / hours
+    made_up = rate * (plant.charge_target * plant.capacity - store.energy)
     plan = plan._replace(grid=plan.grid + made_up)
-    air, conditioning = condition(plant.container, store.air, demand.ambient, store.heat, hours)
+    free, held, conditioning = condition(plant.container, store.air, demand.ambient, store.heat, hours)
     early = jnp.where(store.energy < plant.curtail_below, demand.curtailable, 0.0)
     curtailed = jnp.clip(jnp.maximum(plan.curtailed, early), 0.0, demand.curtailable)
     net = demand.firm + conditioning + demand.curtailable - curtailed - demand.solar - plan.grid - plan.generator
@@ -222,9 +224,13 @@ def _step(plant: Plant, hours: float, store: Store, row: tuple[Demand, Plan]) ->
     battery, energy = _from_store(plant, hours, store.energy, net)
     surplus = jnp.maximum(battery - net, 0.0)
     given = jnp.clip(grid + plant.exports, 0.0, surplus)
+    unserved = jnp.maximum(net - battery, 0.0)
+    # Air conditioning goes without power in proportion to all load.
+    wanted = demand.firm + conditioning + demand.curtailable - curtailed - waits
+    air = held + (free - held) * unserved / jnp.maximum(wanted, 1e-30)
     done = Dispatched(
         battery=battery,
-        unserved=jnp.maximum(net - battery, 0.0),
+        unserved=unserved,
         curtailed=curtailed + waits,
         spilled=surplus - given,
         grid=grid - given,

@@ -39,11 +39,11 @@ class Regulation:
 
 @settings
 class Cycling:
-    """Cycles between the limits of charge at constant power, each a whole number of steps long."""
+    """Cycles between the limits of charge at constant power; the last step of each half asks for what is left."""
 
-    charge_c_rate: Annotated[float, Gt(0), Le(10)] = 0.25
+    charge_c_rate: Annotated[float, Ge(1e-3), Le(10)] = 0.25
     """Charging power over the energy that dispatch counts on [1/h]."""
-    discharge_c_rate: Annotated[float, Gt(0), Le(10)] = 0.25
+    discharge_c_rate: Annotated[float, Ge(1e-3), Le(10)] = 0.25
     """Discharging power over that energy [1/h]."""
     rest_hours: Annotated[float, Ge(0), Le(8760)] = 0.5
     """Rest after each charge and each discharge [h]."""
@@ -76,12 +76,15 @@ def cycling_power(
         Efficiency between the bus and the store [1].
     """
     step_hours = step_minutes / 60
-    charge, discharge = (
-        np.full(int(np.ceil(stored / (rate * energy) / step_hours - 1e-9)), sign * rate * energy)
-        for rate, stored, sign in (
-            (cycling.charge_c_rate, window / one_way, -1.0),
-            (cycling.discharge_c_rate, window * one_way, 1.0),
-        )
-    )
+    charge = -_at_constant_power(cycling.charge_c_rate * energy, window / one_way, step_hours)
+    discharge = _at_constant_power(cycling.discharge_c_rate * energy, window * one_way, step_hours)
     rest = np.zeros(round(cycling.rest_hours / step_hours))
     return np.resize(np.concatenate([charge, rest, discharge, rest]), HOURS * 60 // step_minutes)
+
+
+def _at_constant_power(power: float, energy: float, step_hours: float) -> Float[np.ndarray, "step"]:
+    """Return the power of each step until an energy is through [kW]."""
+    steps = int(np.ceil(energy / (power * step_hours) - 1e-9))
+    course = np.full(steps, power)
+    course[-1] = energy / step_hours - power * (steps - 1)
+    return course

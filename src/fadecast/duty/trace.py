@@ -1,5 +1,6 @@
 """Measured power of computing, from a file: repeated through the year, by the step."""
 
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 import xarray as xr
-from annotated_types import Gt
+from annotated_types import Ge, Gt, Le
 from jaxtyping import Float
 
 from fadecast.duty.sun import HOURS
@@ -33,6 +34,8 @@ class Trace:
     time: str = "time"
     """Column or coordinate of the time at which each power begins: dates, whose hour of the day counts, or seconds
     since midnight. It must rise; each power holds until the next."""
+    utc_offset: Annotated[float, Ge(-14), Le(14)] | None = None
+    """Clock of the site less universal time [h]: needed, and used, where dates carry an offset of their own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,18 +45,17 @@ class Measurement:
     start: Float[np.ndarray, "n"]
     """Since midnight of the first day [h]."""
     length: Float[np.ndarray, "n"]
-    """[h]; the last is the median of the others."""
+    """[h]; the last is the median of the others, or until midnight where no more than two of those are missing."""
     power: Float[np.ndarray, "n"]
     """Power over rated power [1]."""
 
     @property
     def period(self) -> float:
-        """Time after which it repeats [h]: its whole days, all of it where it is shorter."""
+        """Time after which it repeats [h]: its whole days. A shorter one repeats as it is, whatever the hour."""
         whole = float(self.length.sum())
-        return whole // _DAY * _DAY or whole
+        return (whole + 1e-9) // _DAY * _DAY or whole
 
 
-@lru_cache(maxsize=4)
 def read_trace(trace: Trace) -> Measurement:
     """Read a file of measured power.
 
@@ -67,13 +69,19 @@ def read_trace(trace: Trace) -> Measurement:
         raise ValueError(f"{trace.file} is of no known kind; must end in {', '.join(TRACE_SUFFIXES)}")
     if not path.is_file():
         raise ValueError(f"no file {path}")
-    time, column = _columns(path, trace)
+    return _read(trace, path.stat().st_mtime_ns, path.stat().st_size)
+
+
+@lru_cache(maxsize=4)
+def _read(trace: Trace, *_: int) -> Measurement:
+    """Read the file as it was at a time and of a size."""
+    time, column = _columns(Path(trace.file), trace)
+    if len(time) < 2:
+        raise ValueError(f"{trace.power!r} has {len(time)} rows; must have 2 at least")
     hours = _hours(time, trace)
     power = pd.to_numeric(column, errors="coerce").to_numpy(float) / trace.rated
-    if hours.size < 2:
-        raise ValueError(f"{trace.power!r} has {hours.size} rows; must have 2 at least")
-    if not (np.diff(hours) > 0.0).all():
-        row = int(np.argmin(np.diff(hours) > 0.0)) + 1
+    if not (np.isfinite(hours).all() and (np.diff(hours) > 0.0).all()):
+        row = int(np.argmin(np.isfinite(hours) & np.concatenate([[True], np.diff(hours) > 0.0])))
         raise ValueError(f"{trace.time!r} does not rise at row {row}; must rise")
     wrong = ~np.isfinite(power) | (power < 0.0) | (power > _HIGHEST)
     if wrong.any():
@@ -82,36 +90,56 @@ def read_trace(trace: Trace) -> Measurement:
             f"{trace.power!r} is {power[row] * trace.rated:g} at row {row}; must be a number from 0 to {_HIGHEST:g} "
             f"times rated ({trace.rated:g})"
         )
-    steps = np.diff(hours)
-    return Measurement(hours, np.append(steps, np.median(steps)), power)
+    step = float(np.median(np.diff(hours)))
+    length = np.append(np.diff(hours), step)
+    missing = -float(length.sum()) % _DAY
+    if missing <= 2.0 * step < _DAY / 2.0:
+        length[-1] += missing
+    return Measurement(hours, length, power)
 
 
 def _columns(path: Path, trace: Trace) -> tuple[pd.Series, pd.Series]:
-    if path.name.endswith(".nc"):
-        with xr.open_dataset(path, engine="h5netcdf") as dataset:
-            table = dataset.load().to_dataframe().reset_index()
-    elif path.name.endswith(".parquet"):
-        try:
-            table = pd.read_parquet(path)
-        except ImportError:
-            raise ValueError("needs pyarrow to be read; install fadecast[parquet]") from None
-    else:
-        table = pd.read_csv(path)
+    try:
+        if path.name.endswith(".nc"):
+            return _variables(path, trace)
+        table = pd.read_parquet(path) if path.name.endswith(".parquet") else pd.read_csv(path)
+    except ImportError:
+        raise ValueError("needs pyarrow to be read; install fadecast[parquet]") from None
+    except (EOFError, zlib.error) as error:
+        raise ValueError(f"cannot be read: {error}") from None
+    if trace.time == table.index.name:
+        table = table.reset_index()
     for name in (trace.time, trace.power):
         if name not in table:
             raise ValueError(f"has no column {name!r}; has {', '.join(map(repr, table.columns))}")
     return table[trace.time], table[trace.power]
 
 
+def _variables(path: Path, trace: Trace) -> tuple[pd.Series, pd.Series]:
+    with xr.open_dataset(path, engine="h5netcdf") as dataset:
+        for name in (trace.time, trace.power):
+            if name not in dataset.variables:
+                raise ValueError(f"has no variable {name!r}; has {', '.join(map(repr, dataset.variables))}")
+        time, power = dataset[trace.time], dataset[trace.power]
+        if time.ndim != 1 or power.dims != time.dims:
+            raise ValueError(f"{trace.power!r} has dims {power.dims}; must have that of {trace.time!r} only")
+        return pd.Series(time.values), pd.Series(power.values)
+
+
 def _hours(time: pd.Series, trace: Trace) -> Float[np.ndarray, "n"]:
     """Return hours since midnight of the first day."""
     if pd.api.types.is_numeric_dtype(time):
         return time.to_numpy(float) / 3600.0
-    known = pd.api.types.is_datetime64_any_dtype(time)
-    dates = time if known else pd.to_datetime(time, errors="coerce", format="ISO8601")
-    if dates.isna().any():
-        row = int(dates.isna().to_numpy().argmax())
+    # Dates of several offsets, as where summer time ends, are first made of one.
+    universal = pd.to_datetime(time, errors="coerce", format="ISO8601", utc=True)
+    if universal.isna().any():
+        row = int(universal.isna().to_numpy().argmax())
         raise ValueError(f"{trace.time!r} is {time.iloc[row]!r} at row {row}; must be a date (ISO 8601) or seconds")
+    dates = universal.dt.tz_localize(None)
+    if pd.to_datetime(time.iloc[:1], format="ISO8601").dt.tz is not None:
+        if trace.utc_offset is None:
+            raise ValueError(f"{trace.time!r} carries an offset from universal time; give utc_offset, the site's [h]")
+        dates = dates + pd.Timedelta(hours=trace.utc_offset)
     since = dates.to_numpy("datetime64[ns]") - dates.iloc[0].normalize().to_datetime64()
     return np.asarray(since / np.timedelta64(1, "h"))
 
@@ -124,7 +152,8 @@ def trace_power(rng: np.random.Generator, measured: Measurement, step_minutes: i
     days = max(1, round(measured.period / _DAY))
     shift = _DAY * rng.integers(days)
     edges = np.arange(HOURS * 60 // step_minutes + 1) * step_minutes / 60.0
-    return np.asarray(np.diff(_energy(measured, edges + shift)) * 60.0 / step_minutes)
+    # A difference of sums: rounding must not make a power of nothing negative.
+    return np.asarray(np.diff(_energy(measured, edges + shift)) * 60.0 / step_minutes).clip(min=0.0)
 
 
 def _energy(measured: Measurement, hour: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:

@@ -36,8 +36,8 @@ class Duty:
     timestep_minutes: Literal[1, 5, 15, 30, 60] = 15
     """Length of a step [min]."""
     service: Literal["site", "regulation", "cycling", "rest"] = "site"
-    """What is asked: to serve a site, to regulate a grid, to cycle as in a laboratory, or nothing. A site without
-    computing, with a grid and plans ahead, trades."""
+    """What is asked: to serve a site, to regulate a grid, to cycle as in a laboratory, or nothing. Only a site has
+    computing, sun, grid, generator and plans; one without computing, with a grid and plans ahead, trades."""
     workload: Workload = field(default_factory=Workload)
     """What the site computes."""
     solar: Solar = field(default_factory=Solar)
@@ -136,9 +136,9 @@ def _plant(duty: Duty, packs: int) -> Plant:
     plant = Plant.of(duty.dispatch, duty.generator, duty.grid, duty.container, packs)
     if duty.service == "site":
         return plant
-    # Others pay for the air conditioning of packs that do not serve a site.
+    # Others pay for the air conditioning of packs that do not serve a site; its grid and generator are not theirs.
     free = plant.container._replace(heating_performance=np.inf, cooling_performance=np.inf)
-    plant = plant._replace(container=free)
+    plant = plant._replace(container=free, imports=0.0, exports=0.0, generator=0.0, generator_minimum=0.0)
     if duty.service == "rest":
         return plant._replace(soc_min=duty.rest_charge, soc_max=duty.rest_charge)
     if duty.service == "regulation":
@@ -156,7 +156,7 @@ def _dispatched(duty: Duty, plant: Plant, demand: Demand, step_hours: float) -> 
     years = []
     for draw in range(len(demand.firm)):
         alone = Demand(*(part[draw, :, None] for part in demand))
-        if duty.dispatch.policy == "rule":
+        if duty.dispatch.policy == "rule" or duty.service != "site":
             done = repeated_year(plant, alone, step_hours)[1]
         else:
             done = planned_year(planner, alone, step_hours)

@@ -71,11 +71,13 @@ def _draw_power(axes: Axes, week: xr.Dataset, scale: float) -> None:
     """Stack what gives power above zero and what takes it besides the load below; the load is a line."""
     day = _days(week)
     power = {name: scale * week[f"{name}_power"].values for name in _FLOWS}
+    # What a generator has to give at least may be spilled too; sun is first.
+    spilled_sun = np.minimum(power["spilled"], power["solar"])
     given = {
-        "sun used": (style.ORANGE, power["solar"] - power["spilled"]),
+        "sun used": (style.ORANGE, power["solar"] - spilled_sun),
         "battery": (style.BLUE, power["battery"].clip(min=0.0)),
         "grid": (style.PURPLE, power["grid"].clip(min=0.0)),
-        "generator": (style.GREY, power["generator"]),
+        "generator": (style.GREY, power["generator"] - (power["spilled"] - spilled_sun)),
     }
     taken = {
         "charging": (style.SKY, power["battery"].clip(max=0.0)),
