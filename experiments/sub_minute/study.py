@@ -18,6 +18,7 @@ import pandas as pd
 
 from fadecast.cell.aged import Diagnosis, aged_state, lift
 from fadecast.cell.control import Limits, Window
+from fadecast.cell.discrepancy import swing
 from fadecast.cell.health import electrode_window, fresh_mid_stoichiometry, stoichiometry_at
 from fadecast.cell.model import CellModel, Chemistry, build_cell
 from fadecast.cell.profile import Profile, Stepping, run_profile
@@ -102,10 +103,7 @@ def carried(training: Training, swings: Swings, whole: bool) -> np.ndarray:
     power = swinging_power(rng, training, AcceleratorPower.measured(), swings, hours)
     if whole:
         return np.asarray(power[: HOURS * HOUR] / power[: HOURS * HOUR].mean())
-    mean = np.convolve(power, np.ones(HOUR) / HOUR, "valid")
-    rest = power[HOUR // 2 :][: HOURS * HOUR] - mean[: HOURS * HOUR]
-    rest = rest - rest.mean()
-    return np.asarray(rest / np.abs(rest).max())
+    return swing(power, HOURS * HOUR, HOUR)
 
 
 def shortened(second: np.ndarray) -> dict[str, tuple[np.ndarray, float]]:

@@ -115,7 +115,8 @@ def test_energy_closes_and_limits_hold_with_all_sources_and_any_plan(
     set_points = Plan(low + (high - low) * plan[0].T, plant.generator * plan[1].T, waits * load.T * plan[2].T)
     _, done, soc, _ = dispatch(load, solar, limits, packs, 1.0, waits, grid, generator, set_points, kept=kept)
     low, high = (-np.inf, np.inf) if kept[1] else (low, high)
-    scale = 1e-12 * max(1.0, load.max(), solar.max(), plant.imports, plant.exports, plant.generator, plant.capacity)
+    made_up = plant.capacity * kept[1]
+    scale = 1e-12 * max(1.0, load.max(), solar.max(), plant.imports, plant.exports, plant.generator, made_up)
     served = load - done.curtailed - done.unserved
     given = solar - done.spilled + done.battery + done.grid + done.generator
     assert np.abs(served - given).max() <= scale

@@ -100,14 +100,14 @@ def options(model: Model, thermal: str = "lumped") -> dict[str, str | tuple[Opti
     return Chemistry().options | ageing | surface | {"thermal": thermal}
 
 
-def swing(power: Float[np.ndarray, "minute"], minutes: int, window: int = 60) -> Float[np.ndarray, "{minutes}"]:
-    """Return one-minute load less its centred moving mean, without net charge, over its largest value [1].
+def swing(power: Float[np.ndarray, "step"], steps: int, window: int = 60) -> Float[np.ndarray, "{steps}"]:
+    """Return a load less its centred moving mean, without net charge, over its largest value [1].
 
-    It is what a battery carries that smooths the load to the moving mean of `window` minutes; positive is discharge.
-    `power` holds `minutes + window` values.
+    It is what a battery carries that smooths the load to the moving mean of `window` steps; positive is discharge.
+    `power` holds `steps + window` values.
     """
     mean = np.convolve(power, np.ones(window + 1) / (window + 1), "valid")
-    rest = (power[window // 2 :][: mean.size] - mean)[:minutes]
+    rest = (power[window // 2 :][: mean.size] - mean)[:steps]
     rest = rest - rest.mean()
     return np.asarray(rest / np.abs(rest).max())
 

@@ -94,10 +94,10 @@ def _draw_ramps(axes: Axes, series: Series, color: str) -> None:
 
 
 def _draw_rates(axes: Axes, rates: Array) -> None:
-    """Draw the share of time at each power of a pack over its nameplate."""
+    """Draw the share of time at each power of a pack over its nameplate, and say how long it is idle."""
     largest = float(np.abs(rates).max()) or 1.0
     edges = np.linspace(-largest, largest, 61)
-    share = np.histogram(rates, edges)[0] / rates.size
+    share = np.histogram(rates[rates != 0.0], edges)[0] / rates.size
     for sign, color, label in ((-1.0, style.ORANGE, "charge"), (1.0, style.BLUE, "discharge")):
         side = sign * 0.5 * (edges[1:] + edges[:-1]) > 0.0
         axes.bar(
@@ -106,3 +106,4 @@ def _draw_rates(axes: Axes, rates: Array) -> None:
     axes.set_yscale("log")
     axes.set_ylim(_LEAST_SHARE, 1.0)
     axes.set(xlabel="Pack power over nameplate [1/h]", ylabel="Share of time [1]")
+    axes.set_title(f"idle for {float((rates == 0.0).mean()):.0%} of the time", fontweight="normal", fontsize=8)
