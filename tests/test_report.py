@@ -179,3 +179,19 @@ def test_a_forecast_that_all_failed_is_reported(duty, population):
     text = Page(render_report(STUDY, duty, population, fade, priced, [], {})).text
     assert "not known" in text
     assert "2 of 2 runs failed" in text
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({}, r"the duty of the site: sun first, .* where the site has them; \d\.\d % of the site's load is not served"),
+        ({"dispatch": {"policy": "look_ahead"}}, r"where the site has them, by plans ahead; \d\.\d %"),
+        ({"service": "regulation"}, "a year of drawn frequency regulation"),
+        ({"service": "cycling"}, "a year of cycles between the limits of charge"),
+        ({"service": "rest"}, "a year of rest"),
+    ],
+)
+def test_the_report_says_what_was_asked_of_the_packs(duty, population, settings, words):
+    text = Page(rendered(duty, population, study={**STUDY, "duty": settings})).text
+    assert re.search(words, text)
+    assert ("duty of the site" in text) == ("service" not in settings)

@@ -128,6 +128,7 @@ def render_report(
     return environment.get_template(_TEMPLATE).render(
         study=study,
         question=_question(study, fade),
+        asked=_asked(study, duty),
         promise=_promise(price),
         headlines=_headlines(fade, price),
         sample=sample_note(fade),
@@ -156,6 +157,25 @@ def _question(study: Mapping[str, Any], fade: xr.Dataset) -> str:
         f"How fast do retired electric-vehicle packs fade in {_years(years)} of second-life service{where}, and what "
         f"does a guarantee of their capacity cost? Forecast: {packs:,} packs in each of {draws:,} draws of what is not "
         "known about all of them (ageing rates, weather, load)."
+    )
+
+
+def _asked(study: Mapping[str, Any], duty: xr.Dataset) -> str:
+    """Say in words what the packs were asked to do."""
+    settings = study.get("duty", {})
+    match settings.get("service", "site"):
+        case "regulation":
+            return "a year of drawn frequency regulation, its charge made up by the grid."
+        case "cycling":
+            return "a year of cycles between the limits of charge at constant power."
+        case "rest":
+            return "a year of rest."
+    planned = settings.get("dispatch", {}).get("policy") == "look_ahead"
+    others = "then grid, generator and putting off, where the site has them" + (", by plans ahead" if planned else "")
+    share = float(duty["unserved_power"].sum()) / (float(duty["load_power"].sum()) or 1.0)
+    return (
+        f"the duty of the site: sun first, the battery next, {others}; {100.0 * share:.1f} % of the site's load is not "
+        "served."
     )
 
 
