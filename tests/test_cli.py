@@ -214,5 +214,5 @@ def test_a_killed_run_resumed_is_the_run_in_one_go(tiny, tiny_run, tmp_path, com
     code, _, err = command("resume", folder)
     assert code == 0
     assert "duty skipped" in err
-    assert "tile 1 of 3, from the last run" in err
+    assert "shard 1 of 3, 16 packs of draws, from the last run" in err
     assert bytes_of(folder) == bytes_of(tiny_run)

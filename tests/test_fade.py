@@ -5,8 +5,8 @@ import pytest
 
 from fadecast.cell.model import build_cell
 from fadecast.duty import Duty, Site, make_duty
-from fadecast.ensemble import Cell, Decades, Execution
-from fadecast.fade import capacity_of, make_fade
+from fadecast.ensemble import Cell, Decades, Execution, make_ensemble
+from fadecast.fade import Forecast, capacity_of, make_fade
 from fadecast.outcome import Outcome
 from fadecast.population import Population, make_population
 from fadecast.warranty import Contract, Premium, price
@@ -36,7 +36,8 @@ def population():
 def forecast(duty, population, workers=1, shards=None, decades=DECADES):
     shards = Memory() if shards is None else shards
     execution = Execution(tile=16, workers=workers)
-    return make_fade(Cell(), decades, execution, duty, population, 1.0, PACK_KWH, shards, lambda event: None)
+    ensemble = make_ensemble(Cell(), decades, duty, population, 1.0, execution)
+    return make_fade(Forecast(ensemble, shards, PACK_KWH), lambda event, details: None)
 
 
 @pytest.fixture(scope="module")

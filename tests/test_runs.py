@@ -225,17 +225,17 @@ def tile():
 
 def test_a_tile_comes_back_bit_for_bit(tmp_path):
     shards = Shards(tmp_path / "shards")
-    assert shards.load("tile-00000") is None
-    shards.save("tile-00000", tile())
-    xr.testing.assert_identical(shards.load("tile-00000"), tile())
+    assert shards.load("shard-00000") is None
+    shards.save("shard-00000", tile())
+    xr.testing.assert_identical(shards.load("shard-00000"), tile())
     assert shards.count() == 1
 
 
 @pytest.mark.parametrize("damage", ["cut", "bit", "no checksum", "no data", "odd checksum"])
 def test_a_damaged_tile_counts_as_missing(tmp_path, damage):
     shards = Shards(tmp_path)
-    shards.save("tile-00000", tile())
-    data, checksum = tmp_path / "tile-00000.nc", tmp_path / "tile-00000.sha256"
+    shards.save("shard-00000", tile())
+    data, checksum = tmp_path / "shard-00000.nc", tmp_path / "shard-00000.sha256"
     content = data.read_bytes()
     match damage:
         case "cut":
@@ -248,15 +248,15 @@ def test_a_damaged_tile_counts_as_missing(tmp_path, damage):
             data.unlink()
         case "odd checksum":
             checksum.write_bytes(b"\xff\xfe")
-    assert shards.load("tile-00000") is None
+    assert shards.load("shard-00000") is None
 
 
 def test_tiles_of_another_forecast_are_not_taken(tmp_path):
     run = RunFolder(tmp_path)
-    run.shards("a" * 64).save("tile-00000", tile())
-    assert run.shards("b" * 64).load("tile-00000") is None
+    run.shards("a" * 64).save("shard-00000", tile())
+    assert run.shards("b" * 64).load("shard-00000") is None
     run.drop_shards()
-    assert run.shards("a" * 64).load("tile-00000") is None
+    assert run.shards("a" * 64).load("shard-00000") is None
 
 
 # Whole runs
@@ -281,7 +281,7 @@ def test_a_stopped_forecast_goes_on_to_the_same_result(tiny_run, tmp_path):
     tiles = []
 
     def interrupt(stage, event, details):
-        if event == "tile":
+        if event == "shard":
             tiles.append(details["loaded"])
             if len(tiles) == 2:
                 raise KeyboardInterrupt

@@ -210,7 +210,7 @@ class _Display:
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         console = Console(stderr=True, highlight=False)
         self._progress: Progress | None = None
@@ -218,15 +218,14 @@ class _Display:
             self._progress = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("tiles {task.fields[speed]}"),
+                TextColumn("{task.completed:,.0f} of {task.total:,.0f} pack-years, {task.fields[speed]}"),
                 TimeRemainingColumn(),
                 console=console,
                 transient=True,
             )
         self._task: TaskID | None = None
-        self._days = 0.0
-        self._tiles = 0
+        self._shards, self._packs, self._total = 0, 0, 0.0
+        self._advanced, self._began = 0.0, time.perf_counter()
 
     def __enter__(self) -> "_Display":
         if self._progress:
@@ -243,8 +242,12 @@ class _Display:
 
     def __call__(self, stage: str, event: str, details: Mapping[str, Any]) -> None:
         """Show one event."""
-        if event == "tile":
-            self._tile(details)
+        if event == "shard":
+            self._shard(details)
+        elif event == "plan":
+            self._total, self._began = details["pack_years"], time.perf_counter()
+        elif event == "advanced":
+            self._advance(details["pack_years"])
         elif event == "start":
             self._say(f"{stage} ...")
         else:
@@ -252,16 +255,23 @@ class _Display:
             if self._progress is not None and self._task is not None:
                 self._progress.update(self._task, visible=False)
 
-    def _tile(self, tile: Mapping[str, Any]) -> None:
-        self._tiles += 1
-        self._days += 0.0 if tile["loaded"] else tile["cell_days"]
-        speed = f"{self._days / tile['seconds']:,.0f} cell-days/s" if tile["seconds"] else "from the last run"
+    def _shard(self, shard: Mapping[str, Any]) -> None:
+        self._shards += 1
+        self._packs += shard["packs"]
         if self._progress is None:
-            self._say(f"forecast tile {self._tiles} of {tile['tiles']}, {speed}")
-            return
-        if self._task is None:
-            self._task = self._progress.add_task("forecast", total=tile["tiles"], speed="")
-        self._progress.update(self._task, completed=self._tiles, speed=speed)
+            speed = "from the last run" if shard["loaded"] else self._speed(shard["seconds"])
+            self._say(f"forecast shard {self._shards} of {shard['shards']}, {self._packs:,} packs of draws, {speed}")
+
+    def _advance(self, pack_years: float) -> None:
+        self._advanced += pack_years
+        if self._progress is not None:
+            if self._task is None:
+                self._task = self._progress.add_task("forecast", total=self._total, speed="")
+            speed = self._speed(time.perf_counter() - self._began)
+            self._progress.update(self._task, completed=self._advanced, speed=speed)
+
+    def _speed(self, seconds: float) -> str:
+        return f"{self._advanced / max(seconds, 1e-9):,.0f} pack-years/s"
 
     def _say(self, line: str) -> None:
         if self._progress is None:

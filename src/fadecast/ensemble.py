@@ -1,14 +1,15 @@
 """From one pack to thousands: the only place that makes lanes, tiles and threads.
 
 A lane is one pack of one draw, numbered draw by draw. Lanes are stepped in tiles of a fixed size with membership by
-number, the last one padded, so that a result does not depend on how many tiles run at once or in which order.
+number, the last one padded, so that a result does not depend on how many tiles run at once or in which order. What is
+forecast by itself is a shard: one tile, or all tiles of one site of one draw where packs feel each other.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -20,17 +21,25 @@ from fadecast.cell.aged import Diagnosis, SlowState, aged_state
 from fadecast.cell.control import Limits
 from fadecast.cell.health import Health, check_up, electrode_window, fresh_mid_stoichiometry, window_met
 from fadecast.cell.lowering import Inputs
-from fadecast.cell.model import CONTACT_RESISTANCE, CellModel, Chemistry
+from fadecast.cell.model import CONTACT_RESISTANCE, CellModel, Chemistry, build_cell
 from fadecast.cell.profile import Stepping
 from fadecast.decades.direct import direct
-from fadecast.decades.leap import DayBatch, History, Leap, leap
+from fadecast.decades.leap import DayBatch, leap
+from fadecast.decades.macro import History, Leap, Macro, Passed
 from fadecast.decades.representation import Representation, representation
-from fadecast.decades.service import KELVIN, Operation
+from fadecast.decades.service import KELVIN, Operation, Service
 from fadecast.decades.typical_days import EXTREME_DAYS, TypicalDays, YearOfDuty, choose_typical_days
+from fadecast.duty.again import SiteYear
+from fadecast.duty.year import Duty
 from fadecast.outcome import Outcome
+from fadecast.pack.sharing import Fleet
 from fadecast.settings import settings
+from fadecast.site import Mapper, Packs, Site
 
 DAYS_PER_YEAR = 365.0
+
+Observer = Callable[[str, Mapping[str, Any]], None]
+"""Told what happened and details of it."""
 
 _DIAGNOSIS = {
     "lli": "Loss of lithium inventory",
@@ -77,7 +86,7 @@ class Execution:
     """How the work is divided. Nothing here is part of a study's identity."""
 
     tile: Annotated[int, Ge(16), Le(65536), MultipleOf(16)] = 64
-    """Lanes stepped together; they share their time steps over years."""
+    """Lanes stepped together; they share their time steps."""
     workers: Annotated[int, Ge(1), Le(256)] = 2
     """Tiles run at the same time."""
 
@@ -96,6 +105,12 @@ class Ensemble:
         Stage datasets.
     times
         Times of the forecast [day], increasing from 0.
+    execution
+        How the work is divided.
+    fleet
+        How the packs of a site serve it together.
+    served
+        What made `duty`; dispatched again where packs feel each other.
     """
 
     operation: Operation
@@ -103,6 +118,9 @@ class Ensemble:
     duty: xr.Dataset
     population: xr.Dataset
     times: np.ndarray
+    execution: Execution = field(default_factory=Execution)
+    fleet: Fleet = field(default_factory=Fleet)
+    served: Duty = field(default_factory=Duty)
 
     @property
     def packs(self) -> int:
@@ -148,21 +166,70 @@ class Ensemble:
         outcome = np.where(np.asarray(met), Outcome.COMPLETED, Outcome.AGED_START_INFEASIBLE)
         return slow, inputs, outcome
 
-    def simulate(self, lanes: np.ndarray) -> tuple[History, Health]:
-        """Forecast some lanes: their history, and their health at each time with fields `(times, lanes)`."""
+    def shards(self) -> list[np.ndarray]:
+        """Lane numbers of what is forecast by itself: tiles, or sites; filled up with their last lane."""
+        if self.fleet.sharing == "fixed":
+            return [
+                _filled(start, self.lanes, self.execution.tile) for start in range(0, self.lanes, self.execution.tile)
+            ]
+        count = self.packs // self.fleet.sites
+        whole = -(-count // self.execution.tile) * self.execution.tile
+        return [_filled(start, start + count, whole) for start in range(0, self.lanes, count)]
+
+    def site_of(self, pack: int) -> int:
+        """Return the site that a pack stands at."""
+        return pack * self.fleet.sites // self.packs
+
+    def simulate(
+        self, lanes: np.ndarray, each: Mapper = map, progress: Observer = lambda event, details: None
+    ) -> tuple[History, Health]:
+        """Forecast the lanes of a shard: their history, and their health at each time with fields `(times, lanes)`.
+
+        Parameters
+        ----------
+        each
+            Maps a function over the tiles of a site.
+        progress
+            Told of `pack_years` that have passed, as `advanced`; not in direct mode.
+        """
+        packs = len(np.unique(lanes))
+
+        def passed(days: float) -> None:
+            progress("advanced", {"pack_years": packs * days / DAYS_PER_YEAR})
+
         slow, inputs, outcome = self.start(lanes)
-        draws = lanes // self.packs
-        if self.decades.mode == "leap":
-            count = self.decades.typical_days + EXTREME_DAYS
-            batch = day_batch([self.typical[draw] for draw in draws], self.operation.cell, count)
-            history = leap(self.operation, self.decades.leap, slow, inputs, batch, self.spin_up, self.times, outcome)
+        if self.decades.mode == "direct":
+            history = self._direct(slow, inputs, lanes // self.packs, outcome)
+        elif self.fleet.sharing == "fixed":
+            history = self._leap(slow, inputs, lanes // self.packs, outcome, passed)
         else:
-            history = self._direct(slow, inputs, draws, outcome)
+            history = self._site(slow, inputs, lanes, outcome, each, passed)
         rows = [
             _health(self.operation.cell, SlowState(*row), inputs) for row in zip(*history.service.slow, strict=True)
         ]
         capacity, resistance = (jnp.concatenate(parts) for parts in zip(*rows, strict=True))
         return history, Health(capacity, resistance)
+
+    def _leap(self, slow: SlowState, inputs: Inputs, draws: np.ndarray, outcome: np.ndarray, passed: Passed) -> History:
+        count = self.decades.typical_days + EXTREME_DAYS
+        batch = day_batch([self.typical[draw] for draw in draws], self.operation.cell, count)
+        return leap(self.operation, self.decades.leap, slow, inputs, batch, self.spin_up, self.times, outcome, passed)
+
+    def _site(
+        self, slow: SlowState, inputs: Inputs, lanes: np.ndarray, outcome: np.ndarray, each: Mapper, passed: Passed
+    ) -> History:
+        draw, minutes = int(lanes[0]) // self.packs, round(self.operation.load_step / 60.0)
+        packs = Packs(
+            tile=self.execution.tile,
+            slow=jax.tree.map(np.asarray, slow),
+            inputs={name: np.asarray(value) for name, value in inputs.items()},
+            counted=np.concatenate([[True], np.diff(lanes) > 0]),
+        )
+        year = SiteYear.of(self.served, self.duty.isel(draw=draw), self.packs // self.fleet.sites, minutes)
+        typical = self.typical[draw].filled(self.decades.typical_days + EXTREME_DAYS)
+        site = Site(self.operation, self.fleet, year, typical, packs, each)
+        macro = Macro(site, self.decades.leap, outcome, packs.counted, site, passed)
+        return macro.run(Service.start(slow), np.asarray(self.times, float))
 
     def _direct(self, slow: SlowState, inputs: Inputs, draws: np.ndarray, outcome: np.ndarray) -> History:
         years = [self.years[draw] for draw in draws]
@@ -171,16 +238,66 @@ class Ensemble:
         soc = jnp.asarray([[year.state_of_charge[0, 0] for year in years]])
         return direct(self.operation, slow, inputs, soc, jnp.asarray(power), jnp.asarray(ambient), self.times, outcome)
 
-    def tiles(self, size: int) -> list[np.ndarray]:
-        """Lane numbers of each tile; the last tile is padded with its own last lane."""
-        starts = range(0, self.lanes, size)
-        return [np.minimum(np.arange(start, start + size), self.lanes - 1) for start in starts]
+
+def _filled(start: int, end: int, size: int) -> np.ndarray:
+    return np.minimum(np.arange(start, start + size), end - 1)
 
 
 def make_operation(cell: CellModel, settings: Cell, duty: xr.Dataset) -> Operation:
     """Operate a lowered cell at the load step of a duty dataset."""
     hour = duty["hour"].values
     return Operation(cell, settings.limits, settings.stepping, float(3600.0 * (hour[1] - hour[0])))
+
+
+def forecast_times(decades: Decades, years: float) -> np.ndarray:
+    """Return the times of a forecast [day], from 0 to the last year."""
+    end = years * DAYS_PER_YEAR
+    return np.append(np.arange(0.0, end - 1e-6, decades.output_interval_days), end)
+
+
+def make_ensemble(
+    settings: Cell,
+    decades: Decades,
+    duty: xr.Dataset,
+    population: xr.Dataset,
+    years: float,
+    execution: Execution | None = None,
+    fleet: Fleet | None = None,
+    served: Duty | None = None,
+) -> Ensemble:
+    """Put together what the lanes of a forecast are made of.
+
+    Parameters
+    ----------
+    settings, decades
+        The cell, and how years are made of days.
+    duty, population
+        Datasets of these stages.
+    years
+        Length of the forecast [year].
+    execution, fleet
+        How the work is divided, and how the packs of a site serve it together.
+    served
+        What made `duty`; needed where packs feel each other.
+
+    Raises
+    ------
+    ValueError
+        When packs are to feel each other, and it is not said what made the duty.
+    """
+    fleet = fleet or Fleet()
+    if served is None and fleet.sharing != "fixed":
+        raise ValueError(f"packs that share power ({fleet.sharing}) are dispatched again: pass the duty as `served`")
+    return Ensemble(
+        operation=make_operation(build_cell(settings.chemistry, varied_parameters(population)), settings, duty),
+        decades=decades,
+        duty=duty,
+        population=population,
+        times=forecast_times(decades, years),
+        execution=execution or Execution(),
+        fleet=fleet,
+        served=served or Duty(),
+    )
 
 
 def varied_parameters(population: xr.Dataset) -> tuple[str, ...]:
@@ -209,30 +326,31 @@ def represented(decades: Decades, duty: xr.Dataset, draw: int) -> Representation
 
 
 def day_batch(typical: list[TypicalDays], cell: CellModel, count: int) -> DayBatch:
-    """Typical days of each lane, in watts and kelvins of one cell, filled up to `count` with days of no weight.
-
-    A draw has fewer days than asked for when its hottest day is also that of the emptiest store.
-    """
+    """Typical days of each lane, in watts and kelvins of one cell, filled up to `count` with days of no weight."""
+    filled = [days.filled(count) for days in typical]
 
     def stack(name: str) -> np.ndarray:
-        values = [getattr(days, name) for days in typical]
-        edge = [(0, 0)] * (values[0].ndim - 1)
-        filled = [np.pad(value, [(0, count - len(value)), *edge], mode="edge") for value in values]
-        return np.stack(filled, axis=-1)
+        return np.stack([getattr(days, name) for days in filled], axis=-1)
 
-    absent = np.stack([np.arange(count) >= len(days.weight) for days in typical], axis=-1)
     return DayBatch(
-        weight=jnp.asarray(np.where(absent, 0.0, stack("weight"))),
+        weight=jnp.asarray(stack("weight")),
         state_of_charge=jnp.asarray(stack("state_of_charge")),
         power=jnp.asarray(stack("power").swapaxes(0, 1) * cell.nameplate_energy),
         ambient=jnp.asarray(stack("ambient").swapaxes(0, 1) + KELVIN),
     )
 
 
-def run_tiles(ensemble: Ensemble, tiles: list[np.ndarray], workers: int) -> Iterator[tuple[int, History, Health]]:
-    """Forecast tiles, several at a time, and give them back in order."""
-    with ThreadPoolExecutor(workers) as pool:
-        for number, (history, health) in enumerate(pool.map(ensemble.simulate, tiles)):
+def run_shards(
+    ensemble: Ensemble, shards: list[np.ndarray], progress: Observer
+) -> Iterator[tuple[int, History, Health]]:
+    """Forecast shards, several at a time, and give them back in order; a single one, by several tiles at a time."""
+    workers = ensemble.execution.workers
+    outer = min(workers, max(len(shards), 1))
+    with ThreadPoolExecutor(outer) as pool, ThreadPoolExecutor(max(workers // outer, 1)) as tiles:
+        each: Mapper = map if outer == workers else tiles.map
+        for number, (history, health) in enumerate(
+            pool.map(partial(ensemble.simulate, each=each, progress=progress), shards)
+        ):
             yield number, history, health
 
 

@@ -2,9 +2,9 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Protocol
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -17,26 +17,27 @@ from fadecast.cell.balance import FARADAY
 from fadecast.cell.health import Health, check_up, degradation, fresh_mid_stoichiometry
 from fadecast.cell.model import CellModel, build_cell
 from fadecast.cell.profile import Profile
-from fadecast.decades.leap import History
+from fadecast.decades.macro import History
 from fadecast.decades.service import KELVIN
 from fadecast.ensemble import (
     DAYS_PER_YEAR,
     Cell,
     Decades,
     Ensemble,
-    Execution,
+    Observer,
     make_operation,
-    run_tiles,
+    run_shards,
     varied_parameters,
 )
 from fadecast.outcome import Outcome
+from fadecast.pack.sharing import Fleet
 
 _COULOMBS_PER_AH = 3600.0
 _CHECKED_LANES = 16
 
 
 class ShardStore(Protocol):
-    """Keeps finished tiles, so that an interrupted forecast goes on where it stopped."""
+    """Keeps finished shards, so that an interrupted forecast goes on where it stopped."""
 
     def load(self, key: str) -> xr.Dataset | None:
         """Return a shard that was saved whole, else None."""
@@ -73,88 +74,189 @@ def capacity_of(cell: CellModel) -> Callable[[np.ndarray, np.ndarray, np.ndarray
     return share
 
 
-def forecast_times(decades: Decades, years: float) -> np.ndarray:
-    """Return the times of a forecast [day], from 0 to the last year."""
-    end = years * DAYS_PER_YEAR
-    return np.append(np.arange(0.0, end - 1e-6, decades.output_interval_days), end)
+class Block(NamedTuple):
+    """Some packs of one draw of a fade dataset."""
+
+    draw: int
+    first: int
+    """Number of the first pack."""
+    site: int | None
+    """Which site they are, where packs feel each other."""
+    dataset: xr.Dataset
+    """Fade variables on `draw` and `pack` of this length, and `time`."""
 
 
-def make_fade(
-    settings: Cell,
-    decades: Decades,
-    execution: Execution,
-    duty: xr.Dataset,
-    population: xr.Dataset,
-    years: float,
-    pack_energy_kwh: float,
-    shards: ShardStore,
-    progress: Callable[[Mapping[str, float]], None],
-) -> xr.Dataset:
-    """Forecast the fade of every pack of every draw.
+@dataclass(frozen=True, eq=False)
+class Forecast:
+    """The fade of every pack of every draw, shard by shard: never more than one of them in memory.
 
-    Parameters
+    Attributes
     ----------
-    settings, decades, execution
-        The cell, how years are made of days, how the work is divided.
-    duty, population
-        Datasets of these stages.
-    years
-        Length of the forecast [year].
+    ensemble
+        What the lanes are made of.
+    store
+        Keeps finished shards.
     pack_energy_kwh
         First-life nameplate energy of a pack [kW.h].
-    shards
-        Keeps finished tiles.
-    progress
-        Told of each tile: `tile`, `tiles`, `cell_days`, `seconds`, `loaded`.
+    """
+
+    ensemble: Ensemble
+    store: ShardStore
+    pack_energy_kwh: float
+
+    def run(self, progress: Observer) -> dict[str, Any]:
+        """Forecast what is not kept yet; return the attributes of the dataset.
+
+        Parameters
+        ----------
+        progress
+            Told, as `plan`, of `packs` and `pack_years` that are left to forecast; of each `shard`: `shard`, `shards`,
+            `packs`, `pack_years`, `cell_days`, `seconds`, `loaded`; and, as `advanced`, of `pack_years` in between.
+        """
+        ensemble = self.ensemble
+        shards = ensemble.shards()
+        began = time.perf_counter()
+        days, outcomes = np.zeros(len(shards)), np.zeros(len(Outcome), dtype=int)
+
+        def note(number: int, shard: xr.Dataset, *, loaded: bool) -> None:
+            days[number] = shard.attrs["cell_days"]
+            real = _packs_in(shards[number])
+            outcomes[:] += np.bincount(shard["outcome"].values[:real], minlength=len(Outcome))
+            progress(
+                "shard",
+                {
+                    "shard": number,
+                    "shards": len(shards),
+                    "packs": real,
+                    "pack_years": real * float(ensemble.times[-1]) / DAYS_PER_YEAR,
+                    "cell_days": float(days[number]),
+                    "seconds": 0.0 if loaded else time.perf_counter() - began,
+                    "loaded": loaded,
+                },
+            )
+
+        missing = []
+        for number in range(len(shards)):
+            shard = self.store.load(_key(number))
+            if shard is None:
+                missing.append(number)
+            else:
+                note(number, shard, loaded=True)
+        left = sum(_packs_in(shards[number]) for number in missing)
+        progress("plan", {"packs": left, "pack_years": left * float(ensemble.times[-1]) / DAYS_PER_YEAR})
+        for position, history, health in run_shards(ensemble, [shards[number] for number in missing], progress):
+            number = missing[position]
+            shard = _shard(ensemble, history, health, self.pack_energy_kwh)
+            self.store.save(_key(number), shard)
+            note(number, shard, loaded=False)
+        return self._attributes(float(days.sum()), outcomes)
+
+    def blocks(self) -> Iterator[Block]:
+        """Read the dataset in the order of draws and packs."""
+        ensemble = self.ensemble
+        for number, lanes in enumerate(ensemble.shards()):
+            shard = self.store.load(_key(number))
+            if shard is None:
+                raise RuntimeError(f"shard {number} of the forecast is gone or damaged; forecast again")
+            real = lanes[: _packs_in(lanes)]
+            site = [name for name in shard if str(name).startswith("site_")]
+            for draw in np.unique(real // ensemble.packs):
+                where = np.flatnonzero(real // ensemble.packs == draw)
+                part = shard.isel(lane=where).rename(lane="pack").expand_dims("draw")
+                ordered = part.transpose("draw", "pack", "time", missing_dims="ignore")
+                for name in site:
+                    ordered[name] = (("draw", "site", "time"), shard[name].values[None, None])
+                first = int(real[where[0]] % ensemble.packs)
+                yield Block(int(draw), first, ensemble.site_of(first) if site else None, ordered)
+
+    def header(self) -> xr.Dataset:
+        """Return the coordinates of the dataset, and the site of each pack where packs feel each other."""
+        ensemble = self.ensemble
+        header = xr.Dataset(
+            coords={
+                "draw": np.arange(ensemble.lanes // ensemble.packs),
+                "pack": np.arange(ensemble.packs),
+                "time": ensemble.times / DAYS_PER_YEAR,
+            }
+        )
+        if ensemble.fleet.sharing != "fixed":
+            header = header.assign_coords(site=np.arange(ensemble.fleet.sites))
+            header["site_of_pack"] = ("pack", np.array([ensemble.site_of(pack) for pack in range(ensemble.packs)]))
+        return variables.describe(header)
+
+    def _attributes(self, cell_days: float, outcomes: np.ndarray) -> dict[str, Any]:
+        decades = self.ensemble.decades
+        found = {
+            "title": "fade forecast of second-life battery packs",
+            "mode": decades.mode,
+            "cell_days": cell_days,
+            "outcomes": json.dumps({o.name.lower(): int(outcomes[o]) for o in Outcome}),
+        }
+        if decades.mode == "leap":
+            found["typical_day_error"] = json.dumps([days.error for days in self.ensemble.typical])
+            if decades.check_days:
+                found |= leap_error(self.ensemble)
+        return found
+
+
+def make_fade(forecast: Forecast, progress: Observer) -> xr.Dataset:
+    """Forecast the fade of every pack of every draw, in memory; `fadecast.runs` writes it to a file block by block.
 
     Returns
     -------
     Fade variables of `fadecast.variables` on `draw`, `pack`, `time` [year]. A pack that failed is NaN after its last
     sound time and its `outcome` says why.
     """
-    cell = build_cell(settings.chemistry, varied_parameters(population))
-    operation = make_operation(cell, settings, duty)
-    ensemble = Ensemble(operation, decades, duty, population, forecast_times(decades, years))
-    tiles = ensemble.tiles(execution.tile)
-    keys = [f"tile-{number:05d}" for number in range(len(tiles))]
-    done = {key: shard for key in keys if (shard := shards.load(key)) is not None}
-    missing = [number for number, key in enumerate(keys) if key not in done]
-    for key, shard in done.items():
-        progress(_event(keys.index(key), len(tiles), shard, 0.0, loaded=True))
-    began = time.perf_counter()
-    for position, history, health in run_tiles(ensemble, [tiles[number] for number in missing], execution.workers):
-        number = missing[position]
-        shard = _shard(ensemble, history, health, pack_energy_kwh)
-        shards.save(keys[number], shard)
-        done[keys[number]] = shard
-        progress(_event(number, len(tiles), shard, time.perf_counter() - began, loaded=False))
-    fade = _assemble(ensemble, [done[key] for key in keys])
-    if decades.mode == "leap" and decades.check_days:
-        fade.attrs |= leap_error(ensemble, fade)
-    return fade
+    attributes = forecast.run(progress)
+    fade = forecast.header()
+    for block in forecast.blocks():
+        for name, array in block.dataset.items():
+            if name not in fade:
+                shape = tuple(fade.sizes[dim] for dim in array.dims)
+                fade[name] = (array.dims, np.full(shape, 0 if array.dtype.kind == "i" else np.nan, array.dtype))
+            fade[name].values[block_slices(block, array.dims)] = array.values
+    return variables.describe(fade.assign_attrs(attributes))
 
 
-def leap_error(ensemble: Ensemble, fade: xr.Dataset) -> dict[str, float]:
+def block_slices(block: Block, dims: tuple[Hashable, ...]) -> tuple[slice, ...]:
+    """Return where a block lies in a variable of the dataset."""
+    where = {
+        "draw": slice(block.draw, block.draw + 1),
+        "pack": slice(block.first, block.first + block.dataset.sizes["pack"]),
+        "site": slice(block.site, (block.site or 0) + 1),
+    }
+    return tuple(where.get(str(dim), slice(None)) for dim in dims)
+
+
+def leap_error(ensemble: Ensemble) -> dict[str, float]:
     """Measure the error of the leap against day-by-day simulation of a few lanes, spread over draws and packs.
+
+    Both follow the duty as it was first dispatched.
 
     Returns
     -------
     `soh_error_pp`, the largest difference of SOH in percentage points, after `soh_error_days`, over `soh_error_lanes`.
     """
     days = min(float(ensemble.decades.check_days), float(np.floor(ensemble.times[-1])))
-    truth = replace(ensemble, decades=replace(ensemble.decades, mode="direct"), times=np.array([0.0, days]))
     lanes = np.linspace(0, ensemble.lanes - 1, _CHECKED_LANES).round().astype(int)
-    history, health = truth.simulate(lanes)
-    soh = fade["soh"].interp(time=days / DAYS_PER_YEAR).values.reshape(-1)[lanes]
-    difference = np.asarray(health.capacity)[-1] / ensemble.operation.cell.nominal_capacity - soh
-    sound = (history.outcome == Outcome.COMPLETED) & np.isfinite(soh)
+    leapt = replace(ensemble, fleet=Fleet(), times=np.array([0.0, days]))
+    truth = replace(leapt, decades=replace(ensemble.decades, mode="direct"))
+    filled = np.resize(lanes, ensemble.execution.tile)
+    found, expected = leapt.simulate(filled), truth.simulate(lanes)
+    soh = [np.asarray(health.capacity)[-1, :_CHECKED_LANES] for _, health in (found, expected)]
+    difference = (soh[1] - soh[0]) / ensemble.operation.cell.nominal_capacity
+    completed = [history.outcome[:_CHECKED_LANES] == Outcome.COMPLETED for history, _ in (found, expected)]
+    sound = completed[0] & completed[1] & np.isfinite(difference)
     error = 100.0 * float(np.abs(difference[sound]).max(initial=0.0))
     return {"soh_error_pp": error, "soh_error_days": days, "soh_error_lanes": int(sound.sum())}
 
 
-def _event(tile: int, tiles: int, shard: xr.Dataset, seconds: float, *, loaded: bool) -> Mapping[str, float]:
-    days = float(shard.attrs["cell_days"])
-    return {"tile": tile, "tiles": tiles, "cell_days": days, "seconds": seconds, "loaded": loaded}
+def _key(number: int) -> str:
+    return f"shard-{number:05d}"
+
+
+def _packs_in(lanes: np.ndarray) -> int:
+    return len(np.unique(lanes))
 
 
 def _shard(ensemble: Ensemble, history: History, health: Health, pack_energy_kwh: float) -> xr.Dataset:
@@ -163,6 +265,8 @@ def _shard(ensemble: Ensemble, history: History, health: Health, pack_energy_kwh
     sound = ensemble.times[:, None] <= history.last_good
     dataset = xr.Dataset({name: (("time", "lane"), np.where(sound, value, np.nan)) for name, value in values.items()})
     dataset["outcome"] = ("lane", history.outcome.astype(np.int8))
+    for name, value in history.site.items():
+        dataset[f"site_{name}"] = ("time", value.astype(float))
     return dataset.assign_attrs(cell_days=history.cell_days)
 
 
@@ -176,7 +280,9 @@ def _quantities(ensemble: Ensemble, history: History, health: Health, pack_energ
     scale = pack_energy_kwh / cell.nameplate_energy  # [kW.h of the pack per W.h of its cell]
     capacity = np.asarray(health.capacity)
     degree_days = service.degree_days[:, 0]
-    mean = np.diff(degree_days, axis=0) / np.diff(ensemble.times)[:, None] - KELVIN
+    passed = np.diff(degree_days, axis=0)
+    # A pack that was replaced has no temperature any more.
+    mean = np.where(passed > 0.0, passed / np.diff(ensemble.times)[:, None] - KELVIN, np.nan)
     fields = {
         **degradation(cell, slow)._asdict(),
         "lithium_sei": cell.lithium_per_sei * volume_ah * (slow.sei - fresh.sei + slow.sei_cracks - fresh.sei_cracks),
@@ -198,29 +304,6 @@ def _quantities(ensemble: Ensemble, history: History, health: Health, pack_energ
         "temperature_mean": np.concatenate([np.full_like(mean[:1], np.nan), mean]),
         "temperature_max": history.temperature_max - KELVIN,
     }
-
-
-def _assemble(ensemble: Ensemble, shards: list[xr.Dataset]) -> xr.Dataset:
-    """Put the tiles together by draw and pack."""
-    lanes = xr.concat(shards, "lane").isel(lane=slice(ensemble.lanes))
-    draws = ensemble.lanes // ensemble.packs
-    fade = xr.Dataset()
-    for name, array in lanes.items():
-        values = array.transpose("lane", ...).values
-        fade[str(name)] = (("draw", "pack", *array.dims[:-1]), values.reshape(draws, ensemble.packs, *values.shape[1:]))
-    fade = fade.assign_coords(
-        draw=np.arange(draws), pack=np.arange(ensemble.packs), time=ensemble.times / DAYS_PER_YEAR
-    )
-    outcomes = {o.name.lower(): int((fade["outcome"] == o).sum()) for o in Outcome}
-    fade.attrs = {
-        "title": "fade forecast of second-life battery packs",
-        "mode": ensemble.decades.mode,
-        "cell_days": float(sum(shard.attrs["cell_days"] for shard in shards)),
-        "outcomes": json.dumps(outcomes),
-    }
-    if ensemble.decades.mode == "leap":
-        fade.attrs["typical_day_error"] = json.dumps([days.error for days in ensemble.typical])
-    return variables.describe(fade)
 
 
 def typical_day_trace(

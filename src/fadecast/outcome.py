@@ -4,13 +4,14 @@ from enum import IntEnum
 
 
 class Outcome(IntEnum):
-    """End of one pack's run; anything but `COMPLETED` masks the pack from its last good time on."""
+    """End of one pack's run; failures mask the pack from its last good time on."""
 
     COMPLETED = 0
     NOT_FINITE = 1
     STATE_OUT_OF_BOUNDS = 2
     AGED_START_INFEASIBLE = 3
     CAPACITY_EXHAUSTED = 4
+    REPLACED = 5
 
     @property
     def remedy(self) -> str:
@@ -26,4 +27,5 @@ _REMEDIES = {
     "cell.stepping.tolerance or narrow the current limits",
     Outcome.AGED_START_INFEASIBLE: "no electrode windows fit this pack's LLI and LAM: narrow the population",
     Outcome.CAPACITY_EXHAUSTED: "a result: the pack kept less than 30 % of its nameplate and was taken out of service",
+    Outcome.REPLACED: "a result: the pack was replaced in service and keeps the values of its last day",
 }

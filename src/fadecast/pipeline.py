@@ -19,9 +19,9 @@ import xarray as xr
 from fadecast import __version__
 from fadecast.cell.model import build_cell
 from fadecast.duty import make_duty
-from fadecast.ensemble import represented
+from fadecast.ensemble import make_ensemble, represented
 from fadecast.errors import InputError, RunError
-from fadecast.fade import capacity_of, make_fade, typical_day_trace
+from fadecast.fade import Forecast, capacity_of, typical_day_trace
 from fadecast.figures import make_figures
 from fadecast.formats import CLIMATE_SUFFIXES
 from fadecast.population import make_population
@@ -31,7 +31,9 @@ from fadecast.study import Pricing, Study, plain_study
 from fadecast.warranty import price, price_table
 
 Observer = Callable[[str, str, Mapping[str, Any]], None]
-"""Told of every event: stage, what happened (`start`, `tile`, `done`, `skipped`, `failed`), details."""
+"""Told of every event: stage, what happened, details.
+
+`start`, `plan`, `shard`, `advanced`, `done`, `skipped` and `failed` happen."""
 
 CACHE_VARIABLE = "FADECAST_CACHE"
 
@@ -145,7 +147,8 @@ def _bring_up_to_date(name: str, key: str, study: Study, run: RunFolder, observe
     began = time.perf_counter()
 
     def tell(stage: str, event: str, details: Mapping[str, Any]) -> None:
-        run.log(stage, event, **details)
+        if event != "advanced":
+            run.log(stage, event, **details)
         observe(stage, event, details)
 
     if run.state(name, key) == "done":
@@ -168,7 +171,7 @@ def _seconds(began: float) -> float:
 
 
 def _make_duty(study: Study, run: RunFolder, observe: Observer) -> list[str]:
-    duty = make_duty(study.site, study.duty, study.draws, study.packs, study.seed)
+    duty = make_duty(study.site, study.duty, study.draws, study.packs // study.fleet.sites, study.seed)
     return [run.write_dataset("duty.nc", duty, study)]
 
 
@@ -179,18 +182,13 @@ def _make_population(study: Study, run: RunFolder, observe: Observer) -> list[st
 
 
 def _make_fade(study: Study, run: RunFolder, observe: Observer) -> list[str]:
-    fade = make_fade(
-        study.cell,
-        study.decades,
-        study.execution,
-        run.read_dataset("duty.nc"),
-        run.read_dataset("population.nc"),
-        study.years,
-        study.pack_energy_kwh,
-        run.shards(stage_keys(study)["forecast"]),
-        lambda event: observe("forecast", "tile", event),
+    duty, population = run.read_dataset("duty.nc"), run.read_dataset("population.nc")
+    ensemble = make_ensemble(
+        study.cell, study.decades, duty, population, study.years, study.execution, study.fleet, study.duty
     )
-    return [run.write_dataset("fade.nc", fade.assign_attrs(tile=study.execution.tile), study)]
+    forecast = Forecast(ensemble, run.shards(stage_keys(study)["forecast"]), study.pack_energy_kwh)
+    found = forecast.run(lambda event, details: observe("forecast", event, details))
+    return [run.write_fade("fade.nc", forecast, found | {"tile": study.execution.tile}, study)]
 
 
 def _make_price(study: Study, run: RunFolder, observe: Observer) -> list[str]:
@@ -241,7 +239,7 @@ def _duty_depends(study: Study) -> Any:
     content = sha256(climate) if climate.name.endswith(CLIMATE_SUFFIXES) else None
     trace = study.duty.workload.trace
     measured = [sha256(Path(trace.file))] if trace else []
-    return [_part("seed", "packs", "draws", "site", "duty")(study), content, *measured]
+    return [_part("seed", "packs", "draws", "site", "duty")(study), study.fleet.sites, content, *measured]
 
 
 def _population_depends(study: Study) -> Any:
@@ -250,7 +248,7 @@ def _population_depends(study: Study) -> Any:
 
 def _forecast_depends(study: Study) -> Any:
     # Lanes of a tile share their time steps, so its size is part of the numbers.
-    return [_part("years", "cell", "decades")(study), study.execution.tile]
+    return [_part("years", "cell", "decades", "fleet")(study), study.execution.tile]
 
 
 STAGES: Mapping[str, Stage] = {

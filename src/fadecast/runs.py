@@ -25,6 +25,8 @@ import xarray as xr
 
 from fadecast import __version__, variables
 from fadecast.errors import InputError, RunError
+from fadecast.fade import Forecast
+from fadecast.streams import write_blocks
 from fadecast.study import Pricing, Study, plain_study, study_of, to_yaml
 
 _ENGINE: Literal["h5netcdf"] = "h5netcdf"
@@ -241,6 +243,12 @@ class RunFolder:
         """Write a stage's dataset with its units and its origin; return its name."""
         described = variables.describe(dataset)
         write_netcdf(self.path / name, described.assign_attrs(described.attrs | provenance(study)))
+        return name
+
+    def write_fade(self, name: str, forecast: Forecast, attributes: Mapping[str, Any], study: Pricing) -> str:
+        """Write a forecast that is finished block by block, with its origin; return its name."""
+        header = forecast.header().assign_attrs(**attributes, **provenance(study))
+        write_whole(self.path / name, lambda temporary: write_blocks(temporary, header, forecast.blocks()))
         return name
 
     def read_dataset(self, name: str) -> xr.Dataset:

@@ -25,6 +25,7 @@ from fadecast.duty.trace import read_trace
 from fadecast.duty.weather_file import climate_of
 from fadecast.ensemble import DAYS_PER_YEAR, Cell, Decades, Execution
 from fadecast.formats import CLIMATE_SUFFIXES
+from fadecast.pack.sharing import Fleet
 from fadecast.population import Population, retired_classes
 from fadecast.population.retirement import sample_retired
 from fadecast.warranty import Warranty
@@ -65,6 +66,8 @@ class Study(Pricing):
     """What the battery is asked to do."""
     cell: Cell = Cell()
     """The cell model and how it is operated."""
+    fleet: Fleet = Fleet()
+    """How the packs of a site serve it together."""
     population: Population = Population()
     """The packs at the start of second life."""
     decades: Decades = Decades()
@@ -144,7 +147,7 @@ def to_yaml(study: Study) -> str:
 
 
 def _time_problems(study: Study) -> Iterable[str]:
-    """Say where lengths of time contradict each other."""
+    """Say where lengths of time, or what is done over them, contradict each other."""
     term, step, decades = study.warranty.contract.term_years, study.duty.timestep_minutes, study.decades
     if term > study.years:
         yield (
@@ -156,7 +159,14 @@ def _time_problems(study: Study) -> Iterable[str]:
             f"decades.spin_up_hours: got {decades.spin_up_hours:g}; must be whole steps of duty.timestep_minutes "
             f"({step} min)"
         )
+    if study.packs % study.fleet.sites:
+        yield f"fleet.sites: got {study.fleet.sites}; must divide packs ({study.packs}): every site has as many"
     if decades.mode == "direct":
+        if study.fleet.sharing != "fixed":
+            yield (
+                f"fleet.sharing: got {study.fleet.sharing}; must be fixed where decades.mode is direct: day by day "
+                "packs follow the duty as it was first dispatched"
+            )
         lengths = {
             "decades.output_interval_days": decades.output_interval_days,
             "years": study.years * DAYS_PER_YEAR,

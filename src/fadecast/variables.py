@@ -27,12 +27,14 @@ class Variable:
 _DUTY = ("draw", "hour")
 _STATE = ("draw", "pack")
 _FADE = ("draw", "pack", "time")
+_SITE = ("draw", "site", "time")
 _NONNEGATIVE = (0.0, None)
 _FRACTION = (0.0, 1.0)
 
 COORDINATES: Mapping[str, Variable] = {
     "draw": Variable(("draw",), "1", "draw of what is unknown and common to all packs"),
     "pack": Variable(("pack",), "1", "pack"),
+    "site": Variable(("site",), "1", "site whose packs feel each other", _NONNEGATIVE),
     "time": Variable(("time",), "year", "time since start of second-life service", _NONNEGATIVE),
     "hour": Variable(("hour",), "h", "time since local midnight of 1 January", _NONNEGATIVE),
     "parameter": Variable(("parameter",), "1", "name of a pack state or ageing-rate parameter"),
@@ -89,6 +91,15 @@ VARIABLES: Mapping[str, Variable] = {
     "energy_unserved": Variable(_FADE, "kW.h", "cumulative energy demanded of a pack, not delivered", _NONNEGATIVE),
     "energy_spilled": Variable(_FADE, "kW.h", "cumulative charging energy offered to a pack, not taken", _NONNEGATIVE),
     "outcome": Variable(_STATE, "1", "how the pack's run ended"),
+    # fade: sites whose packs feel each other
+    "site_of_pack": Variable(("pack",), "1", "site that a pack stands at", _NONNEGATIVE),
+    "site_unserved": Variable(_SITE, "kW.h", "cumulative load that dispatch could not serve", _NONNEGATIVE),
+    "site_spilled": Variable(_SITE, "kW.h", "cumulative energy that dispatch could not use", _NONNEGATIVE),
+    "site_curtailed": Variable(_SITE, "kW.h", "cumulative load of computing that was put off", _NONNEGATIVE),
+    "site_generator": Variable(_SITE, "kW.h", "cumulative energy of the backup generator", _NONNEGATIVE),
+    "site_grid": Variable(_SITE, "kW.h", "cumulative energy taken from the grid, less that given to it"),
+    "site_capability": Variable(_SITE, "1", "capacity of the packs that run over that of all at the start", (0.0, 2.0)),
+    "site_replacements": Variable(_SITE, "1", "packs replaced since the start of service", _NONNEGATIVE),
     # a typical day of one pack's cell
     "trace_demand": Variable(("hour",), "W", "power demanded of the representative cell, discharge positive"),
     "trace_power": Variable(("hour",), "W", "power of the representative cell, discharge positive"),

@@ -10,7 +10,8 @@ from fadecast.cell.health import check_up, fresh_mid_stoichiometry
 from fadecast.cell.model import Chemistry, build_cell
 from fadecast.cell.profile import Stepping
 from fadecast.decades.direct import direct
-from fadecast.decades.leap import Leap, leap, march
+from fadecast.decades.leap import leap, march
+from fadecast.decades.macro import Leap
 from fadecast.decades.service import KELVIN, Operation
 from fadecast.decades.typical_days import choose_typical_days
 from fadecast.ensemble import day_batch

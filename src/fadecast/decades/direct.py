@@ -11,7 +11,7 @@ from fadecast.cell.control import Window
 from fadecast.cell.health import electrode_window
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.profile import Profile
-from fadecast.decades.leap import History
+from fadecast.decades.macro import History
 from fadecast.decades.service import Operation, Service, day_change, judge
 from fadecast.outcome import Outcome
 
@@ -70,7 +70,7 @@ def direct(
             rows.append(state)
             highest.append(hottest)
     service = jax.tree.map(lambda *parts: np.stack(parts), *rows)
-    return History(service, np.stack(highest), outcome, last_good, float(ends[-1] * lanes))
+    return History(service, np.stack(highest), outcome, last_good, float(ends[-1] * lanes), site={})
 
 
 def _add(alive: np.ndarray, value: np.ndarray, change: np.ndarray) -> np.ndarray:

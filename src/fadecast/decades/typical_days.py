@@ -1,6 +1,6 @@
 """A year of duty → a few real days with weights, the extreme days kept."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -63,6 +63,25 @@ class TypicalDays:
     state_of_charge: np.ndarray
     spin_up: int
     error: dict[str, float]
+
+    def filled(self, count: int) -> "TypicalDays":
+        """Return as many days as asked for, the last one repeated without weight.
+
+        There are fewer when the hottest day is also that of the emptiest store.
+        """
+        more = count - len(self.weight)
+
+        def longer(values: np.ndarray) -> np.ndarray:
+            return np.pad(values, [(0, more)] + [(0, 0)] * (values.ndim - 1), mode="edge")
+
+        return replace(
+            self,
+            day=longer(self.day),
+            weight=np.pad(self.weight, (0, more)),
+            power=longer(self.power),
+            ambient=longer(self.ambient),
+            state_of_charge=longer(self.state_of_charge),
+        )
 
 
 def choose_typical_days(duty: YearOfDuty, count: int, spin_up: int) -> TypicalDays:

@@ -58,14 +58,14 @@ class Dispatch:
 class Plant(NamedTuple):
     """Numbers of a site: powers [kW], energies [kWh]."""
 
-    capacity: float
+    capacity: float | Array
     soc_min: float
     soc_max: float
-    converter: float
+    converter: float | Array
     """Highest power of the converters."""
     converter_efficiency: float
     pack_efficiency: float
-    curtail_below: float
+    curtail_below: float | Array
     """Stored energy."""
     imports: float
     exports: float
@@ -97,12 +97,12 @@ class Plant(NamedTuple):
         )
 
     @property
-    def low(self) -> float:
+    def low(self) -> float | Array:
         """Least stored energy."""
         return self.soc_min * self.capacity
 
     @property
-    def high(self) -> float:
+    def high(self) -> float | Array:
         """Most stored energy."""
         return self.soc_max * self.capacity
 
@@ -190,14 +190,16 @@ def dispatch(plant: Plant, demand: Demand, plan: Plan, store: Store, step_hours:
     return jax.lax.scan(partial(_step, plant, step_hours), store, (demand, plan), unroll=4)
 
 
-def repeated_year(plant: Plant, demand: Demand, step_hours: float) -> tuple[Store, Dispatched]:
-    """Follow the rule through a year that can be repeated: it starts where it ends, and returns that start too.
+def repeated_year(
+    plant: Plant, demand: Demand, step_hours: float, plan: Plan | None = None
+) -> tuple[Store, Dispatched]:
+    """Follow the rule, or a plan, through a year that can be repeated: it starts where it ends; that start comes too.
 
     The start is where a year from a full store ends.
     """
-    nothing, none = unplanned(demand), jnp.zeros_like(demand.ambient[0])
-    begin, _ = dispatch(plant, demand, nothing, Store(none + plant.high, demand.ambient[0], none), step_hours)
-    return begin, dispatch(plant, demand, nothing, begin, step_hours)[1]
+    plan, none = plan or unplanned(demand), jnp.zeros_like(demand.ambient[0])
+    begin, _ = dispatch(plant, demand, plan, Store(none + plant.high, demand.ambient[0], none), step_hours)
+    return begin, dispatch(plant, demand, plan, begin, step_hours)[1]
 
 
 def _step(plant: Plant, hours: float, store: Store, row: tuple[Demand, Plan]) -> tuple[Store, Dispatched]:

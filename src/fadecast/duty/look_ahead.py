@@ -71,8 +71,8 @@ class Planner:
         """Return the cheapest powers of the hours ahead [kW] from a stored energy [kWh]."""
         plant, count = self.plant, self.look_ahead.horizon_hours
         highest: dict[str, float | Hours] = {
-            "charge": plant.converter,
-            "discharge": plant.converter,
+            "charge": float(plant.converter),
+            "discharge": float(plant.converter),
             "bought": plant.imports,
             "sold": plant.exports,
             "generator": plant.generator,

@@ -109,7 +109,7 @@ def make_duty(site: Site, duty: Duty, draws: int, packs: int, seed: int) -> xr.D
     minutes = duty.timestep_minutes
     asked = _draw(site, duty, draws, packs, seed)
     waits = duty.workload.curtailable_share if duty.service == "site" else 0.0
-    plant = _plant(duty, packs)
+    plant = site_plant(duty, packs)
     demand = Demand((1 - waits) * asked.load, waits * asked.load, asked.solar, asked.ambient)
     done = _dispatched(duty, plant, demand, minutes / 60)
     arrays = {
@@ -132,7 +132,8 @@ def make_duty(site: Site, duty: Duty, draws: int, packs: int, seed: int) -> xr.D
     return variables.describe(xr.Dataset({k: (("draw", "hour"), v) for k, v in arrays.items()}, coordinates))
 
 
-def _plant(duty: Duty, packs: int) -> Plant:
+def site_plant(duty: Duty, packs: int) -> Plant:
+    """Return the plant of a number of packs at the start of service."""
     plant = Plant.of(duty.dispatch, duty.generator, duty.grid, duty.container, packs)
     if duty.service == "site":
         return plant
@@ -178,7 +179,7 @@ def _draw(site: Site, duty: Duty, draws: int, packs: int, seed: int) -> Asked:
             it_power = computing * duty.workload.rated_kw_per_pack
             years.append((it_power, site_load(duty.workload.cooling, it_power, ambient), sun, ambient))
         else:
-            power = _other_service(load_rng, duty, _plant(duty, 1))
+            power = _other_service(load_rng, duty, site_plant(duty, 1))
             years.append((0.0 * power, np.maximum(power, 0.0), np.maximum(-power, 0.0), ambient))
     it_power, load, sun, ambient = (np.stack(part) for part in zip(*years, strict=True))
     return Asked(packs * it_power, packs * load, packs * sun, ambient)
@@ -189,7 +190,9 @@ def _other_service(rng: np.random.Generator, duty: Duty, pack: Plant) -> np.ndar
     if duty.service == "regulation":
         return regulation_power(rng, duty.regulation, duty.timestep_minutes)
     if duty.service == "cycling":
-        return cycling_power(duty.cycling, pack.high - pack.low, pack.capacity, pack.one_way, duty.timestep_minutes)
+        return cycling_power(
+            duty.cycling, float(pack.high - pack.low), float(pack.capacity), pack.one_way, duty.timestep_minutes
+        )
     return np.zeros(HOURS * 60 // duty.timestep_minutes)
 
 

@@ -1,0 +1,353 @@
+"""Macro steps: the adaptive Heun method that advances the slow state of coupled or single packs over years.
+
+The difference to Euler's method controls the step (E et al., Commun. Comput. Phys. 2, 367, 2007). What days do to a
+slow state is asked of a `Days`, which knows whether packs feel each other.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple, Protocol
+
+import jax
+import numpy as np
+from annotated_types import Ge, Gt, Le
+
+from fadecast.cell.aged import SlowState, cyclable_lithium
+from fadecast.cell.control import Window
+from fadecast.cell.model import CellModel
+from fadecast.decades.service import Service, exhausted_capacity, judge
+from fadecast.outcome import Outcome
+from fadecast.settings import settings
+
+_SAFETY, _SHRINK, _GROW = 0.9, 0.3, 3.0
+
+_FILMS = ("sei", "sei_cracks")
+
+_RESOLVED_FAILURE = 10.0  # [day]
+_BROKEN = (Outcome.NOT_FINITE, Outcome.STATE_OUT_OF_BOUNDS)
+
+
+@settings
+class Leap:
+    """How the slow state is advanced."""
+
+    tolerance: Annotated[float, Gt(0), Le(0.05)] = 5e-3
+    """Largest difference of the two orders over one macro step in lithium inventory or active material [1]. It bounds
+    the error of the lower order; that of the result is far smaller."""
+    first_step_days: Annotated[float, Gt(0), Le(3650)] = 30.0
+    """First macro step [day]."""
+    longest_step_days: Annotated[float, Ge(1), Le(3650)] = 730.0
+    """Longest macro step [day]."""
+
+
+Passed = Callable[[float], None]
+"""Told of days that have passed."""
+
+
+class SiteDay(NamedTuple):
+    """A site on an average day."""
+
+    energy: np.ndarray
+    """Energies per day [kW.h] in the order of `SITE_ENERGIES`."""
+    capability: float
+    """Capacity of the packs that run over that of all packs at the start [1]."""
+
+
+SITE_ENERGIES = ("unserved", "spilled", "curtailed", "generator", "grid")
+
+
+class Evaluated(NamedTuple):
+    """What the days do to packs at their slow state."""
+
+    rate: Service
+    """Change per day, fields `(1, lanes)`."""
+    hottest: np.ndarray
+    """Highest temperature [K], shape `(lanes,)`."""
+    window: Window
+    """Electrode windows, fields `(1, lanes)`."""
+    site: SiteDay | None
+    """None where packs do not feel each other."""
+
+
+class Days(Protocol):
+    """What a day does to the packs of a batch, on average."""
+
+    cell: CellModel
+    cell_days: float
+    """Days simulated in one evaluation, summed over lanes."""
+
+    def rates(self, slow: SlowState, running: np.ndarray) -> Evaluated:
+        """Run the typical days at a slow state; lanes that do not run carry nothing."""
+
+
+class Swaps(Protocol):
+    """Replaces packs in service."""
+
+    def stops(self, end: float) -> np.ndarray:
+        """Return the times [day] before `end` at which packs may be swapped."""
+
+    def swap(self, slow: SlowState, window: Window) -> tuple[np.ndarray, SlowState]:
+        """Swap packs: which lanes, and the slow state after it."""
+
+
+@dataclass(frozen=True)
+class History:
+    """A batch of cells over its service, at the requested times.
+
+    Attributes
+    ----------
+    service
+        Fields of shape `(times, 1, lanes)`. A pack that was swapped keeps what it was on its last day.
+    temperature_max
+        Highest temperature of the days run up to each time [K], shape `(times, lanes)`.
+    outcome
+        Outcome code, shape `(lanes,)`.
+    last_good
+        Last time at which a failed lane was sound [day], infinite where none failed, shape `(lanes,)`.
+    cell_days
+        Days simulated, summed over lanes.
+    site
+        Quantities of a site, each of shape `(times,)`: `SITE_ENERGIES` since the start [kW.h], `capability` [1] and
+        packs replaced so far, `replacements`. Empty where packs do not feel each other.
+    """
+
+    service: Service
+    temperature_max: np.ndarray
+    outcome: np.ndarray
+    last_good: np.ndarray
+    cell_days: float
+    site: Mapping[str, np.ndarray]
+
+
+class _Here(NamedTuple):
+    """What running the days at a state gives, in straightened variables."""
+
+    rate: Service
+    codes: np.ndarray
+    window: Window
+    site: SiteDay | None
+
+
+class Macro:
+    """The macro loop of one batch, with what it remembers from step to step.
+
+    Parameters
+    ----------
+    outcome
+        Outcome codes of lanes known to have failed before the start, shape `(lanes,)`.
+    counted
+        Which lanes are packs; the rest only fill up tiles and are in no error. Shape `(lanes,)`.
+    swaps
+        Replaces packs; none are where it is not given.
+    passed
+        Told of the days that each step passed.
+    """
+
+    def __init__(
+        self,
+        days: Days,
+        settings: Leap,
+        outcome: np.ndarray,
+        counted: np.ndarray,
+        swaps: Swaps | None = None,
+        passed: Passed = lambda days: None,
+    ) -> None:
+        self.days, self.settings, self.counted, self.swaps, self.passed = days, settings, counted, swaps, passed
+        self.outcome = outcome.astype(np.int8)
+        self.running = self.outcome == Outcome.COMPLETED
+        self.last_good = np.where(self.running, np.inf, -np.inf)
+        self.hottest = np.full(len(outcome), -np.inf)
+        self.original = np.ones(len(outcome), dtype=bool)
+        self.replacements = 0
+        self.evaluations = 0
+
+    def run(self, start: Service, times: np.ndarray) -> History:
+        """March through the times [day]; states and rates are kept in the straightened variables."""
+        time, step = 0.0, min(self.settings.first_step_days, times[-1])
+        stops = np.append(self.swaps.stops(times[-1]) if self.swaps else [], times[-1])
+        # The macro loop is plain NumPy: only the days themselves are worth compiling.
+        start = jax.tree.map(np.asarray, start)
+        state = straighten(start)
+        here = self._evaluate(state)
+        self._mark(here.codes != Outcome.COMPLETED, here.codes, -np.inf)
+        output = _Output(start, self.hottest, here.site)
+        while time < times[-1]:
+            step = min(step, self.settings.longest_step_days, stops[stops > time * (1 + 1e-12)][0] - time)
+            predicted = advance(state, here.rate, step)
+            ahead = self._evaluate(predicted)
+            mean_rate = jax.tree.map(lambda a, b: 0.5 * (a + b), here.rate, ahead.rate)
+            new = advance(state, mean_rate, step)
+            error = self._error(predicted, new)
+            change = float(np.clip(_SAFETY * np.sqrt(self.settings.tolerance / max(error, 1e-30)), _SHRINK, _GROW))
+            if error > self.settings.tolerance:
+                step *= change
+                continue
+            there = self._evaluate(new)
+            broken = self.running & np.isin(np.maximum(ahead.codes, there.codes), _BROKEN)
+            if broken.any() and step > _RESOLVED_FAILURE:
+                # A failure ahead: approach it in short steps, so that its time is not an artefact of the step.
+                step = max(_SHRINK * step, _RESOLVED_FAILURE)
+                continue
+            crossed = time + step * self._crossing(here, there)
+            self._mark(broken, np.maximum(ahead.codes, there.codes), time)
+            self._mark(there.codes == Outcome.CAPACITY_EXHAUSTED, there.codes, crossed)
+            new = jax.tree.map(lambda old, value: np.where(broken, old, value), state, new)  # noqa: B023
+            there = there._replace(rate=self._standing_still(there.rate))
+            passed = times[(times > time) & (times <= (time + step) * (1 + 1e-12))]
+            for at in passed:
+                row = relax(_hermite(state, here.rate, new, there.rate, step, (at - time) / step))
+                output.add(row, self.original, self.hottest)
+            output.add_site(time, step, here.site, there.site, passed)
+            self.passed(step)
+            # A stop is met to the last bit, for it is asked for by value.
+            nearest = stops[np.abs(stops - (time + step)).argmin()]
+            time = nearest if abs(nearest - (time + step)) < 1e-9 * nearest else time + step
+            state, here, step = new, there, step * change
+            if self.swaps and time in stops[:-1]:
+                state, here = self._swap(self.swaps, state, here, output)
+        return History(
+            service=output.service(),
+            temperature_max=np.stack(output.hottest),
+            outcome=self.outcome,
+            last_good=self.last_good,
+            cell_days=self.evaluations * self.days.cell_days,
+            site=output.site(),
+        )
+
+    def _evaluate(self, state: Service) -> _Here:
+        """Run the days at a state; lanes that ended stand still."""
+        slow = relax(state).slow
+        found = self.days.rates(slow, self.running)
+        self.evaluations += 1
+        judged = judge(self.days.cell, slow, found.window, found.rate)
+        codes = np.where(self.running, judged, self.outcome)
+        sound = self.running & (codes == Outcome.COMPLETED)
+        self.hottest = np.where(sound & self.original, np.maximum(self.hottest, found.hottest), self.hottest)
+        rate = found.rate._replace(slow=straight_rate(slow, found.rate.slow))
+        return _Here(self._standing_still(rate), codes, found.window, found.site)
+
+    def _swap(self, swaps: Swaps, state: Service, here: _Here, output: "_Output") -> tuple[Service, _Here]:
+        """Let packs be swapped; new ones start counting, and the old ones keep what they were."""
+        relaxed = relax(state)
+        lanes, slow = swaps.swap(relaxed.slow, here.window)
+        lanes = lanes & self.counted
+        if not lanes.any():
+            return state, here
+        output.keep(relaxed, lanes & self.original)
+        self._mark(lanes & self.original, np.full(len(lanes), Outcome.REPLACED), np.inf)
+        self.original, self.running = self.original & ~lanes, self.running | lanes
+        self.replacements += int(lanes.sum())
+        output.replacements = self.replacements
+        fresh = Service.start(slow)
+        state = straighten(jax.tree.map(lambda old, new: np.where(lanes, new, old), relaxed, fresh))
+        return state, self._evaluate(state)
+
+    def _standing_still(self, rate: Service) -> Service:
+        """Rates with lanes that ended, or cannot be evaluated, set to zero."""
+        return jax.tree.map(lambda value: np.where(self.running & np.isfinite(value), value, 0.0), rate)
+
+    def _mark(self, lanes: np.ndarray, codes: np.ndarray, last_good: np.ndarray | float) -> None:
+        """Record how lanes that run end, and until when the packs that began in them were sound."""
+        lanes = lanes & self.running
+        first = lanes & self.original
+        self.last_good = np.where(first, last_good, self.last_good)
+        self.outcome = np.where(first, codes, self.outcome).astype(np.int8)
+        self.running = self.running & ~lanes
+
+    def _crossing(self, here: _Here, there: _Here) -> np.ndarray:
+        """Share of the step at which each lane's capacity fell to what is taken out of service."""
+        limit = exhausted_capacity(self.days.cell)
+        before, after = here.window.capacity[0], there.window.capacity[0]
+        return np.clip((before - limit) / np.maximum(before - after, 1e-30), 0.0, 1.0)
+
+    def _error(self, predicted: Service, new: Service) -> float:
+        """Largest difference of the two orders over the lanes that run, in the fractions `Leap.tolerance` bounds."""
+        first, second = relax(predicted).slow, relax(new).slow
+        cell = self.days.cell
+        parts = [
+            (cyclable_lithium(cell, second) - cyclable_lithium(cell, first)) / cell.fresh_lithium,
+            (second.active_fraction_ne - first.active_fraction_ne) / cell.negative.active_fraction,
+            (second.active_fraction_pe - first.active_fraction_pe) / cell.positive.active_fraction,
+        ]
+        worst = np.abs(np.concatenate(parts)).max(axis=0)
+        return float(worst[self.running & self.counted & np.isfinite(worst)].max(initial=0.0))
+
+
+class _Output:
+    """Rows at the requested times."""
+
+    def __init__(self, start: Service, hottest: np.ndarray, site: SiteDay | None) -> None:
+        self.rows, self.hottest = [start], [hottest]
+        self.kept: Service | None = None
+        self.replacements = 0
+        self.energy = np.zeros(len(SITE_ENERGIES))
+        self.site_rows = [(self.energy, site.capability, 0)] if site else []
+
+    def add(self, row: Service, original: np.ndarray, hottest: np.ndarray) -> None:
+        """Add the packs at one time."""
+        if self.kept is not None:
+            row = jax.tree.map(lambda last, now: np.where(original, now, last), self.kept, row)
+        self.rows.append(row)
+        self.hottest.append(hottest)
+
+    def keep(self, last: Service, lanes: np.ndarray) -> None:
+        """Keep what packs were on their last day."""
+        before = self.kept or last
+        self.kept = jax.tree.map(lambda old, new: np.where(lanes, new, old), before, last)
+
+    def add_site(self, time: float, step: float, here: SiteDay | None, there: SiteDay | None, at: np.ndarray) -> None:
+        """Add up a step of the site, its rates taken as linear in time, and read it at some times in it."""
+        if here is None or there is None:
+            return
+
+        def after(days: float) -> tuple[np.ndarray, float]:
+            share = days / step
+            energy = self.energy + days * (here.energy + 0.5 * share * (there.energy - here.energy))
+            return energy, here.capability + share * (there.capability - here.capability)
+
+        self.site_rows += [(*after(each - time), self.replacements) for each in at]
+        self.energy = after(step)[0]
+
+    def service(self) -> Service:
+        """Return the packs, fields `(times, 1, lanes)`."""
+        return jax.tree.map(lambda *parts: np.stack(parts), *self.rows)
+
+    def site(self) -> dict[str, np.ndarray]:
+        """Return the site, each quantity `(times,)`."""
+        if not self.site_rows:
+            return {}
+        energy, capability, replacements = (np.array(part) for part in zip(*self.site_rows, strict=True))
+        return {
+            **dict(zip(SITE_ENERGIES, energy.T, strict=True)),
+            "capability": capability,
+            "replacements": replacements,
+        }
+
+
+def straighten(service: Service) -> Service:
+    """Replace the concentrations of SEI by their squares, which diffusion-limited growth makes linear in time."""
+    return service._replace(slow=service.slow._replace(**{name: getattr(service.slow, name) ** 2 for name in _FILMS}))
+
+
+def straight_rate(slow: SlowState, rate: SlowState) -> SlowState:
+    """Return the rate of a straightened slow state."""
+    return rate._replace(**{name: 2.0 * getattr(slow, name) * getattr(rate, name) for name in _FILMS})
+
+
+def relax(service: Service) -> Service:
+    """Undo `straighten`."""
+    return service._replace(slow=service.slow._replace(**{name: getattr(service.slow, name) ** 0.5 for name in _FILMS}))
+
+
+def advance(state: Service, rate: Service, step: float) -> Service:
+    """Take an Euler step [day]."""
+    return jax.tree.map(lambda value, slope: value + step * slope, state, rate)
+
+
+def _hermite(old: Service, old_rate: Service, new: Service, new_rate: Service, step: float, share: float) -> Service:
+    """Cubic Hermite interpolation at a share of a macro step."""
+    a = (1 + 2 * share) * (1 - share) ** 2
+    b = share * (1 - share) ** 2 * step
+    c = share**2 * (3 - 2 * share)
+    d = -(share**2) * (1 - share) * step
+    return jax.tree.map(lambda y0, f0, y1, f1: a * y0 + b * f0 + c * y1 + d * f1, old, old_rate, new, new_rate)

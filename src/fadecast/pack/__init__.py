@@ -1,0 +1,1 @@
+"""Packs of a site: how they share its power, and when they are replaced."""

@@ -1,0 +1,95 @@
+"""Packs of one site that feel each other: shared power, fade fed back into dispatch, replacement, any division of work."""
+
+import numpy as np
+import pytest
+
+from fadecast.cell.model import build_cell
+from fadecast.duty import Duty, Site, make_duty
+from fadecast.ensemble import Cell, Decades, Execution, make_ensemble
+from fadecast.fade import Forecast, capacity_of, make_fade
+from fadecast.outcome import Outcome
+from fadecast.pack.sharing import Fleet
+from fadecast.population import Population, make_population
+
+DRAWS, PACKS, YEARS = 1, 24, 3.0
+SERVED = Duty(timestep_minutes=60)
+DECADES = Decades(typical_days=2, output_interval_days=182.5, check_days=0)
+
+
+class Memory(dict):
+    """Finished shards, kept in memory."""
+
+    load = dict.get
+    save = dict.__setitem__
+
+
+@pytest.fixture(scope="module")
+def population():
+    return make_population(Population(), DRAWS, PACKS, 1, capacity_of(build_cell(Cell().chemistry)))
+
+
+def forecast(population, fleet, packs=PACKS, **execution):
+    duty = make_duty(Site(), SERVED, DRAWS, packs // fleet.sites, 1)
+    execution = Execution(**{"tile": 16, "workers": 1} | execution)
+    ensemble = make_ensemble(Cell(), DECADES, duty, population.isel(pack=slice(packs)), YEARS, execution, fleet, SERVED)
+    return make_fade(Forecast(ensemble, Memory(), 78.0), lambda event, details: None)
+
+
+@pytest.fixture(scope="module")
+def equal(population):
+    return forecast(population, Fleet(sharing="equal"))
+
+
+def test_a_site_whose_packs_fade_leaves_more_unserved_each_year(equal):
+    each_year = np.diff(equal["site_unserved"].values[0, 0, ::2])
+    assert (np.diff(each_year) > 0.0).all()
+    capability = equal["site_capability"].values[0, 0]
+    assert capability[0] == 1.0
+    mean = (equal["capacity"].values[0, :, -1].sum()) / equal["capacity"].values[0, :, 0].sum()
+    assert capability[-1] == pytest.approx(mean, abs=2e-3)
+
+
+def test_packs_that_carry_alike_have_the_throughput_of_packs_by_themselves(population, equal):
+    alone = forecast(population, Fleet())
+    through = [fade["charge_throughput"].values[0, :, -1] for fade in (equal, alone)]
+    # What dispatch takes less of is what a faded store no longer holds.
+    assert (through[0] <= through[1] * 1.001).all()
+    np.testing.assert_allclose(*through, rtol=0.03)
+
+
+def test_by_health_strong_packs_carry_more(population, equal):
+    health = forecast(population, Fleet(sharing="health"))
+    ratio = (health["charge_throughput"] / equal["charge_throughput"]).values[0, :, -1]
+    start = equal["capacity"].values[0, :, 0]
+    assert np.corrcoef(ratio, start)[0, 1] > 0.95
+    assert health["retention"].values[0, :, -1].min() >= equal["retention"].values[0, :, -1].min() - 1e-4
+
+
+def test_the_bits_do_not_depend_on_how_many_tiles_run_at_once(population, equal):
+    assert forecast(population, Fleet(sharing="equal"), workers=3).identical(equal)
+
+
+def test_two_sites_are_two_forecasts(population):
+    both = forecast(population, Fleet(sharing="equal", sites=2), packs=24)
+    first = forecast(population, Fleet(sharing="equal"), packs=12)
+    np.testing.assert_array_equal(both["site_of_pack"], np.repeat([0, 1], 12))
+    np.testing.assert_array_equal(both["soh"].values[:, :12], first["soh"].values)
+    np.testing.assert_array_equal(both["site_unserved"].values[:, 0], first["site_unserved"].values[:, 0])
+
+
+def test_a_replaced_pack_keeps_its_last_day_and_the_site_goes_on_with_another(population, equal):
+    limit = float(np.quantile(equal["soh"].values[0, :, 2], 0.3))
+    swapped = forecast(population, Fleet(sharing="equal", replace_below=limit, inspection_days=365.0))
+    gone = swapped["outcome"].values[0] == Outcome.REPLACED
+    replaced = swapped["site_replacements"].values[0, 0]
+    assert gone.sum() >= 7
+    assert (np.diff(replaced) >= 0).all()
+    assert replaced[-1] >= gone.sum()
+    soh = swapped["soh"].values[0]
+    # Replaced at the first inspection, a pack keeps what it had there.
+    early = gone & (equal["soh"].values[0, :, 2] < limit)
+    assert (np.abs(soh[early, 3:] - soh[early, 2:3]) < 1e-12).all()
+    assert np.isfinite(soh).all()
+    assert np.isnan(swapped["temperature_mean"].values[0, early, 3:]).all()
+    assert swapped["site_capability"].values[0, 0, -1] > equal["site_capability"].values[0, 0, -1]
+    assert swapped["site_unserved"].values[0, 0, -1] < equal["site_unserved"].values[0, 0, -1]
