@@ -1,4 +1,4 @@
-"""Packs of one site that feel each other: shared power, fade fed back into dispatch, replacement, any division of work."""
+"""Packs of one site that feel each other: shared power, fade fed back into dispatch, replacement, divided work."""
 
 import numpy as np
 import pytest
@@ -52,9 +52,11 @@ def test_a_site_whose_packs_fade_leaves_more_unserved_each_year(equal):
 def test_packs_that_carry_alike_have_the_throughput_of_packs_by_themselves(population, equal):
     alone = forecast(population, Fleet())
     through = [fade["charge_throughput"].values[0, :, -1] for fade in (equal, alone)]
-    # What dispatch takes less of is what a faded store no longer holds.
-    assert (through[0] <= through[1] * 1.001).all()
-    np.testing.assert_allclose(*through, rtol=0.03)
+    np.testing.assert_allclose(*through, rtol=5e-3)
+    # Dispatch that knows of the fade offers packs less that they cannot take.
+    spilled = [fade["energy_spilled"].values[0, :, -1] for fade in (equal, alone)]
+    assert (spilled[0] <= spilled[1]).all()
+    assert spilled[0].sum() < 0.9 * spilled[1].sum()
 
 
 def test_by_health_strong_packs_carry_more(population, equal):
@@ -62,7 +64,6 @@ def test_by_health_strong_packs_carry_more(population, equal):
     ratio = (health["charge_throughput"] / equal["charge_throughput"]).values[0, :, -1]
     start = equal["capacity"].values[0, :, 0]
     assert np.corrcoef(ratio, start)[0, 1] > 0.95
-    assert health["retention"].values[0, :, -1].min() >= equal["retention"].values[0, :, -1].min() - 1e-4
 
 
 def test_the_bits_do_not_depend_on_how_many_tiles_run_at_once(population, equal):

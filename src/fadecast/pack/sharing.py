@@ -13,7 +13,8 @@ from jaxtyping import Array, Bool, Float
 
 from fadecast.settings import settings
 
-_ROUNDS = 50
+# Halvings, and the least that a pack is worth over the mean, which bounds what is halved.
+_ROUNDS, _LEAST = 60, 1e-4
 
 
 @settings
@@ -77,7 +78,7 @@ def shares(
     low, high = 1.0 / fleet.largest_share, fleet.largest_share
     # No merit at all is no difference.
     merit = jnp.where(running, merit + 1e-12, 0.0)
-    relative = merit * count / jnp.maximum(jnp.sum(merit), 1e-30)
+    relative = jnp.maximum(merit * count / jnp.maximum(jnp.sum(merit), 1e-30), _LEAST)
 
     def bounded(scale: Array) -> Array:
         return jnp.where(running, jnp.clip(scale * relative, low, high), 0.0)
@@ -89,7 +90,7 @@ def shares(
         enough = jnp.sum(bounded(middle)) >= count
         return jnp.where(enough, below, middle), jnp.where(enough, middle, above)
 
-    largest = high / jnp.maximum(jnp.min(jnp.where(running, relative, jnp.inf)), 1e-12)
-    _, scale = jax.lax.fori_loop(0, _ROUNDS, halve, (jnp.zeros_like(largest), jnp.maximum(largest, 1.0)))
+    largest = jnp.asarray(high / _LEAST)
+    _, scale = jax.lax.fori_loop(0, _ROUNDS, halve, (jnp.zeros_like(largest), largest))
     found = bounded(scale)
     return packs * found / jnp.maximum(jnp.sum(found), 1e-30)
