@@ -20,8 +20,10 @@ from fadecast.cell.control import Window
 from fadecast.cell.health import electrode_window
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.profile import Profile
-from fadecast.decades.service import Operation, Service, day_change, exhausted_capacity, judge
+from fadecast.decades.packs import day_drift, judge_packs, moved_apart
+from fadecast.decades.service import Operation, Service, day_change, exhausted_capacity
 from fadecast.outcome import Outcome
+from fadecast.pack.groups import Imbalance
 from fadecast.settings import settings
 
 _SAFETY, _SHRINK, _GROW = 0.9, 0.3, 3.0
@@ -85,9 +87,17 @@ class History:
 
 @partial(jax.jit, static_argnums=(0, 1))
 def daily_rates(
-    operation: Operation, spin_up: int, slow: SlowState, inputs: Inputs, days: DayBatch
+    operation: Operation,
+    spin_up: int,
+    slow: SlowState,
+    inputs: Inputs,
+    days: DayBatch,
+    imbalance: Imbalance | None = None,
 ) -> tuple[Service, Float[Array, " lanes"], Window]:
-    """Weighted change per day over the typical days, the highest temperature [K], and the electrode window."""
+    """Weighted change per day over the typical days, the highest temperature [K], and the electrode window.
+
+    Of groups in series with an imbalance, the change holds how their headrooms drift, without balancing.
+    """
     count = days.weight.shape[0]
 
     def over_days(value: Lanes) -> Lanes:
@@ -102,15 +112,21 @@ def daily_rates(
         {name: over_days(value) for name, value in inputs.items()},
     )
     power, ambient = flat(days.power), flat(days.ambient)
-    y, every_window = operation.begin_day(every, every_input, flat(days.state_of_charge[None]), ambient[:1])
+    apart = None if imbalance is None else over_days(imbalance.headroom)
+    y, every_window = operation.begin_day(every, every_input, flat(days.state_of_charge[None]), ambient[:1], apart)
     course = operation.run(y, every_input, every_window, Profile(power, ambient), spin_up)
     change = day_change(operation, course, every)
+    if apart is not None:
+        change = change._replace(headroom=day_drift(operation, course, every, every_input))
 
     def mean(value: Lanes) -> Lanes:
         return jnp.sum(days.weight * value.reshape(count, -1), axis=0, keepdims=True)
 
     highest = course.totals.temperature_max.reshape(count, -1).max(axis=0)
-    return jax.tree.map(mean, change), highest, window
+    rate = jax.tree.map(mean, change)
+    if imbalance is not None:
+        rate = rate._replace(headroom=rate.headroom + imbalance.leakage)
+    return rate, highest, window
 
 
 def leap(
@@ -122,6 +138,7 @@ def leap(
     spin_up: int,
     times: np.ndarray,
     outcome: np.ndarray | None = None,
+    imbalance: Imbalance | None = None,
 ) -> History:
     """Advance a batch of cells through the given times.
 
@@ -137,9 +154,13 @@ def leap(
         Times of the history [day], increasing from 0.
     outcome
         Outcome codes of lanes known to have failed before the start, shape `(lanes,)`; none by default.
+    imbalance
+        Of groups in series: how they differ beside their slow states; by default not at all.
     """
-    integration = _Integration(operation, settings, inputs, days, spin_up, outcome)
-    return integration.run(Service.start(slow), np.asarray(times, float))
+    if operation.series is not None and imbalance is None:
+        imbalance = Imbalance.none(slow.sei)
+    integration = _Integration(operation, settings, inputs, days, spin_up, outcome, imbalance)
+    return integration.run(Service.start(slow, imbalance and imbalance.headroom), np.asarray(times, float))
 
 
 def march(
@@ -189,6 +210,7 @@ class _Integration:
         days: DayBatch,
         spin_up: int,
         outcome: np.ndarray | None,
+        imbalance: Imbalance | None,
     ) -> None:
         self.operation, self.settings, self.inputs, self.days, self.spin_up = operation, settings, inputs, days, spin_up
         lanes = days.weight.shape[1]
@@ -196,6 +218,7 @@ class _Integration:
         self.last_good = np.where(self.outcome == Outcome.COMPLETED, np.inf, -np.inf)
         self.hottest = np.full(lanes, -np.inf)
         self.evaluations = 0
+        self.imbalance = imbalance
 
     def run(self, start: Service, times: np.ndarray) -> History:
         """March through the times; states and rates are kept in the straightened variables."""
@@ -208,10 +231,10 @@ class _Integration:
         rows, highest = [start], [self.hottest]
         while time < times[-1]:
             step = min(step, self.settings.longest_step_days, times[-1] - time)
-            predicted = _advance(state, here.rate, step)
+            predicted = self._advance(state, here.rate, step)
             ahead = self._evaluate(predicted)
             mean_rate = jax.tree.map(lambda a, b: 0.5 * (a + b), here.rate, ahead.rate)
-            new = _advance(state, mean_rate, step)
+            new = self._advance(state, mean_rate, step)
             error = self._error(predicted, new)
             change = float(np.clip(_SAFETY * np.sqrt(self.settings.tolerance / max(error, 1e-30)), _SHRINK, _GROW))
             if error > self.settings.tolerance:
@@ -230,7 +253,8 @@ class _Integration:
             new = jax.tree.map(lambda old, value: np.where(broken, old, value), state, new)  # noqa: B023
             there = there._replace(rate=self._standing_still(there.rate))
             for at in times[(times > time) & (times <= (time + step) * (1 + 1e-12))]:
-                rows.append(_relax(_hermite(state, here.rate, new, there.rate, step, (at - time) / step)))
+                between = _hermite(state, here.rate, new, there.rate, step, (at - time) / step)
+                rows.append(self._apart(_relax(between), state, mean_rate, at - time))
                 highest.append(self.hottest)
             state, here, time, step = new, there, time + step, step * change
         service = jax.tree.map(lambda *parts: np.stack(parts), *rows)
@@ -242,16 +266,31 @@ class _Integration:
     def _alive(self) -> np.ndarray:
         return self.outcome == Outcome.COMPLETED
 
+    def _advance(self, state: Service, rate: Service, step: float) -> Service:
+        """Go on at a rate for some days."""
+        return self._apart(_advance(state, rate, step), state, rate, step)
+
+    def _apart(self, new: Service, state: Service, rate: Service, days: float) -> Service:
+        """Return a new state with headrooms as after some days from a state: balancing is no rate, it ends at zero."""
+        if state.headroom is None or rate.headroom is None:
+            return new
+        return new._replace(headroom=moved_apart(self.operation, state.headroom, rate.headroom, days))
+
     def _evaluate(self, state: Service) -> "_Evaluation":
         """Run the typical days at a state; lanes that ended stand still."""
-        slow = _relax(state).slow
-        results = daily_rates(self.operation, self.spin_up, slow, self.inputs, self.days)
+        relaxed = _relax(state)
+        slow = relaxed.slow
+        apart = None
+        if self.imbalance is not None and state.headroom is not None:
+            apart = self.imbalance._replace(headroom=state.headroom)
+        results = daily_rates(self.operation, self.spin_up, slow, self.inputs, self.days, apart)
         rate, hottest, window = jax.tree.map(np.asarray, results)
         self.evaluations += 1
-        codes = np.where(self._alive, judge(self.operation.cell, slow, window, rate), self.outcome)
+        found, capacity = judge_packs(self.operation, relaxed, window, rate)
+        codes = np.where(self._alive, found, self.outcome)
         self.hottest = np.where(codes == Outcome.COMPLETED, np.maximum(self.hottest, hottest), self.hottest)
         rate = rate._replace(slow=_straight_rate(slow, rate.slow))
-        return _Evaluation(self._standing_still(rate), codes, window.capacity[0])
+        return _Evaluation(self._standing_still(rate), codes, capacity)
 
     def _standing_still(self, rate: Service) -> Service:
         """Rates with lanes that ended, or cannot be evaluated, set to zero."""
@@ -278,6 +317,8 @@ class _Integration:
             (second.active_fraction_ne - first.active_fraction_ne) / cell.negative.active_fraction,
             (second.active_fraction_pe - first.active_fraction_pe) / cell.positive.active_fraction,
         ]
+        if predicted.headroom is not None and new.headroom is not None:
+            parts.append((new.headroom - predicted.headroom) / cell.nominal_capacity)
         worst = np.abs(np.concatenate(parts)).max(axis=0)
         return float(worst[self._alive & np.isfinite(worst)].max(initial=0.0))
 
@@ -288,7 +329,7 @@ class _Evaluation(NamedTuple):
     rate: Service
     codes: np.ndarray
     capacity: np.ndarray
-    """Between the voltage limits at rest [A.h], shape `(lanes,)`."""
+    """Between the voltage limits at rest, of whole packs [A.h], shape `(lanes,)`."""
 
 
 def _straighten(service: Service) -> Service:
