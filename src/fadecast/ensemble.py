@@ -2,7 +2,8 @@
 
 A lane is one pack of one draw, numbered draw by draw. Lanes are stepped in tiles of a fixed size with membership by
 number, the last one padded, so that a result does not depend on how many tiles run at once or in which order. What is
-forecast by itself is a shard: one tile, or all tiles of one site of one draw where packs feel each other.
+forecast by itself is a shard: one tile, or all tiles of one site of one draw where packs feel each other. Of packs of
+groups, each lane is stepped as its groups side by side, and is one lane again in what comes back.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -23,15 +24,18 @@ from fadecast.cell.health import Health, check_up, electrode_window, fresh_mid_s
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import CONTACT_RESISTANCE, CellModel, Chemistry, build_cell
 from fadecast.cell.profile import Stepping
+from fadecast.cell.series import Series
 from fadecast.decades.direct import direct
 from fadecast.decades.leap import DayBatch, leap
 from fadecast.decades.macro import History, Leap, Macro, Passed
 from fadecast.decades.representation import Representation, representation
 from fadecast.decades.service import KELVIN, Operation, Service
 from fadecast.decades.typical_days import EXTREME_DAYS, TypicalDays, YearOfDuty, choose_typical_days
+from fadecast.decades.whole import of_packs
 from fadecast.duty.again import SiteYear
 from fadecast.duty.year import Duty
 from fadecast.outcome import Outcome
+from fadecast.pack.groups import Imbalance
 from fadecast.pack.sharing import Fleet
 from fadecast.settings import settings
 from fadecast.site import Mapper, Packs, Site
@@ -86,7 +90,7 @@ class Execution:
     """How the work is divided. Nothing here is part of a study's identity."""
 
     tile: Annotated[int, Ge(16), Le(65536), MultipleOf(16)] = 64
-    """Lanes stepped together; they share their time steps."""
+    """Lanes stepped together; they share their time steps. Of packs of groups, each lane is all groups."""
     workers: Annotated[int, Ge(1), Le(256)] = 2
     """Tiles run at the same time."""
 
@@ -152,19 +156,36 @@ class Ensemble:
         """Stoichiometries of the fresh cell at half charge [1]."""
         return fresh_mid_stoichiometry(self.operation.cell)
 
+    @property
+    def groups(self) -> int:
+        """Simulated groups of a pack."""
+        return 1 if self.operation.series is None else self.operation.series.groups
+
     def parameter(self, name: str, lanes: np.ndarray) -> jax.Array:
-        """Values of one population parameter for some lanes, `(1, lanes)`."""
-        values = self.population["parameter_value"].sel(parameter=name).values.reshape(-1)
-        return jnp.asarray(values[lanes][None])
+        """Values of one population parameter for the groups of some lanes, `(1, lanes x groups)`."""
+        variable = "parameter_value" if self.operation.series is None else "group_parameter_value"
+        return self._of_groups(self.population[variable].sel(parameter=name).values, lanes)
+
+    def imbalance(self, lanes: np.ndarray) -> Imbalance | None:
+        """How the groups of some lanes differ beside their states: they start balanced and leak each by itself."""
+        if self.operation.series is None:
+            return None
+        capacity = self.population["group_initial_soh"].values * self.operation.cell.nominal_capacity
+        leakage = self._of_groups(self.population["group_self_discharge"].values * capacity, lanes)
+        return Imbalance(jnp.zeros_like(leakage), leakage)
+
+    def _of_groups(self, values: np.ndarray, lanes: np.ndarray) -> jax.Array:
+        return jnp.asarray(values.reshape(self.lanes, self.groups)[lanes].reshape(1, -1))
 
     def start(self, lanes: np.ndarray) -> tuple[SlowState, Inputs, np.ndarray]:
-        """Slow state, PyBaMM inputs and outcome codes at the start of service."""
+        """Slow state, PyBaMM inputs and outcome codes at the start of service, of the groups of some lanes."""
         cell = self.operation.cell
         inputs = {name: self.parameter(name, lanes) for name in cell.inputs}
         diagnosis = Diagnosis(**{field: self.parameter(name, lanes) for field, name in _DIAGNOSIS.items()})
         slow, met = _start(cell, self.mid_stoichiometry, diagnosis, inputs)
         outcome = np.where(np.asarray(met), Outcome.COMPLETED, Outcome.AGED_START_INFEASIBLE)
-        return slow, inputs, outcome
+        # A pack ends with its first group.
+        return slow, inputs, np.repeat(outcome.reshape(-1, self.groups).max(axis=1), self.groups)
 
     def shards(self) -> list[np.ndarray]:
         """Lane numbers of what is forecast by itself: tiles, or sites; filled up with their last lane."""
@@ -198,55 +219,83 @@ class Ensemble:
             progress("advanced", {"pack_years": packs * days / DAYS_PER_YEAR})
 
         slow, inputs, outcome = self.start(lanes)
+        imbalance, series = self.imbalance(lanes), self.operation.series
+        draws = np.repeat(lanes // self.packs, self.groups)
         if self.decades.mode == "direct":
-            history = self._direct(slow, inputs, lanes // self.packs, outcome)
+            history = self._direct(slow, inputs, draws, outcome, imbalance)
         elif self.fleet.sharing == "fixed":
-            history = self._leap(slow, inputs, lanes // self.packs, outcome, passed)
+            history = self._leap(slow, inputs, draws, outcome, imbalance, passed)
         else:
-            history = self._site(slow, inputs, lanes, outcome, each, passed)
+            history = self._site(slow, inputs, lanes, outcome, imbalance, each, passed)
         rows = [
             _health(self.operation.cell, SlowState(*row), inputs) for row in zip(*history.service.slow, strict=True)
         ]
         capacity, resistance = (jnp.concatenate(parts) for parts in zip(*rows, strict=True))
-        return history, Health(capacity, resistance)
+        health = Health(capacity, resistance)
+        return (history, health) if series is None else of_packs(series, history, health)
 
-    def _leap(self, slow: SlowState, inputs: Inputs, draws: np.ndarray, outcome: np.ndarray, passed: Passed) -> History:
+    def _leap(
+        self,
+        slow: SlowState,
+        inputs: Inputs,
+        draws: np.ndarray,
+        outcome: np.ndarray,
+        imbalance: Imbalance | None,
+        passed: Passed,
+    ) -> History:
         count = self.decades.typical_days + EXTREME_DAYS
-        batch = day_batch([self.typical[draw] for draw in draws], self.operation.cell, count)
-        return leap(self.operation, self.decades.leap, slow, inputs, batch, self.spin_up, self.times, outcome, passed)
+        days = day_batch([self.typical[draw] for draw in draws], self.operation.cell, count)
+        settings, spin_up = self.decades.leap, self.spin_up
+        return leap(self.operation, settings, slow, inputs, days, spin_up, self.times, outcome, imbalance, passed)
 
     def _site(
-        self, slow: SlowState, inputs: Inputs, lanes: np.ndarray, outcome: np.ndarray, each: Mapper, passed: Passed
+        self,
+        slow: SlowState,
+        inputs: Inputs,
+        lanes: np.ndarray,
+        outcome: np.ndarray,
+        imbalance: Imbalance | None,
+        each: Mapper,
+        passed: Passed,
     ) -> History:
         draw, minutes = int(lanes[0]) // self.packs, round(self.operation.load_step / 60.0)
         packs = Packs(
-            tile=self.execution.tile,
+            tile=self.execution.tile * self.groups,
             slow=jax.tree.map(np.asarray, slow),
             inputs={name: np.asarray(value) for name, value in inputs.items()},
-            counted=np.concatenate([[True], np.diff(lanes) > 0]),
+            counted=np.repeat(np.concatenate([[True], np.diff(lanes) > 0]), self.groups),
+            leakage=None if imbalance is None else np.asarray(imbalance.leakage),
         )
         year = SiteYear.of(self.served, self.duty.isel(draw=draw), self.packs // self.fleet.sites, minutes)
         typical = self.typical[draw].filled(self.decades.typical_days + EXTREME_DAYS)
         site = Site(self.operation, self.fleet, year, typical, packs, each)
         macro = Macro(site, self.decades.leap, outcome, packs.counted, site, passed)
-        return macro.run(Service.start(slow), np.asarray(self.times, float))
+        return macro.run(Service.start(slow, imbalance and imbalance.headroom), np.asarray(self.times, float))
 
-    def _direct(self, slow: SlowState, inputs: Inputs, draws: np.ndarray, outcome: np.ndarray) -> History:
+    def _direct(
+        self, slow: SlowState, inputs: Inputs, draws: np.ndarray, outcome: np.ndarray, imbalance: Imbalance | None
+    ) -> History:
         years = [self.years[draw] for draw in draws]
         power = np.stack([year.power for year in years], axis=-1) * self.operation.cell.nameplate_energy
         ambient = np.stack([year.ambient for year in years], axis=-1) + KELVIN
         soc = jnp.asarray([[year.state_of_charge[0, 0] for year in years]])
-        return direct(self.operation, slow, inputs, soc, jnp.asarray(power), jnp.asarray(ambient), self.times, outcome)
+        load = jnp.asarray(power), jnp.asarray(ambient)
+        return direct(self.operation, slow, inputs, soc, *load, self.times, outcome, imbalance)
 
 
 def _filled(start: int, end: int, size: int) -> np.ndarray:
     return np.minimum(np.arange(start, start + size), end - 1)
 
 
-def make_operation(cell: CellModel, settings: Cell, duty: xr.Dataset) -> Operation:
-    """Operate a lowered cell at the load step of a duty dataset."""
+def make_operation(cell: CellModel, settings: Cell, duty: xr.Dataset, population: xr.Dataset) -> Operation:
+    """Operate a lowered cell at the load step of a duty dataset, in packs as a population has them."""
     hour = duty["hour"].values
-    return Operation(cell, settings.limits, settings.stepping, float(3600.0 * (hour[1] - hour[0])))
+    load_step = float(3600.0 * (hour[1] - hour[0]))
+    if "group" not in population.dims:
+        return Operation(cell, settings.limits, settings.stepping, load_step)
+    series = Series(tuple(float(weight) for weight in population["group_weight"].values))
+    bleed = float(population["balancing"]) * cell.nominal_capacity
+    return Operation(cell, settings.limits, settings.stepping, load_step, series, bleed)
 
 
 def forecast_times(decades: Decades, years: float) -> np.ndarray:
@@ -289,7 +338,9 @@ def make_ensemble(
     if served is None and fleet.sharing != "fixed":
         raise ValueError(f"packs that share power ({fleet.sharing}) are dispatched again: pass the duty as `served`")
     return Ensemble(
-        operation=make_operation(build_cell(settings.chemistry, varied_parameters(population)), settings, duty),
+        operation=make_operation(
+            build_cell(settings.chemistry, varied_parameters(population)), settings, duty, population
+        ),
         decades=decades,
         duty=duty,
         population=population,

@@ -311,26 +311,33 @@ def typical_day_trace(
 ) -> xr.Dataset:
     """Terminal values of one pack's cell over the typical day of the largest weight, at the start of service.
 
+    Of a pack of groups, values are means over them.
+
     Returns
     -------
     `trace_*` variables of `fadecast.variables` on `hour`.
     """
     cell = build_cell(settings.chemistry, varied_parameters(population))
-    operation = make_operation(cell, settings, duty)
+    operation = make_operation(cell, settings, duty, population)
     ensemble = Ensemble(operation, decades, duty, population, np.zeros(1))
     slow, inputs, _ = ensemble.start(np.array([draw * ensemble.packs + pack]))
     days = ensemble.typical[draw]
     chosen = int(days.weight.argmax())
-    power = jnp.asarray(days.power[chosen][:, None] * cell.nameplate_energy)
-    ambient = jnp.asarray(days.ambient[chosen][:, None] + KELVIN)
+    power, ambient = (
+        jnp.asarray(np.repeat(values[:, None], ensemble.groups, axis=1))
+        for values in (days.power[chosen] * cell.nameplate_energy, days.ambient[chosen] + KELVIN)
+    )
 
     @jax.jit
     def follow() -> tuple[jax.Array, ...]:
-        soc = jnp.full((1, 1), days.state_of_charge[chosen])
+        soc = jnp.full((1, ensemble.groups), days.state_of_charge[chosen])
         y, window = operation.begin_day(slow, inputs, soc, ambient[:1])
         return tuple(operation.run(y, inputs, window, Profile(power, ambient), days.spin_up).trace)
 
-    voltage, current, temperature, soc = (np.asarray(values)[:, 0] for values in follow())
+    series = operation.series
+    voltage, current, temperature, soc = (
+        np.asarray(values if series is None else series.mean(values))[:, 0] for values in follow()
+    )
     demand = np.asarray(power)[days.spin_up :, 0]
     columns = {
         "trace_demand": demand,

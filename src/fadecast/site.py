@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -10,22 +10,25 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from fadecast.cell.aged import SlowState
-from fadecast.cell.control import Window
 from fadecast.cell.health import electrode_window
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import CellModel
-from fadecast.decades.leap import DayBatch, daily_rates
+from fadecast.decades.leap import DayBatch, daily_rates, imbalance_of
 from fadecast.decades.macro import Evaluated, SiteDay
-from fadecast.decades.service import KELVIN, Operation
+from fadecast.decades.service import KELVIN, Operation, Service
 from fadecast.decades.typical_days import TypicalDays
 from fadecast.duty.again import SiteDuty, SiteYear, dispatched_again
+from fadecast.pack.groups import pack_capacity
 from fadecast.pack.sharing import Fleet, shares
 
 Mapper = Callable[[Callable[[int], Evaluated], Iterable[int]], Iterable[Evaluated]]
 
 
 class Packs(NamedTuple):
-    """Packs of a site in tiles, the last one filled up; arrays `(1, lanes)` or `(lanes,)` over all tiles."""
+    """Packs of a site in tiles, the last one filled up; arrays `(1, lanes)` or `(lanes,)` over all tiles.
+
+    A lane is a pack, or a group of it after the others.
+    """
 
     tile: int
     slow: SlowState
@@ -33,6 +36,8 @@ class Packs(NamedTuple):
     inputs: Mapping[str, np.ndarray]
     counted: np.ndarray
     """Which lanes are packs."""
+    leakage: np.ndarray | None = None
+    """Self-discharge of groups in series [A.h/day]; None for cells by themselves."""
 
 
 class Site:
@@ -64,35 +69,39 @@ class Site:
             each,
         )
         self.cell: CellModel = operation.cell
-        self.count = int(packs.counted.sum())
-        self.inputs = dict(packs.inputs)
-        self.swapped = np.zeros(len(packs.counted), dtype=int)
+        self.groups = 1 if operation.series is None else operation.series.groups
+        self.counted = packs.counted[:: self.groups]
+        self.count = int(self.counted.sum())
+        self.inputs, self.leakage = dict(packs.inputs), packs.leakage
+        self.swapped = np.zeros(len(self.counted), dtype=int)
         steps = typical.power.shape[1]
         self.cell_days = len(packs.counted) * len(typical.weight) * steps / operation.steps_per_day
-        self.first_capacity = self.at_start = np.asarray(self._windows(packs.slow).capacity)[0]
+        balanced = None if packs.leakage is None else jnp.zeros_like(jnp.asarray(packs.leakage))
+        self.first_capacity = self.at_start = self._capacity(Service.start(packs.slow, balanced))
 
-    def rates(self, slow: SlowState, running: np.ndarray) -> Evaluated:
+    def rates(self, state: Service, running: np.ndarray) -> Evaluated:
         """Share the power of the site among the packs that run, and run its typical days; see `Days`."""
-        window = self._windows(slow)
-        carrying = running & self.packs.counted & np.isfinite(window.capacity[0])
-        capacity = np.where(carrying, window.capacity[0], 0.0)
+        capacity = self._capacity(state)
+        carrying = running[:: self.groups] & self.counted & np.isfinite(capacity) & (capacity > 0.0)
+        capacity = np.where(carrying, capacity, 0.0)
         share = np.asarray(_shares(self.fleet, capacity, self.at_start, carrying, self.count))
-        capability = max(float(capacity.sum() / self.at_start[self.packs.counted].sum()), 1e-6)
+        capability = max(float(capacity.sum() / self.at_start[self.counted].sum()), 1e-6)
         # The pack with the largest share is the first whose converter is full.
         duty = dispatched_again(self.year, jnp.asarray(capability), jnp.asarray(1.0 / max(share.max(), 1.0)))
-        share = np.where(self.packs.counted, share, share[self.packs.counted][-1])
-        days = [self._days(duty, part) for part in np.split(share, len(share) // self.packs.tile)]
+        share = np.repeat(np.where(self.counted, share, share[self.counted][-1]), self.groups)
 
         def run(number: int) -> Evaluated:
             part = slice(number * self.packs.tile, (number + 1) * self.packs.tile)
-            here, inputs = _lanes(slow, self.inputs, part)
-            found = daily_rates(self.operation, self.typical.spin_up, here, inputs, days[number])
+            here, inputs, leakage = _lanes((state, self.inputs, self.leakage), part)
+            days = self._days(duty, share[part])
+            apart = imbalance_of(here, None if leakage is None else jnp.asarray(leakage))
+            found = daily_rates(self.operation, self.typical.spin_up, here.slow, inputs, days, apart)
             rate, hottest, window = jax.tree.map(np.asarray, found)
             return Evaluated(rate, hottest, window, site=None)
 
-        tiles = list(self.each(run, range(len(days))))
+        tiles = list(self.each(run, range(len(share) // self.packs.tile)))
         together = jax.tree.map(lambda *parts: np.concatenate(parts, axis=-1), *tiles)
-        return Evaluated(together.rate, together.hottest, together.window, SiteDay(np.asarray(duty.energy), capability))
+        return together._replace(site=SiteDay(np.asarray(duty.energy), capability))
 
     def stops(self, end: float) -> np.ndarray:
         """Return the inspections."""
@@ -101,24 +110,32 @@ class Site:
         times = np.arange(1, int(end / self.fleet.inspection_days) + 1) * self.fleet.inspection_days
         return times[times < end * (1 - 1e-9)]
 
-    def swap(self, slow: SlowState, window: Window) -> tuple[np.ndarray, SlowState]:
+    def swap(self, slow: SlowState, capacity: np.ndarray) -> tuple[np.ndarray, SlowState]:
         """Replace packs below the limit, each by one like the next pack of the site at its start."""
-        assert self.fleet.replace_below is not None
-        limit = self.fleet.replace_below * self.cell.nominal_capacity
-        lanes = self.packs.counted & ~(window.capacity[0] >= limit)
-        self.swapped += lanes
-        like = (np.arange(len(lanes)) + self.swapped) % self.count
-        given = {name: value[:, like] for name, value in self.packs.inputs.items()}
-        self.inputs = {name: np.where(lanes, given[name], value) for name, value in self.inputs.items()}
-        self.at_start = np.where(lanes, self.first_capacity[like], self.at_start)
-        fresh = jax.tree.map(lambda value: np.asarray(value)[:, like], self.packs.slow)
-        return lanes, jax.tree.map(lambda new, old: np.where(lanes, new, old), fresh, slow)
+        limit = (self.fleet.replace_below or 0.0) * self.cell.nominal_capacity
+        packs = self.counted & ~(capacity[:: self.groups] >= limit)
+        self.swapped += packs
+        like = (np.arange(len(packs)) + self.swapped) % self.count
+        self.at_start = np.where(packs, self.first_capacity[like], self.at_start)
+        lanes = np.repeat(packs, self.groups)
+        of = (like[:, None] * self.groups + np.arange(self.groups)).ravel()
 
-    def _windows(self, slow: SlowState) -> Window:
-        """Electrode windows of all packs, tile by tile."""
-        parts = [slice(at, at + self.packs.tile) for at in range(0, len(self.packs.counted), self.packs.tile)]
-        windows = [_window(self.cell, *_lanes(slow, self.inputs, part)) for part in parts]
-        return jax.tree.map(lambda *each: np.concatenate(each, axis=1), *jax.tree.map(np.asarray, windows))
+        def swapped(new: np.ndarray, old: np.ndarray) -> np.ndarray:
+            return np.where(lanes, new[:, of], old)
+
+        start = self.packs
+        self.inputs, self.leakage = jax.tree.map(
+            swapped, (dict(start.inputs), start.leakage), (self.inputs, self.leakage)
+        )
+        return lanes, jax.tree.map(swapped, start.slow, slow)
+
+    def _capacity(self, state: Service) -> np.ndarray:
+        """Capacity of each pack [A.h], found tile by tile."""
+        found = []
+        for at in range(0, len(self.packs.counted), self.packs.tile):
+            here, inputs, _ = _lanes((state, self.inputs, self.leakage), slice(at, at + self.packs.tile))
+            found.append(np.asarray(_pack_capacity(self.operation, here, inputs))[:: self.groups])
+        return np.concatenate(found)
 
     def _days(self, duty: SiteDuty, share: Float[np.ndarray, " lanes"]) -> DayBatch:
         """Typical days of a tile."""
@@ -140,13 +157,20 @@ def _day_rows(values: Float[Array, " step"], steps: int, typical: TypicalDays) -
     return np.concatenate([before, by_day[typical.day]], axis=1)
 
 
-def _lanes(slow: SlowState, inputs: Mapping[str, np.ndarray], part: slice) -> tuple[SlowState, Inputs]:
-    return jax.tree.map(lambda value: jnp.asarray(value[:, part]), (slow, dict(inputs)))
+T = TypeVar("T")
+
+
+def _lanes(values: T, part: slice) -> T:
+    found: T = jax.tree.map(lambda value: jnp.asarray(value[:, part]), values)
+    return found
 
 
 @partial(jax.jit, static_argnums=0)
-def _window(cell: CellModel, slow: SlowState, inputs: Inputs) -> Window:
-    return electrode_window(cell, slow, inputs)
+def _pack_capacity(operation: Operation, state: Service, inputs: Inputs) -> Float[Array, " lanes"]:
+    capacity = electrode_window(operation.cell, state.slow, inputs).capacity
+    if operation.series is not None and state.headroom is not None:
+        capacity = pack_capacity(operation.series, capacity, state.headroom)
+    return capacity[0]
 
 
 _shares = partial(jax.jit, static_argnums=(0, 4))(shares)

@@ -26,6 +26,7 @@ class Variable:
 
 _DUTY = ("draw", "hour")
 _STATE = ("draw", "pack")
+_GROUP = ("draw", "pack", "group")
 _FADE = ("draw", "pack", "time")
 _SITE = ("draw", "site", "time")
 _NONNEGATIVE = (0.0, None)
@@ -34,6 +35,7 @@ _FRACTION = (0.0, 1.0)
 COORDINATES: Mapping[str, Variable] = {
     "draw": Variable(("draw",), "1", "draw of what is unknown and common to all packs"),
     "pack": Variable(("pack",), "1", "pack"),
+    "group": Variable(("group",), "1", "simulated group of a pack, the weakest first"),
     "site": Variable(("site",), "1", "site whose packs feel each other", _NONNEGATIVE),
     "time": Variable(("time",), "year", "time since start of second-life service", _NONNEGATIVE),
     "hour": Variable(("hour",), "h", "time since local midnight of 1 January", _NONNEGATIVE),
@@ -69,6 +71,19 @@ VARIABLES: Mapping[str, Variable] = {
         ("draw", "pack", "parameter"), "1", "pack state or ageing rate, in the units of its parameter"
     ),
     "initial_soh": Variable(_STATE, "1", "capacity over first-life nameplate at start of service", _FRACTION),
+    "group_parameter_value": Variable(
+        (*_GROUP, "parameter"), "1", "state or ageing rate of a group, in the units of its parameter"
+    ),
+    "group_initial_soh": Variable(
+        _GROUP, "1", "capacity of a group over first-life nameplate at start of service", _FRACTION
+    ),
+    "group_self_discharge": Variable(
+        _GROUP, "day-1", "charge that a group loses by itself over capacity", _NONNEGATIVE
+    ),
+    "group_weight": Variable(
+        ("group",), "1", "share of the groups of a pack that a simulated one stands for", _FRACTION
+    ),
+    "balancing": Variable((), "day-1", "most that balancing takes from a group over nameplate capacity", _NONNEGATIVE),
     "retired_class": Variable(_STATE, "1", "class of retired cells that a pack is sampled from"),
     # fade
     "capacity": Variable(_FADE, "A.h", "C/10 discharge capacity of the representative cell", _NONNEGATIVE),

@@ -3,6 +3,8 @@
 What is asked is solved for at each evaluation, power by I V(y, I) = P, and kept inside the voltage window, the current
 limits, which fall with temperature at both ends, and the state-of-charge window. What the limits cut off is reported,
 never lost. A tester in a laboratory asks in the same way, without limits of its own.
+
+Groups in series carry one current: power is asked of their mean voltage, and the tightest limit of any of them binds.
 """
 
 from enum import IntEnum
@@ -18,6 +20,7 @@ from fadecast.cell.balance import FARADAY, particle_lithium, sites
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import AMBIENT, CURRENT, CellModel
 from fadecast.cell.pieces import State
+from fadecast.cell.series import Series
 from fadecast.cell.terminals import linearised, with_algebraic
 from fadecast.settings import settings
 
@@ -151,8 +154,10 @@ def charge_bounds(
     return Bounds(-room * amperes, store * amperes)
 
 
-def current_bounds(cell: CellModel, limits: Limits, y: State, inputs: Inputs, within: Bounds) -> Bounds:
-    """Narrow bounds to the largest currents at the temperature of the cell."""
+def current_bounds(
+    cell: CellModel, limits: Limits, y: State, inputs: Inputs, within: Bounds, series: Series | None = None
+) -> Bounds:
+    """Narrow bounds to the largest currents at the temperature of the cell, of groups in series to the tightest."""
     celsius = (cell.physical(y, "temperature") if "temperature" in cell.rows else inputs[AMBIENT]) - KELVIN
     charge, discharge = (
         rate * cell.nominal_capacity * derated(points, celsius)
@@ -161,7 +166,8 @@ def current_bounds(cell: CellModel, limits: Limits, y: State, inputs: Inputs, wi
             (limits.discharge_c_rate, limits.discharge_derating),
         )
     )
-    return Bounds(jnp.maximum(within.low, -charge), jnp.minimum(within.high, discharge))
+    low, high = jnp.maximum(within.low, -charge), jnp.minimum(within.high, discharge)
+    return Bounds(low, high) if series is None else Bounds(series.most(low), series.least(high))
 
 
 def derated(points: Derating, celsius: Float[Array, "1 lanes"]) -> Float[Array, "1 lanes"]:
@@ -188,9 +194,12 @@ def mismatch(
     return jnp.maximum(jnp.abs(volts - delivery.voltage), outside), past
 
 
-def first_guess(setting: Setting, before: Delivery, voltage: Float[Array, "1 lanes"]) -> Delivery:
+def first_guess(
+    setting: Setting, before: Delivery, voltage: Float[Array, "1 lanes"], series: Series | None = None
+) -> Delivery:
     """Guess what a new setting makes of a cell that delivered `before` at a voltage [V]."""
-    current = jnp.where(setting.held == Held.POWER, setting.value / voltage, before.current)
+    volts = voltage if series is None else series.mean(voltage)
+    current = jnp.where(setting.held == Held.POWER, setting.value / volts, before.current)
     current = jnp.where(setting.held == Held.CURRENT, setting.value, current)
     return Delivery(current, voltage, before.algebraic)
 
@@ -203,6 +212,7 @@ def hold(
     guess: Delivery,
     iterations: int,
     bounds: Bounds | None = None,
+    series: Series | None = None,
 ) -> Delivery:
     """Solve for the current that keeps a setting, as far as bounds of the current and the voltage window allow.
 
@@ -216,7 +226,12 @@ def hold(
     bounds
         Currents that a battery management system allows, in the voltage window of the cell. None: a tester, which
         has no limits of its own; a power beyond what the cell can give is then not a number.
+    series
+        Lanes that are groups in series, None: each lane is by itself. A power or voltage is then that of the mean over
+        the groups of a pack (each lane holds it), a voltage limit that of the group that meets it first.
     """
+    if series is not None:
+        guess = guess._replace(current=series.mean(guess.current))
     if bounds is not None:
         guess = guess._replace(current=jnp.clip(guess.current, bounds.low, bounds.high))
 
@@ -224,9 +239,13 @@ def hold(
         current = guess.current
         terminals = linearised(cell, with_algebraic(cell, y, guess.algebraic), inputs, current)
         line = _Line(current, terminals.voltage, jnp.minimum(terminals.slope, -1e-6))
-        wanted = jnp.where(setting.held == Held.POWER, line.at_power(setting.value), line.at_voltage(setting.value))
+        whole = line if series is None else _Line(current, series.mean(line.voltage), series.mean(line.slope))
+        wanted = jnp.where(setting.held == Held.POWER, whole.at_power(setting.value), whole.at_voltage(setting.value))
         wanted = jnp.where(setting.held == Held.CURRENT, setting.value, wanted)
-        chosen = wanted if bounds is None else _limited(cell, line, wanted, bounds)
+        chosen = wanted if bounds is None else _limited(cell, line, wanted, bounds, series)
+        if series is not None:
+            # Equal but for the last digit, which depends on the place in a batch.
+            chosen = series.first(chosen)
         volts, algebraic = terminals.at(chosen - current)
         return Delivery(chosen, volts, algebraic)
 
@@ -234,7 +253,8 @@ def hold(
     found = improve(0, guess) if iterations == 1 else jax.lax.fori_loop(0, iterations, improve, guess)
     if bounds is not None:
         return found
-    missed = (setting.held == Held.POWER) & (jnp.abs(found.power - setting.value) > 1e-3 * jnp.abs(setting.value))
+    power = found.power if series is None else series.mean(found.power)
+    missed = (setting.held == Held.POWER) & (jnp.abs(power - setting.value) > 1e-3 * jnp.abs(setting.value))
     return found._replace(current=jnp.where(missed, jnp.nan, found.current))
 
 
@@ -270,11 +290,15 @@ class _Line(NamedTuple):
         return jnp.where(too_large, smaller, self.current + change)
 
 
-def _limited(cell: CellModel, line: _Line, wanted: Float[Array, "1 lanes"], bounds: Bounds) -> Float[Array, "1 lanes"]:
+def _limited(
+    cell: CellModel, line: _Line, wanted: Float[Array, "1 lanes"], bounds: Bounds, series: Series | None
+) -> Float[Array, "1 lanes"]:
     """Keep a current inside the voltage window and its bounds, never turned round."""
     discharging = wanted >= 0.0
     lower, upper = cell.voltage_limits
     limit = line.towards(jnp.where(discharging, lower, upper), discharging)
+    if series is not None:
+        limit = jnp.where(discharging, series.least(limit), series.most(limit))
     outward = jnp.maximum(jnp.minimum(wanted, limit), 0.0)
     inward = jnp.minimum(jnp.maximum(wanted, limit), 0.0)
     return jnp.clip(jnp.where(discharging, outward, inward), bounds.low, bounds.high)

@@ -29,6 +29,7 @@ from fadecast.cell.model import AMBIENT, CellModel
 from fadecast.cell.partition import partition
 from fadecast.cell.pieces import State
 from fadecast.cell.quadrature import Rule
+from fadecast.cell.series import Series, in_series
 from fadecast.cell.stepper import Step, take_step
 from fadecast.settings import settings
 
@@ -175,6 +176,7 @@ def run_profile(
     window: Window,
     profile: Profile,
     spin_up: int = 0,
+    series: Series | None = None,
 ) -> Course:
     """Follow a load profile inside the limits, its first load steps being spin-up.
 
@@ -190,7 +192,11 @@ def run_profile(
         Electrode windows that state of charge refers to.
     spin_up
         Load steps that settle the fast states and do not count.
+    series
+        Lanes that are groups in series: each lane of a pack holds the demand on the pack, per cell, and what of it was
+        unserved or spilled; energy delivered is that of the lane's own voltage. None: each lane is by itself.
     """
+    series = in_series(series)
 
     def follow(carry, row):  # type: ignore[no-untyped-def]
         y, start, aged, voltage = carry
@@ -203,19 +209,20 @@ def run_profile(
         setting = Setting.of(Held.POWER, asked)
 
         def control(state: State, guess: Delivery, iterations: int) -> Delivery:
-            bounds = current_bounds(cell, limits, state, low, by_charge)
-            return hold(cell, state, low, setting, guess, iterations, bounds)
+            bounds = current_bounds(cell, limits, state, low, by_charge, series)
+            return hold(cell, state, low, setting, guess, iterations, bounds, series)
 
         def missed(step: Step) -> Lanes:
             state = stepping.working(step.y)
-            bounds = current_bounds(cell, limits, state, low, by_charge)
+            bounds = current_bounds(cell, limits, state, low, by_charge, series)
             volts, amperes = mismatch(cell, state, low, step.delivery, bounds)
             return jnp.maximum(volts / _VOLTS, amperes / (_C_RATE * cell.nominal_capacity))[0]
 
         still = jnp.zeros_like(power)
         before = stepping.working(y)
         nothing = Delivery(jnp.zeros_like(asked), voltage, before[cell.differential :])
-        jump = control(before, first_guess(setting, nothing, jnp.clip(voltage, *cell.voltage_limits)), jump_iterations)
+        guess = first_guess(setting, nothing, jnp.clip(voltage, *cell.voltage_limits), series)
+        jump = control(before, guess, jump_iterations)
         moment = _Moment(y, jump, _Sums(still, still, still), aged)
         moment = _load_step(cell, stepping, load_step, index * load_step, here, control, missed, moment)
         trace = Trace(
@@ -237,7 +244,8 @@ def run_profile(
     demanded, delivered, mean, highest, trace = jax.tree.map(lambda row: row[spin_up:], rows)
     # What rounding leaves of a demand that is met is none.
     resolved = _ROUNDING * jnp.finfo(stepping.working(y).dtype).eps * jnp.abs(demanded)
-    short = jnp.where(jnp.abs(demanded - delivered) > resolved, demanded - delivered, 0.0)
+    given = delivered if series is None else series.mean(delivered)
+    short = jnp.where(jnp.abs(demanded - given) > resolved, demanded - given, 0.0)
     hours = load_step / 3600.0
     totals = Totals(
         demanded=hours * demanded.sum(axis=0),

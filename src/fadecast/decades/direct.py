@@ -12,8 +12,10 @@ from fadecast.cell.health import electrode_window
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.profile import Profile
 from fadecast.decades.macro import History
-from fadecast.decades.service import Operation, Service, day_change, judge
+from fadecast.decades.packs import judge_packs, rest_of_day
+from fadecast.decades.service import Operation, Service, day_change
 from fadecast.outcome import Outcome
+from fadecast.pack.groups import Imbalance, headroom, relative
 
 
 def direct(
@@ -25,6 +27,7 @@ def direct(
     ambient: Float[Array, "days steps lanes"],
     times: np.ndarray,
     outcome: np.ndarray | None = None,
+    imbalance: Imbalance | None = None,
 ) -> History:
     """Simulate day after day, the given days repeating, through the given whole days.
 
@@ -40,6 +43,8 @@ def direct(
         Times of the history [day]: whole numbers, increasing from 0.
     outcome
         Outcome codes of lanes known to have failed before the start, shape `(lanes,)`; none by default.
+    imbalance
+        Of groups in series: how they differ beside their slow states; by default not at all.
 
     Raises
     ------
@@ -53,14 +58,18 @@ def direct(
     outcome = np.zeros(lanes, dtype=np.int8) if outcome is None else outcome.astype(np.int8)
     last_good = np.where(outcome == Outcome.COMPLETED, np.inf, -np.inf)
     hottest = np.full(lanes, -np.inf)
-    y, _ = operation.begin_day(slow, inputs, state_of_charge, ambient[0, :1])
-    state = jax.tree.map(np.asarray, Service.start(slow))
+    if operation.series is not None and imbalance is None:
+        imbalance = Imbalance.none(slow.sei)
+    apart = imbalance and imbalance.headroom
+    y, _ = operation.begin_day(slow, inputs, state_of_charge, ambient[0, :1], apart)
+    state = jax.tree.map(np.asarray, Service.start(slow, apart))
     rows, highest = [state], [hottest]
     for day in range(ends[-1]):
         which = day % len(power)
-        y, change, high, window = _one_day(operation, y, slow.inventory, inputs, Profile(power[which], ambient[which]))
+        profile = Profile(power[which], ambient[which])
+        y, change, high, window = _one_day(operation, y, slow.inventory, inputs, profile, imbalance)
         change, high, window = jax.tree.map(np.asarray, (change, high, window))
-        codes = judge(operation.cell, state.slow, window, change)
+        codes, _ = judge_packs(operation, state, window, change)
         newly = (codes != Outcome.COMPLETED) & (outcome == Outcome.COMPLETED)
         outcome, last_good = np.where(newly, codes, outcome), np.where(newly, day, last_good)
         alive = outcome == Outcome.COMPLETED
@@ -79,9 +88,20 @@ def _add(alive: np.ndarray, value: np.ndarray, change: np.ndarray) -> np.ndarray
 
 @partial(jax.jit, static_argnums=0)
 def _one_day(
-    operation: Operation, y: Float[Array, "states lanes"], inventory: Lanes, inputs: Inputs, profile: Profile
+    operation: Operation,
+    y: Float[Array, "states lanes"],
+    inventory: Lanes,
+    inputs: Inputs,
+    profile: Profile,
+    imbalance: Imbalance | None,
 ) -> tuple[Float[Array, "states lanes"], Service, Float[Array, " lanes"], Window]:
-    slow = restrict(operation.cell, y, inventory)
-    window = electrode_window(operation.cell, slow, inputs)
+    cell = operation.cell
+    slow = restrict(cell, y, inventory)
+    window = electrode_window(cell, slow, inputs)
     course = operation.run(y, inputs, window, profile)
-    return course.end, day_change(operation, course, slow), course.totals.temperature_max[0], window
+    change, end = day_change(operation, course, slow), course.end
+    if operation.series is not None and imbalance is not None:
+        then = electrode_window(cell, restrict(cell, end, inventory), inputs)
+        end, apart = rest_of_day(operation, operation.series, end, then, imbalance.leakage)
+        change = change._replace(headroom=apart - relative(operation.series, headroom(cell, y, window)))
+    return end, change, course.totals.temperature_max[0], window

@@ -16,10 +16,11 @@ from fadecast.cell.aged import Lanes, SlowState
 from fadecast.cell.control import Window
 from fadecast.cell.health import electrode_window
 from fadecast.cell.lowering import Inputs
-from fadecast.cell.model import CellModel
 from fadecast.cell.profile import Profile
 from fadecast.decades.macro import Evaluated, History, Leap, Macro, Passed, advance, relax, straight_rate, straighten
+from fadecast.decades.packs import day_drift
 from fadecast.decades.service import Operation, Service, day_change
+from fadecast.pack.groups import Imbalance
 
 
 class DayBatch(NamedTuple):
@@ -37,9 +38,17 @@ class DayBatch(NamedTuple):
 
 @partial(jax.jit, static_argnums=(0, 1))
 def daily_rates(
-    operation: Operation, spin_up: int, slow: SlowState, inputs: Inputs, days: DayBatch
+    operation: Operation,
+    spin_up: int,
+    slow: SlowState,
+    inputs: Inputs,
+    days: DayBatch,
+    imbalance: Imbalance | None = None,
 ) -> tuple[Service, Float[Array, " lanes"], Window]:
-    """Weighted change per day over the typical days, the highest temperature [K], and the electrode window."""
+    """Weighted change per day over the typical days, the highest temperature [K], and the electrode window.
+
+    Of groups in series with an imbalance, the change holds how their headrooms drift, without balancing.
+    """
     count = days.weight.shape[0]
 
     def over_days(value: Lanes) -> Lanes:
@@ -54,15 +63,21 @@ def daily_rates(
         {name: over_days(value) for name, value in inputs.items()},
     )
     power, ambient = flat(days.power), flat(days.ambient)
-    y, every_window = operation.begin_day(every, every_input, flat(days.state_of_charge[None]), ambient[:1])
+    apart = None if imbalance is None else over_days(imbalance.headroom)
+    y, every_window = operation.begin_day(every, every_input, flat(days.state_of_charge[None]), ambient[:1], apart)
     course = operation.run(y, every_input, every_window, Profile(power, ambient), spin_up)
     change = day_change(operation, course, every)
+    if apart is not None:
+        change = change._replace(headroom=day_drift(operation, course, every, every_input))
 
     def mean(value: Lanes) -> Lanes:
         return jnp.sum(days.weight * value.reshape(count, -1), axis=0, keepdims=True)
 
     highest = course.totals.temperature_max.reshape(count, -1).max(axis=0)
-    return jax.tree.map(mean, change), highest, window
+    rate = jax.tree.map(mean, change)
+    if imbalance is not None:
+        rate = rate._replace(headroom=rate.headroom + imbalance.leakage)
+    return rate, highest, window
 
 
 def leap(
@@ -74,6 +89,7 @@ def leap(
     spin_up: int,
     times: np.ndarray,
     outcome: np.ndarray | None = None,
+    imbalance: Imbalance | None = None,
     passed: Passed = lambda days: None,
 ) -> History:
     """Advance a batch of cells through the given times.
@@ -90,31 +106,41 @@ def leap(
         Times of the history [day], increasing from 0.
     outcome
         Outcome codes of lanes known to have failed before the start, shape `(lanes,)`; none by default.
+    imbalance
+        Of groups in series: how they differ beside their slow states; by default not at all.
     passed
         Told of the days that each macro step passed.
     """
     lanes = days.weight.shape[1]
     outcome = np.zeros(lanes, dtype=np.int8) if outcome is None else outcome
-    alone = _Alone(operation, spin_up, inputs, days)
-    return Macro(alone, settings, outcome, np.ones(lanes, dtype=bool)).run(
-        Service.start(slow), np.asarray(times, float)
-    )
+    if operation.series is not None and imbalance is None:
+        imbalance = Imbalance.none(slow.sei)
+    alone = _Alone(operation, spin_up, inputs, days, imbalance)
+    macro = Macro(alone, settings, outcome, np.ones(lanes, dtype=bool), passed=passed)
+    return macro.run(Service.start(slow, imbalance and imbalance.headroom), np.asarray(times, float))
 
 
 class _Alone:
     """Packs that do not feel each other: the same days for ever."""
 
-    def __init__(self, operation: Operation, spin_up: int, inputs: Inputs, days: DayBatch) -> None:
+    def __init__(
+        self, operation: Operation, spin_up: int, inputs: Inputs, days: DayBatch, imbalance: Imbalance | None
+    ) -> None:
         self.operation, self.spin_up, self.inputs, self.days = operation, spin_up, inputs, days
-        self.cell: CellModel = operation.cell
+        self.leakage = None if imbalance is None else imbalance.leakage
         self.cell_days = days_run(operation, days)
 
-    def rates(self, slow: SlowState, running: np.ndarray) -> Evaluated:
+    def rates(self, state: Service, running: np.ndarray) -> Evaluated:
         """Run the typical days; see `Days`."""
-        rate, hottest, window = jax.tree.map(
-            np.asarray, daily_rates(self.operation, self.spin_up, slow, self.inputs, self.days)
-        )
+        apart = imbalance_of(state, self.leakage)
+        found = daily_rates(self.operation, self.spin_up, state.slow, self.inputs, self.days, apart)
+        rate, hottest, window = jax.tree.map(np.asarray, found)
         return Evaluated(rate, hottest, window, site=None)
+
+
+def imbalance_of(state: Service, leakage: Lanes | None) -> Imbalance | None:
+    """Return how groups differ at a state; None for cells by themselves."""
+    return None if state.headroom is None or leakage is None else Imbalance(state.headroom, leakage)
 
 
 def days_run(operation: Operation, days: DayBatch) -> float:

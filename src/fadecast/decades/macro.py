@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Annotated, NamedTuple, Protocol
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from annotated_types import Ge, Gt, Le
 
 from fadecast.cell.aged import SlowState, cyclable_lithium
 from fadecast.cell.control import Window
-from fadecast.cell.model import CellModel
-from fadecast.decades.service import Service, exhausted_capacity, judge
+from fadecast.decades.packs import judge_packs, moved_apart
+from fadecast.decades.service import Operation, Service, exhausted_capacity
 from fadecast.outcome import Outcome
 from fadecast.settings import settings
 
@@ -72,12 +73,12 @@ class Evaluated(NamedTuple):
 class Days(Protocol):
     """What a day does to the packs of a batch, on average."""
 
-    cell: CellModel
+    operation: Operation
     cell_days: float
     """Days simulated in one evaluation, summed over lanes."""
 
-    def rates(self, slow: SlowState, running: np.ndarray) -> Evaluated:
-        """Run the typical days at a slow state; lanes that do not run carry nothing."""
+    def rates(self, state: Service, running: np.ndarray) -> Evaluated:
+        """Run the typical days at a state; lanes that do not run carry nothing."""
 
 
 class Swaps(Protocol):
@@ -86,8 +87,8 @@ class Swaps(Protocol):
     def stops(self, end: float) -> np.ndarray:
         """Return the times [day] before `end` at which packs may be swapped."""
 
-    def swap(self, slow: SlowState, window: Window) -> tuple[np.ndarray, SlowState]:
-        """Swap packs: which lanes, and the slow state after it."""
+    def swap(self, slow: SlowState, capacity: np.ndarray) -> tuple[np.ndarray, SlowState]:
+        """Swap packs of these capacities [A.h]: which lanes, and the slow state after it."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,8 @@ class _Here(NamedTuple):
 
     rate: Service
     codes: np.ndarray
-    window: Window
+    capacity: np.ndarray
+    """Between the voltage limits at rest, of whole packs [A.h], shape `(lanes,)`."""
     site: SiteDay | None
 
 
@@ -173,10 +175,10 @@ class Macro:
         output = _Output(start, self.hottest, here.site)
         while time < times[-1]:
             step = min(step, self.settings.longest_step_days, stops[stops > time * (1 + 1e-12)][0] - time)
-            predicted = advance(state, here.rate, step)
+            predicted = self._advance(state, here.rate, step)
             ahead = self._evaluate(predicted)
             mean_rate = jax.tree.map(lambda a, b: 0.5 * (a + b), here.rate, ahead.rate)
-            new = advance(state, mean_rate, step)
+            new = self._advance(state, mean_rate, step)
             error = self._error(predicted, new)
             change = float(np.clip(_SAFETY * np.sqrt(self.settings.tolerance / max(error, 1e-30)), _SHRINK, _GROW))
             if error > self.settings.tolerance:
@@ -196,7 +198,7 @@ class Macro:
             passed = times[(times > time) & (times <= (time + step) * (1 + 1e-12))]
             for at in passed:
                 row = relax(_hermite(state, here.rate, new, there.rate, step, (at - time) / step))
-                output.add(row, self.original, self.hottest)
+                output.add(self._apart(row, state, mean_rate, at - time), self.original, self.hottest)
             output.add_site(time, step, here.site, there.site, passed)
             self.passed(step)
             # A stop is met to the last bit, for it is asked for by value.
@@ -216,20 +218,30 @@ class Macro:
 
     def _evaluate(self, state: Service) -> _Here:
         """Run the days at a state; lanes that ended stand still."""
-        slow = relax(state).slow
-        found = self.days.rates(slow, self.running)
+        relaxed = relax(state)
+        found = self.days.rates(relaxed, self.running)
         self.evaluations += 1
-        judged = judge(self.days.cell, slow, found.window, found.rate)
+        judged, capacity = judge_packs(self.days.operation, relaxed, found.window, found.rate)
         codes = np.where(self.running, judged, self.outcome)
         sound = self.running & (codes == Outcome.COMPLETED)
         self.hottest = np.where(sound & self.original, np.maximum(self.hottest, found.hottest), self.hottest)
-        rate = found.rate._replace(slow=straight_rate(slow, found.rate.slow))
-        return _Here(self._standing_still(rate), codes, found.window, found.site)
+        rate = found.rate._replace(slow=straight_rate(relaxed.slow, found.rate.slow))
+        return _Here(self._standing_still(rate), codes, capacity, found.site)
+
+    def _advance(self, state: Service, rate: Service, step: float) -> Service:
+        """Go on at a rate for some days."""
+        return self._apart(advance(state, rate, step), state, rate, step)
+
+    def _apart(self, new: Service, state: Service, rate: Service, days: float) -> Service:
+        """Return a new state with headrooms as after some days from a state: balancing is no rate, it ends at zero."""
+        if state.headroom is None or rate.headroom is None:
+            return new
+        return new._replace(headroom=moved_apart(self.days.operation, state.headroom, rate.headroom, days))
 
     def _swap(self, swaps: Swaps, state: Service, here: _Here, output: "_Output") -> tuple[Service, _Here]:
         """Let packs be swapped; new ones start counting, and the old ones keep what they were."""
         relaxed = relax(state)
-        lanes, slow = swaps.swap(relaxed.slow, here.window)
+        lanes, slow = swaps.swap(relaxed.slow, here.capacity)
         lanes = lanes & self.counted
         if not lanes.any():
             return state, here
@@ -238,7 +250,7 @@ class Macro:
         self.original, self.running = self.original & ~lanes, self.running | lanes
         self.replacements += int(lanes.sum())
         output.replacements = self.replacements
-        fresh = Service.start(slow)
+        fresh = Service.start(slow, None if state.headroom is None else jnp.zeros_like(state.headroom))
         state = straighten(jax.tree.map(lambda old, new: np.where(lanes, new, old), relaxed, fresh))
         return state, self._evaluate(state)
 
@@ -256,19 +268,21 @@ class Macro:
 
     def _crossing(self, here: _Here, there: _Here) -> np.ndarray:
         """Share of the step at which each lane's capacity fell to what is taken out of service."""
-        limit = exhausted_capacity(self.days.cell)
-        before, after = here.window.capacity[0], there.window.capacity[0]
-        return np.clip((before - limit) / np.maximum(before - after, 1e-30), 0.0, 1.0)
+        limit = exhausted_capacity(self.days.operation.cell)
+        lost = np.maximum(here.capacity - there.capacity, 1e-30)
+        return np.clip((here.capacity - limit) / lost, 0.0, 1.0)
 
     def _error(self, predicted: Service, new: Service) -> float:
         """Largest difference of the two orders over the lanes that run, in the fractions `Leap.tolerance` bounds."""
         first, second = relax(predicted).slow, relax(new).slow
-        cell = self.days.cell
+        cell = self.days.operation.cell
         parts = [
             (cyclable_lithium(cell, second) - cyclable_lithium(cell, first)) / cell.fresh_lithium,
             (second.active_fraction_ne - first.active_fraction_ne) / cell.negative.active_fraction,
             (second.active_fraction_pe - first.active_fraction_pe) / cell.positive.active_fraction,
         ]
+        if predicted.headroom is not None and new.headroom is not None:
+            parts.append((new.headroom - predicted.headroom) / cell.nominal_capacity)
         worst = np.abs(np.concatenate(parts)).max(axis=0)
         return float(worst[self.running & self.counted & np.isfinite(worst)].max(initial=0.0))
 

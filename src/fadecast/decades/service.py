@@ -14,7 +14,9 @@ from fadecast.cell.health import electrode_window, stoichiometry_at
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import CellModel
 from fadecast.cell.profile import Course, Profile, Stepping, run_profile
+from fadecast.cell.series import Series
 from fadecast.outcome import Outcome
+from fadecast.pack.groups import group_charge, within_limits
 
 KELVIN = 273.15
 
@@ -34,23 +36,29 @@ class Service(NamedTuple):
     """Charging energy offered and not taken [W.h]."""
     degree_days: Lanes
     """Integral of the cell temperature [K.day]."""
+    headroom: Lanes | None = None
+    """Of a group of a pack above that of its fullest group [A.h]; None where each cell is by itself."""
 
     @classmethod
-    def start(cls, slow: SlowState) -> "Service":
+    def start(cls, slow: SlowState, headroom: Lanes | None = None) -> "Service":
         """Begin service."""
         zero = jnp.zeros_like(slow.sei)
-        return cls(slow, zero, zero, zero, zero)
+        return cls(slow, zero, zero, zero, zero, headroom)
 
 
 @dataclass(frozen=True, eq=False)
 class Operation:
-    """How all cells of a run are operated: the lowered cell, its limits, the division of load steps."""
+    """How all cells of a run are operated: the lowered cell, its limits, the division of load steps, packs."""
 
     cell: CellModel
     limits: Limits
     stepping: Stepping
     load_step: float
     """Load step [s]."""
+    series: Series | None = None
+    """Lanes that are groups in series; None: each cell is by itself."""
+    bleed: float = 0.0
+    """Most that passive balancing takes from a group [A.h/day]."""
 
     @property
     def steps_per_day(self) -> int:
@@ -66,14 +74,25 @@ class Operation:
         spin_up: int = 0,
     ) -> Course:
         """Follow a profile; see `fadecast.cell.profile.run_profile`."""
-        return run_profile(self.cell, self.limits, self.stepping, self.load_step, y, inputs, window, profile, spin_up)
+        return run_profile(
+            self.cell, self.limits, self.stepping, self.load_step, y, inputs, window, profile, spin_up, self.series
+        )
 
     def begin_day(
-        self, slow: SlowState, inputs: Inputs, state_of_charge: Lanes, ambient: Lanes
+        self, slow: SlowState, inputs: Inputs, state_of_charge: Lanes, ambient: Lanes, headroom: Lanes | None = None
     ) -> tuple[Float[Array, "states lanes"], Window]:
-        """Rested full state at a state of charge (kept inside its limits) and an ambient temperature [K]."""
+        """Rested full state at a state of charge (kept inside its limits) and an ambient temperature [K].
+
+        Of groups in series, the state of charge is the pack's, the same in its lanes; a pack is balanced without a
+        `headroom` [A.h].
+        """
         window = electrode_window(self.cell, slow, inputs)
-        soc = jnp.clip(state_of_charge, self.limits.soc_min, self.limits.soc_max)
+        if self.series is None:
+            soc = jnp.clip(state_of_charge, self.limits.soc_min, self.limits.soc_max)
+        else:
+            apart = jnp.zeros_like(window.capacity) if headroom is None else headroom
+            pack = within_limits(self.series, self.limits, window.capacity, apart, state_of_charge)
+            soc = group_charge(self.series, window.capacity, apart, pack)
         return lift(self.cell, slow, stoichiometry_at(window, soc), ambient, inputs), window
 
 

@@ -1,1 +1,1 @@
-"""Packs of a site: how they share its power, and when they are replaced."""
+"""Packs: groups in series and their balance, how packs share the power of a site, and when they are replaced."""

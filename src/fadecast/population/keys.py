@@ -5,13 +5,23 @@ other numbers as they were.
 """
 
 import zlib
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
 _STAGE = zlib.crc32(b"population")
 _SMALLEST = 2.0**-54
+
+
+class Inside(NamedTuple):
+    """How numbers of packs become those of their groups, which follow each other pack by pack."""
+
+    groups: int
+    """Groups of a pack."""
+    share: float
+    """Share of the variance that lies between the groups of a pack [1]; the rest lies between packs."""
 
 
 def draw_uniforms(seed: int, quantity: str, draws: int, width: int = 1) -> Float[np.ndarray, "draw width"]:
@@ -20,10 +30,24 @@ def draw_uniforms(seed: int, quantity: str, draws: int, width: int = 1) -> Float
 
 
 def pack_uniforms(
-    seed: int, quantity: str, draws: int, packs: int, width: int = 1
+    seed: int, quantity: str, draws: int, packs: int, width: int = 1, inside: Inside | None = None
 ) -> Float[np.ndarray, "draw pack width"]:
-    """Return uniform numbers in (0, 1) of each pack of each draw."""
-    return np.stack([_uniforms(seed, f"{quantity}/pack", draw, (packs, width)) for draw in range(draws)])
+    """Return uniform numbers in (0, 1) of each pack of each draw, or of each of their groups.
+
+    Those of a group are the normal scores of its pack and its own, by the shares of the variance. A group's own numbers
+    are the same whatever the number of draws, packs and groups.
+    """
+    whole = np.stack([_uniforms(seed, f"{quantity}/pack", draw, (packs, width)) for draw in range(draws)])
+    if inside is None:
+        return whole
+    own = np.stack(
+        [
+            np.stack([_uniforms(seed, f"{quantity}/group {n}", draw, (packs, width)) for n in range(inside.groups)], 1)
+            for draw in range(draws)
+        ]
+    )
+    mixed = np.sqrt(1.0 - inside.share) * ndtri(whole)[:, :, None] + np.sqrt(inside.share) * ndtri(own)
+    return np.clip(ndtr(mixed.reshape(draws, packs * inside.groups, width)), _SMALLEST, 1.0 - _SMALLEST)
 
 
 def draw_normals(seed: int, quantity: str, draws: int, width: int = 1) -> Float[np.ndarray, "draw width"]:
@@ -32,10 +56,10 @@ def draw_normals(seed: int, quantity: str, draws: int, width: int = 1) -> Float[
 
 
 def pack_normals(
-    seed: int, quantity: str, draws: int, packs: int, width: int = 1
+    seed: int, quantity: str, draws: int, packs: int, width: int = 1, inside: Inside | None = None
 ) -> Float[np.ndarray, "draw pack width"]:
-    """Return standard normal numbers of each pack of each draw."""
-    return np.asarray(ndtri(pack_uniforms(seed, quantity, draws, packs, width)))
+    """Return standard normal numbers of each pack of each draw, or of each of their groups."""
+    return np.asarray(ndtri(pack_uniforms(seed, quantity, draws, packs, width, inside)))
 
 
 def _uniforms(seed: int, stream: str, draw: int, shape: tuple[int, int]) -> Float[np.ndarray, "row width"]:

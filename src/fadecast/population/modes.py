@@ -7,7 +7,7 @@ from jaxtyping import Float
 from scipy.optimize import elementwise
 
 from fadecast.population.evidence import DegradationModes
-from fadecast.population.keys import draw_normals, pack_normals
+from fadecast.population.keys import Inside, draw_normals, pack_normals
 
 MODE_NAMES = (
     "Loss of lithium inventory",
@@ -33,16 +33,16 @@ class CapacityOf(Protocol):
 
 
 def sample_directions(
-    seed: int, modes: DegradationModes, draws: int, packs: int
+    seed: int, modes: DegradationModes, draws: int, packs: int, inside: Inside | None = None
 ) -> Float[np.ndarray, "mode draw pack"]:
-    """Return losses per capacity lost of each pack: the direction LLI : LAM_NE : LAM_PE.
+    """Return losses per capacity lost of each pack, or each of its groups: the direction LLI : LAM_NE : LAM_PE.
 
     Cells differ (per pack), and the mean of few measured cells is itself uncertain (per draw): both are
     normal in the logarithm, the second with the covariance divided by the number of cells.
     """
     factor = np.linalg.cholesky(modes.log_covariance)
     largest = LARGEST_DEVIATION * np.sqrt(np.diag(modes.log_covariance))
-    cells = pack_normals(seed, "modes", draws, packs, 3)
+    cells = pack_normals(seed, "modes", draws, packs, 3, inside)
     mean = draw_normals(seed, "modes", draws, 3)[:, None, :] / np.sqrt(modes.cells)
     deviations = np.clip((cells + mean) @ factor.T, -largest, largest)
     return np.moveaxis(np.exp(modes.log_mean + deviations), -1, 0)

@@ -7,6 +7,7 @@ from typing import Annotated
 import numpy as np
 import xarray as xr
 from annotated_types import Ge, Gt, Lt
+from jaxtyping import Float
 
 from fadecast import variables
 from fadecast.population.evidence import (
@@ -16,6 +17,8 @@ from fadecast.population.evidence import (
     fitted_rates,
     retired_classes,
 )
+from fadecast.population.groups import DAYS_PER_MONTH, Groups, Pool, Simulated, build_packs
+from fadecast.population.keys import Inside
 from fadecast.population.modes import MODE_NAMES, CapacityOf, sample_directions, scale_to_soh
 from fadecast.population.priors import (
     LogNormalPrior,
@@ -31,6 +34,7 @@ from fadecast.settings import settings
 DEAD_LITHIUM = "Dead lithium share of lithium loss"
 CRACK_LENGTH = "Negative electrode initial crack length [m]"
 CONTACT_RESISTANCE = "Contact resistance [Ohm]"
+SELF_DISCHARGE = "Self-discharge [month-1]"
 STATE_UNITS = {
     **dict.fromkeys(MODE_NAMES, "1"),
     DEAD_LITHIUM: "1",
@@ -53,9 +57,9 @@ class ClassShare:
 class Population:
     """Packs at the start of second life: from measured retired cells where these tell, else from priors.
 
-    Measured spreads are between cells; a pack here is as its representative cell, so they are taken as the
-    spread between packs. That overstates how much the means of packs differ, and leaves out weak cells in a
-    pack.
+    Measured spreads are between cells. Where a pack is as its representative cell, they are taken as the spread
+    between packs; that overstates how much the means of packs differ, and leaves out weak cells in a pack. With
+    `groups`, a share of them lies inside packs.
     """
 
     classes: tuple[ClassShare, ...] = (
@@ -79,6 +83,8 @@ class Population:
     rate adds 1.2 pm in a 1 C cycle at 25 degC, 6 % in 1000 cycles."""
     rates: tuple[RatePrior, ...] = field(default_factory=fitted_rates)
     """Ageing-rate parameters; by default as fitted to the calendar and cycle ageing of the LG M50."""
+    groups: Groups = Groups()
+    """Groups in series that a pack is made of."""
 
     def __post_init__(self) -> None:
         low, high = self.soh_range
@@ -123,7 +129,9 @@ def make_population(population: Population, draws: int, packs: int, seed: int, c
     -------
     `parameter_value(draw, pack, parameter)` with coordinates `parameter_units` and `parameter_kind`,
     `initial_soh(draw, pack)` and `retired_class(draw, pack)`. The attributes name what is measured, what is a
-    prior, and where a measurement is used outside its range or chemistry.
+    prior, and where a measurement is used outside its range or chemistry. Packs of several groups also have
+    `group_parameter_value(draw, pack, group, parameter)`, `group_initial_soh`, `group_self_discharge`, `group_weight`
+    and `balancing`; `parameter_value` is then the mean over the groups of a pack, `initial_soh` that of the weakest.
 
     Raises
     ------
@@ -132,38 +140,68 @@ def make_population(population: Population, draws: int, packs: int, seed: int, c
     """
     classes = [retired_classes()[share.name] for share in population.classes]
     weights = [share.weight for share in population.classes]
-    retired = sample_retired(seed, classes, weights, population.soh_range, draws, packs)
-    directions = sample_directions(seed, degradation_modes(), draws, packs)
-    losses = scale_to_soh(directions, retired.soh, capacity_of)
-    states = {
-        **dict(zip(MODE_NAMES, losses, strict=True)),
-        DEAD_LITHIUM: sample_share(seed, DEAD_LITHIUM, population.dead_lithium_share, draws, packs),
-        CRACK_LENGTH: sample_lognormal(seed, CRACK_LENGTH, population.crack_length, draws, packs),
-        CONTACT_RESISTANCE: population.reference_resistance * retired.excess_resistance,
-    }
-    rates = {rate.name: sample_rate(seed, rate, draws, packs) for rate in population.rates}
+    inside = population.groups.inside
+    retired = sample_retired(seed, classes, weights, population.soh_range, draws, packs, inside)
+    values = _sampled(population, retired, draws, packs, seed, capacity_of, inside)
+    soh, member, simulated = retired.soh, retired.member, None
+    if inside is not None:
+        leaks = sample_lognormal(
+            seed, SELF_DISCHARGE, population.groups.self_discharge, draws, packs, Inside(inside.groups, 1.0)
+        )
+        pool = Pool(values, soh, retired.excess_resistance, leaks / DAYS_PER_MONTH)
+        simulated = build_packs(population.groups, pool, member)
+        values = (simulated.weight[:, None] * simulated.parameters).sum(axis=2)
+        soh, member = simulated.soh.min(axis=2), member[:, :: inside.groups]
+    rates = population.rates
     dataset = xr.Dataset(
         {
-            "parameter_value": (
-                ("draw", "pack", "parameter"),
-                np.stack([*states.values(), *rates.values()], axis=-1),
-            ),
-            "initial_soh": (("draw", "pack"), retired.soh),
-            "retired_class": (("draw", "pack"), np.array([entry.name for entry in classes])[retired.member]),
+            "parameter_value": (("draw", "pack", "parameter"), values),
+            "initial_soh": (("draw", "pack"), soh),
+            "retired_class": (("draw", "pack"), np.array([entry.name for entry in classes])[member]),
         },
         coords={
             "draw": np.arange(draws),
             "pack": np.arange(packs),
-            "parameter": [*states, *rates],
-            "parameter_units": (
-                "parameter",
-                [*STATE_UNITS.values(), *(rate.units for rate in population.rates)],
-            ),
-            "parameter_kind": ("parameter", ["state"] * len(states) + ["rate"] * len(rates)),
+            "parameter": [*STATE_UNITS, *(rate.name for rate in rates)],
+            "parameter_units": ("parameter", [*STATE_UNITS.values(), *(rate.units for rate in rates)]),
+            "parameter_kind": ("parameter", ["state"] * len(STATE_UNITS) + ["rate"] * len(rates)),
         },
         attrs={"seed": seed, **_explanation(population, classes, retired)},
     )
-    return variables.describe(dataset)
+    return variables.describe(dataset if simulated is None else _with_groups(dataset, simulated, population.groups))
+
+
+def _sampled(
+    population: Population,
+    retired: RetiredPacks,
+    draws: int,
+    packs: int,
+    seed: int,
+    capacity_of: CapacityOf,
+    inside: Inside | None,
+) -> Float[np.ndarray, "draw column parameter"]:
+    """Sample the states, in the order of `STATE_UNITS`, and the rates of packs or of their groups."""
+    directions = sample_directions(seed, degradation_modes(), draws, packs, inside)
+    states = {
+        **dict(zip(MODE_NAMES, scale_to_soh(directions, retired.soh, capacity_of), strict=True)),
+        DEAD_LITHIUM: sample_share(seed, DEAD_LITHIUM, population.dead_lithium_share, draws, packs, inside),
+        CRACK_LENGTH: sample_lognormal(seed, CRACK_LENGTH, population.crack_length, draws, packs, inside),
+        CONTACT_RESISTANCE: population.reference_resistance * retired.excess_resistance,
+    }
+    rates = [sample_rate(seed, rate, draws, packs, inside) for rate in population.rates]
+    return np.stack([*(states[name] for name in STATE_UNITS), *rates], axis=-1)
+
+
+def _with_groups(dataset: xr.Dataset, simulated: Simulated, groups: Groups) -> xr.Dataset:
+    """Add what the groups of packs are."""
+    dims = ("draw", "pack", "group")
+    return dataset.assign(
+        group_parameter_value=((*dims, "parameter"), simulated.parameters),
+        group_initial_soh=(dims, simulated.soh),
+        group_self_discharge=(dims, simulated.self_discharge),
+        group_weight=("group", simulated.weight),
+        balancing=groups.balancing,
+    ).assign_coords(group=np.arange(len(simulated.weight)))
 
 
 def _explanation(
@@ -173,14 +211,17 @@ def _explanation(
     low, high = population.soh_range
     support = ", ".join(f"{entry.name} {cells_in_band(entry, population.soh_range):.0f}" for entry in classes)
     chemistries = ", ".join(sorted({entry.chemistry for entry in classes}))
+    inside = population.groups.inside
+    spread = "spread between packs equal to that between cells"
+    if inside is not None:
+        spread = f"{inside.share:g} of the variance between cells lies inside packs; self-discharge; balancing"
     return {
         "soh_source": f"measured 1 C capacity over nameplate of retired cells, SOH {low} to {high}; "
         f"cells in the band by class: {support}",
         "resistance_source": "measured spread of 5 s pulse resistance of the same cells above its "
         f"{LOW_LEVEL} quantile, times {population.reference_resistance} ohm",
         "mode_source": f"LLI : LAM_NE : LAM_PE per capacity lost of {modes.cells} LG M50T cells",
-        "state_priors": f"not measured, assumed: {DEAD_LITHIUM}; {CRACK_LENGTH}; spread between packs equal "
-        "to that between cells",
+        "state_priors": f"not measured, assumed: {DEAD_LITHIUM}; {CRACK_LENGTH}; {spread}",
         "cross_chemistry": f"SOH and resistance spread of {chemistries} cells and loss split of "
         f"{modes.chemistry} cells are used together, whatever the chemistry of the modelled cell",
         "extrapolation": f"the loss split was measured down to SOH {modes.soh_min:.2f} and is used as far as "

@@ -1,7 +1,8 @@
 """Priors of what was not measured: rates of ageing, and hidden states of a pack.
 
 Each has a spread over draws (what is not known, common to all packs) and one over packs (how packs differ).
-Only the second diversifies in a portfolio, so a parameter nobody has measured belongs mainly to the first.
+Only the second diversifies in a portfolio, so a parameter nobody has measured belongs mainly to the first. Of packs of
+groups (`inside`), results hold the groups of each pack after each other in place of packs.
 """
 
 from typing import Annotated
@@ -11,7 +12,7 @@ from annotated_types import Ge, Gt, Lt
 from jaxtyping import Float
 from scipy.special import expit, logit
 
-from fadecast.population.keys import draw_normals, pack_normals
+from fadecast.population.keys import Inside, draw_normals, pack_normals
 from fadecast.settings import settings
 
 NonNegative = Annotated[float, Ge(0.0)]
@@ -58,29 +59,34 @@ class SharePrior:
 
 
 def sample_lognormal(
-    seed: int, name: str, prior: LogNormalPrior, draws: int, packs: int
+    seed: int, name: str, prior: LogNormalPrior, draws: int, packs: int, inside: Inside | None = None
 ) -> Float[np.ndarray, "draw pack"]:
     """Return a positive state of each pack, in the unit of the prior."""
-    multiplier = np.exp(_deviations(seed, name, prior.log_sd, prior.pack_log_sd, draws, packs))
+    multiplier = np.exp(_deviations(seed, name, prior.log_sd, prior.pack_log_sd, draws, packs, inside))
     return np.asarray(prior.median * multiplier)
 
 
-def sample_rate(seed: int, prior: RatePrior, draws: int, packs: int) -> Float[np.ndarray, "draw pack"]:
+def sample_rate(
+    seed: int, prior: RatePrior, draws: int, packs: int, inside: Inside | None = None
+) -> Float[np.ndarray, "draw pack"]:
     """Return a rate of each pack [`prior.units`], the same for all packs of a draw if `pack_log_sd` is 0."""
-    multiplier = np.exp(_deviations(seed, prior.name, prior.log_sd, prior.pack_log_sd, draws, packs))
+    multiplier = np.exp(_deviations(seed, prior.name, prior.log_sd, prior.pack_log_sd, draws, packs, inside))
     return np.asarray(prior.value * multiplier)
 
 
-def sample_share(seed: int, name: str, prior: SharePrior, draws: int, packs: int) -> Float[np.ndarray, "draw pack"]:
+def sample_share(
+    seed: int, name: str, prior: SharePrior, draws: int, packs: int, inside: Inside | None = None
+) -> Float[np.ndarray, "draw pack"]:
     """Return a share of each pack [1]."""
-    deviations = _deviations(seed, name, prior.logit_sd, prior.pack_logit_sd, draws, packs)
+    deviations = _deviations(seed, name, prior.logit_sd, prior.pack_logit_sd, draws, packs, inside)
     return np.asarray(expit(logit(prior.median) + deviations))
 
 
 def _deviations(
-    seed: int, name: str, draw_sd: float, pack_sd: float, draws: int, packs: int
+    seed: int, name: str, draw_sd: float, pack_sd: float, draws: int, packs: int, inside: Inside | None
 ) -> Float[np.ndarray, "draw pack"]:
-    deviations = np.broadcast_to(draw_sd * draw_normals(seed, name, draws), (draws, packs))
+    columns = packs if inside is None else packs * inside.groups
+    deviations = np.broadcast_to(draw_sd * draw_normals(seed, name, draws), (draws, columns))
     if pack_sd > 0.0:
-        deviations = deviations + pack_sd * pack_normals(seed, name, draws, packs)[..., 0]
+        deviations = deviations + pack_sd * pack_normals(seed, name, draws, packs, 1, inside)[..., 0]
     return deviations

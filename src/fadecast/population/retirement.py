@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from scipy.special import ndtr, ndtri
 
 from fadecast.population.evidence import RetiredCandidates
-from fadecast.population.keys import pack_normals, pack_uniforms
+from fadecast.population.keys import Inside, pack_normals, pack_uniforms
 
 FEWEST_CELLS = 5
 """Fewest measured cells of a class inside the retirement band before it is sampled from."""
@@ -39,8 +39,9 @@ def sample_retired(
     soh_range: tuple[float, float],
     draws: int,
     packs: int,
+    inside: Inside | None = None,
 ) -> RetiredPacks:
-    """Sample class, SOH and resistance of each pack.
+    """Sample class, SOH and resistance of each pack, or of each group of packs of one class.
 
     SOH is the inverse of the class's measured distribution, restricted to the band. Resistance has the
     class's measured distribution, joined to SOH by a Gaussian copula of Spearman's correlation rho_s:
@@ -57,6 +58,8 @@ def sample_retired(
         Band of SOH accepted for second life [1].
     draws, packs
         How many.
+    inside
+        Groups of a pack: the fields then hold those of each pack after each other.
 
     Raises
     ------
@@ -75,9 +78,11 @@ def sample_retired(
     bounds = np.cumsum(weights) / np.sum(weights)
     choice = pack_uniforms(seed, "retired class", draws, packs)[..., 0]
     member = np.minimum(np.searchsorted(bounds, choice, side="right"), len(classes) - 1)
-    level = pack_uniforms(seed, "soh", draws, packs)[..., 0]
-    independent = pack_normals(seed, "resistance", draws, packs)[..., 0]
-    soh, excess = np.empty((2, draws, packs))
+    if inside is not None:
+        member = np.repeat(member, inside.groups, axis=1)
+    level = pack_uniforms(seed, "soh", draws, packs, 1, inside)[..., 0]
+    independent = pack_normals(seed, "resistance", draws, packs, 1, inside)[..., 0]
+    soh, excess = np.empty((2, *member.shape))
     for index, retired in enumerate(classes):
         chosen = member == index
         low, high = (retired.share_below(bound) for bound in soh_range)
