@@ -113,7 +113,7 @@ def make_fade(
     sound time and its `outcome` says why.
     """
     cell = build_cell(settings.chemistry, varied_parameters(population))
-    operation = make_operation(cell, settings, duty)
+    operation = make_operation(cell, settings, decades, duty)
     ensemble = Ensemble(operation, decades, duty, population, forecast_times(decades, years))
     tiles = ensemble.tiles(execution.tile)
     keys = [f"tile-{number:05d}" for number in range(len(tiles))]
@@ -233,7 +233,7 @@ def typical_day_trace(
     `trace_*` variables of `fadecast.variables` on `hour`.
     """
     cell = build_cell(settings.chemistry, varied_parameters(population))
-    operation = make_operation(cell, settings, duty)
+    operation = make_operation(cell, settings, decades, duty)
     ensemble = Ensemble(operation, decades, duty, population, np.zeros(1))
     slow, inputs, _ = ensemble.start(np.array([draw * ensemble.packs + pack]))
     days = ensemble.typical[draw]
@@ -257,7 +257,7 @@ def typical_day_trace(
         "trace_state_of_charge": soc,
         "trace_temperature": temperature - KELVIN,
     }
-    hours = duty["hour"].values[: len(demand)]
+    hours = duty["hour"].values[:: ensemble.coarseness][: len(demand)]
     trace = xr.Dataset({name: ("hour", values) for name, values in columns.items()}, coords={"hour": hours})
     trace.attrs = {
         "draw": draw,

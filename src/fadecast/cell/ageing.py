@@ -59,7 +59,7 @@ def ageing_of(
     inputs
         PyBaMM input parameters except the current, in the precision of the nodes.
     displaced
-        Two points around each sample that rates are averaged over; none: the sample itself.
+        Three points around each sample that rates are averaged over; none: the sample itself.
     """
     parts, blocks, lines, low = partition(cell), diffusion_modes(cell), outlines(cell), between.shape.dtype
     where = algebraic_rows(cell)
@@ -87,8 +87,7 @@ def ageing_of(
 
         def rates_at(numbers: list[Block], current: Block) -> tuple[Blocks, Blocks]:
             profiles = [
-                (block.rows, line.profile(number))
-                for block, line, number in zip(blocks, lines, numbers, strict=True)
+                (block.rows, line.profile(number)) for block, line, number in zip(blocks, lines, numbers, strict=True)
             ]
             here = state.replace(*profiles)
             for guess in algebraic:
@@ -124,7 +123,7 @@ def _mean_rates(
     current: Block,
     displaced: Point,
 ) -> tuple[Blocks, Blocks]:
-    """Average rates over two points around a sample."""
+    """Average rates over points around a sample."""
 
     def add(total, point: Point):  # type: ignore[no-untyped-def]
         raised = [

@@ -1,4 +1,4 @@
-"""Two points around a cell that stand for the swings of its load inside a step: what rates of ageing are averaged over."""
+"""Points around a cell that stand for the swings of its load inside a step: rates of ageing are averaged over them."""
 
 from typing import NamedTuple
 
@@ -8,13 +8,13 @@ from jaxtyping import Array, Float
 from fadecast.cell.balance import active_fraction
 from fadecast.cell.model import CellModel
 from fadecast.cell.modes import diffusion_modes
-from fadecast.cell.ripple import Ripple, two_points
+from fadecast.cell.ripple import Ripple, three_points
 
 Lanes = Float[Array, "1 lanes"]
 
 
 class Point(NamedTuple):
-    """One of them, each field `(1, lanes)`; two of them together `(2, 1, lanes)`."""
+    """One of them, each field `(1, lanes)`; three of them together `(3, 1, lanes)`."""
 
     chance: Lanes
     """Weight of the point [1]."""
@@ -24,7 +24,7 @@ class Point(NamedTuple):
     """By how much the surface of each diffusing block is further above its mean, in the units of the state."""
 
 
-def two_displaced(
+def three_displaced(
     cell: CellModel,
     ripple: Ripple,
     y: Float[Array, "states lanes"],
@@ -48,7 +48,7 @@ def two_displaced(
     volts
         Voltage at the start [V].
     """
-    place, chance = two_points(ripple.skewness)
+    place, chance = three_points(ripple.skewness, ripple.kurtosis)
     surfaces, nominal = [], cell.nameplate_energy / cell.nominal_capacity
     for block, decay in zip(diffusion_modes(cell), decays, strict=True):
         if block.closed:

@@ -3,8 +3,8 @@
 Cracks grow, and material is lost, with steep powers of how far the surface of a particle is from its mean. That
 follows a load with the memory of diffusion: swings of a second hardly move it, swings of many minutes move it as much
 as a steady current would. So the swings are passed through the linear diffusion of both particles, each in its modes
-(exactly: power is constant within a step of the fine load), and only the first three moments of what comes out are
-kept for each coarse step. Rates of ageing are then averaged over two points that have these moments.
+(exactly: power is constant within a step of the fine load), and only the first four moments of what comes out are
+kept for each coarse step. Rates of ageing are then averaged over three points that have these moments.
 """
 
 from collections.abc import Iterator
@@ -26,8 +26,12 @@ _SLOWER, _FASTER = 0.5, 2.0
 # Looks at a surface within each step of the fine load: it moves as the root of time after a jump.
 _LOOKS = 4
 
-# Skewness of a spread so narrow is rounding; what is larger than this makes a point too far out to be a swing.
-_NARROW, _MOST_SKEWED = 1e-9, 4.0
+# A spread so narrow beside the widest is rounding and has no shape; points are not put further out than these allow.
+_NARROW, _MOST_SKEWED, _MOST_PEAKED = 1e-9, 4.0, 30.0
+
+
+Values = Float[Array | np.ndarray, "steps lanes"]
+"""On the way to a profile a NumPy array, maybe with the axes before `lanes` still apart."""
 
 
 class Swing(NamedTuple):
@@ -37,38 +41,40 @@ class Swing(NamedTuple):
     particle. Of the fresh cell at the reference temperature and its nameplate voltage.
     """
 
-    mean: Float[Array, "steps lanes"]
+    mean: Values
     """Mean over the step of what is missed [mol.m-3]."""
-    spread: Float[Array, "steps lanes"]
+    spread: Values
     """Standard deviation of it within the step [mol.m-3]."""
-    exponent: Float[Array, "steps lanes"]
+    exponent: Values
     """Power of the diffusivity, taken negative, that both go with [1]: 1/2 for fast swings, 1 for slow ones."""
 
 
 class Ripple(NamedTuple):
     """Swings of a load inside its steps, every field `(load steps, lanes)`."""
 
-    power: Float[Array, "steps lanes"]
+    power: Values
     """Standard deviation of the power within the step [W]."""
-    skewness: Float[Array, "steps lanes"]
+    skewness: Values
     """Of the swings at the surfaces, mean of both particles [1]."""
+    kurtosis: Values
+    """Of the same, 3 for a normal distribution [1]."""
     ne: Swing
     """Of the negative particle."""
     pe: Swing
     """Of the positive particle."""
 
-    def delivered(self, share: Float[Array, "steps lanes"]) -> "Ripple":
+    def delivered(self, share: Values) -> "Ripple":
         """Return the swings where only a share of the power is delivered [1]."""
         ne, pe = (Swing(share * swing.mean, share * swing.spread, swing.exponent) for swing in (self.ne, self.pe))
-        return Ripple(share * self.power, self.skewness, ne, pe)
+        return Ripple(share * self.power, self.skewness, self.kurtosis, ne, pe)
 
 
 class Points(NamedTuple):
-    """Two points that have the first three moments of a spread of 1: `(2, steps, lanes)`-like pairs."""
+    """Three points that stand for a distribution of mean 0 and variance 1, fields `(3, steps, lanes)`."""
 
-    place: Float[Array, "2 ..."]
+    place: Float[Array, "3 steps lanes"]
     """In standard deviations [1]."""
-    weight: Float[Array, "2 ..."]
+    weight: Float[Array, "3 steps lanes"]
     """Summing to 1."""
 
 
@@ -107,8 +113,8 @@ def unresolved(cell: CellModel, power: Float[np.ndarray, "fine"], fine_step: flo
     missed = power.reshape(-1, factor) - power.reshape(-1, factor).mean(axis=1, keepdims=True)
     amperes = missed.ravel() / (cell.nameplate_energy / cell.nominal_capacity)
     found = [_swing(particle, amperes, fine_step, factor) for particle in particles(cell)]
-    skewness = np.mean([skewness for _, skewness in found], axis=0)
-    return Ripple(missed.std(axis=1), skewness, *(swing for swing, _ in found))
+    skewness, kurtosis = np.mean([shape for _, shape in found], axis=0)
+    return Ripple(missed.std(axis=1), skewness, kurtosis, *(swing for swing, _ in found))
 
 
 def particles(cell: CellModel) -> Iterator[Particle]:
@@ -136,27 +142,32 @@ def _surface(block: Modes) -> np.ndarray:
 
 
 def _swing(particle: Particle, amperes: np.ndarray, fine_step: float, factor: int) -> tuple[Swing, np.ndarray]:
-    """Return the moments of what is missed at a surface, and its skewness."""
+    """Return the moments of what is missed at a surface, and its skewness and kurtosis, `(2, coarse steps)`."""
     slow, here, fast = (_moments(particle, ratio, amperes, fine_step, factor) for ratio in (_SLOWER, 1.0, _FASTER))
     floor = np.finfo(float).tiny
     exponent = np.log(np.maximum(slow[1], floor) / np.maximum(fast[1], floor)) / np.log(_FASTER / _SLOWER)
-    mean, spread, third = here
-    skewed = spread > _NARROW * max(spread.max(initial=0.0), floor)
-    skewness = np.where(skewed, third / np.where(skewed, spread, 1.0) ** 3, 0.0)
-    return Swing(mean, spread, exponent), np.clip(skewness, -_MOST_SKEWED, _MOST_SKEWED)
+    mean, spread, third, fourth = here
+    wide = spread > _NARROW * max(spread.max(initial=0.0), floor)
+    unit = np.where(wide, spread, 1.0)
+    skewness = np.where(wide, third / unit**3, 0.0).clip(-_MOST_SKEWED, _MOST_SKEWED)
+    kurtosis = np.where(wide, fourth / unit**4, 3.0).clip(1.0 + skewness**2, _MOST_PEAKED)
+    return Swing(mean, spread, exponent), np.stack([skewness, kurtosis])
 
 
 def _moments(
     particle: Particle, ratio: float, amperes: np.ndarray, fine_step: float, factor: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return mean, standard deviation and third central moment over each coarse step, at a multiple of diffusivity."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return mean, standard deviation, third and fourth central moment over each coarse step.
+
+    At a multiple `ratio` of the reference diffusivity.
+    """
     rule = step_samples(Rule(_LOOKS, _LOOKS))
     surface = surface_response(particle, ratio, amperes, fine_step, rule.time).reshape(-1, factor, _LOOKS)
     weight = rule.weight / factor
     mean = (surface @ weight).sum(axis=1)
     away = surface - mean[:, None, None]
-    second, third = (((away**power) @ weight).sum(axis=1) for power in (2, 3))
-    return mean, np.sqrt(second), third
+    second, third, fourth = (((away**power) @ weight).sum(axis=1) for power in (2, 3, 4))
+    return mean, np.sqrt(second), third, fourth
 
 
 def surface_response(
@@ -185,10 +196,12 @@ def surface_response(
     return found
 
 
-def two_points(skewness: Float[Array, "..."]) -> Points:
-    """Return two points with mean 0, variance 1 and this skewness: Gauss's rule of two for any distribution."""
-    half = 0.5 * skewness
-    root = jnp.sqrt(1.0 + half**2)
-    above, below = half + root, half - root
-    weight = -below / (above - below)
-    return Points(jnp.stack([above, below]), jnp.stack([weight, 1.0 - weight]))
+def three_points(skewness: Values, kurtosis: Values) -> Points:
+    """Return the mean and two points around it that have a skewness and a kurtosis of at least 1 + its square.
+
+    Of a normal distribution they are Gauss's and Hermite's: the mean by two thirds and a sixth each at the root of 3.
+    """
+    root = jnp.sqrt(4.0 * kurtosis - 3.0 * skewness**2)
+    above, below = 0.5 * (skewness + root), 0.5 * (skewness - root)
+    high, low = 1.0 / (above * root), -1.0 / (below * root)
+    return Points(jnp.stack([above, jnp.zeros_like(above), below]), jnp.stack([high, 1.0 - high - low, low]))

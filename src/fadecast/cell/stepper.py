@@ -31,7 +31,7 @@ from jaxtyping import Array, Float
 from fadecast.cell.ageing import Between, ageing_of, block_by_block
 from fadecast.cell.balance import balanced
 from fadecast.cell.control import Control, Delivery
-from fadecast.cell.displaced import two_displaced
+from fadecast.cell.displaced import three_displaced
 from fadecast.cell.exponentials import Block
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import CellModel
@@ -107,7 +107,7 @@ def take_step(
     first = first_node(fixed, modes, guess)
     end, sums, shape = _follow(fixed, first, rule.nodes, length.astype(fixed.y.dtype))
     between = _between(fixed, first, end, shape)
-    displaced = None if ripple is None else two_displaced(cell, ripple, fixed.y, fixed.decays, guess.voltage)
+    displaced = None if ripple is None else three_displaced(cell, ripple, fixed.y, fixed.decays, guess.voltage)
     ageing, sampled, errors = ageing_of(cell, step_samples(rule), y, fixed.inputs, between, length, displaced)
     change = _passed(fixed, y, end, sampled, length)
     share = jnp.asarray(fixed.parts.share, y.dtype)

@@ -1,5 +1,6 @@
 """Every day simulated: the truth that `leap` is measured against."""
 
+import operator
 from functools import partial
 
 import jax
@@ -11,6 +12,7 @@ from fadecast.cell.control import Window
 from fadecast.cell.health import electrode_window
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.profile import Profile
+from fadecast.cell.ripple import Ripple
 from fadecast.decades.leap import History
 from fadecast.decades.service import Operation, Service, day_change, judge
 from fadecast.outcome import Outcome
@@ -25,6 +27,7 @@ def direct(
     ambient: Float[Array, "days steps lanes"],
     times: np.ndarray,
     outcome: np.ndarray | None = None,
+    ripple: Ripple | None = None,
 ) -> History:
     """Simulate day after day, the given days repeating, through the given whole days.
 
@@ -40,6 +43,8 @@ def direct(
         Times of the history [day]: whole numbers, increasing from 0.
     outcome
         Outcome codes of lanes known to have failed before the start, shape `(lanes,)`; none by default.
+    ripple
+        Swings inside the load steps, fields `(days, steps, lanes)`; none: there are none.
 
     Raises
     ------
@@ -58,7 +63,9 @@ def direct(
     rows, highest = [state], [hottest]
     for day in range(ends[-1]):
         which = day % len(power)
-        y, change, high, window = _one_day(operation, y, slow.inventory, inputs, Profile(power[which], ambient[which]))
+        swings = jax.tree.map(operator.itemgetter(which), ripple)
+        profile = Profile(power[which], ambient[which], swings)
+        y, change, high, window = _one_day(operation, y, slow.inventory, inputs, profile)
         change, high, window = jax.tree.map(np.asarray, (change, high, window))
         codes = judge(operation.cell, state.slow, window, change)
         newly = (codes != Outcome.COMPLETED) & (outcome == Outcome.COMPLETED)

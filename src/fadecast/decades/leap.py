@@ -20,6 +20,7 @@ from fadecast.cell.control import Window
 from fadecast.cell.health import electrode_window
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.profile import Profile
+from fadecast.cell.ripple import Ripple
 from fadecast.decades.service import Operation, Service, day_change, exhausted_capacity, judge
 from fadecast.outcome import Outcome
 from fadecast.settings import settings
@@ -56,6 +57,8 @@ class DayBatch(NamedTuple):
     """Terminal power of the cell, spin-up steps first [W]."""
     ambient: Float[Array, "steps days lanes"]
     """[K]"""
+    ripple: Ripple | None = None
+    """Swings inside the load steps, fields `(steps, days, lanes)`; none: there are none."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,8 @@ def daily_rates(
     )
     power, ambient = flat(days.power), flat(days.ambient)
     y, every_window = operation.begin_day(every, every_input, flat(days.state_of_charge[None]), ambient[:1])
-    course = operation.run(y, every_input, every_window, Profile(power, ambient), spin_up)
+    profile = Profile(power, ambient, jax.tree.map(flat, days.ripple))
+    course = operation.run(y, every_input, every_window, profile, spin_up)
     change = day_change(operation, course, every)
 
     def mean(value: Lanes) -> Lanes:

@@ -7,6 +7,8 @@ import pandas as pd
 import tsam
 from scipy.optimize import lsq_linear
 
+from fadecast.cell.ripple import Ripple
+
 # Of SEI growth in OKane2022 (38 kJ/mol): what makes a hot day count for more than its share.
 _ACTIVATION_TEMPERATURE = 38000.0 / 8.314462618
 
@@ -54,6 +56,8 @@ class TypicalDays:
         Number of load steps of spin-up.
     error
         Relative error of the weighted days in throughput, mean Arrhenius factor and mean state of charge.
+    ripple
+        Swings of the power of a cell inside the load steps, fields `(days, spin_up + steps)`; none: not known.
     """
 
     day: np.ndarray
@@ -63,6 +67,7 @@ class TypicalDays:
     state_of_charge: np.ndarray
     spin_up: int
     error: dict[str, float]
+    ripple: Ripple | None = None
 
 
 def choose_typical_days(duty: YearOfDuty, count: int, spin_up: int) -> TypicalDays:
