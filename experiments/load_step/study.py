@@ -10,12 +10,12 @@ load by the second, and the coarse step a minute. All in time steps fine enough 
 import time
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+from figure import OUT, WATCHED, draw, worst
 
 from fadecast.cell.aged import Diagnosis, SlowState, aged_state, lift
 from fadecast.cell.control import Limits
@@ -33,19 +33,10 @@ from fadecast.duty.swings import Swings, swinging_power
 from fadecast.duty.training import AcceleratorPower, Training
 from fadecast.duty.workload import Measured, Workload, draw_it_power
 from fadecast.ensemble import year_of_duty
-from fadecast.figures import style
 from fadecast.population.evidence import fitted_rates
 
-OUT = Path(__file__).parents[2] / "results" / "reported" / "load_step"
 CELSIUS, MINUTES, COUNT, SPIN_UP_HOURS = (10.0, 25.0, 40.0), (5, 15, 30, 60), 12, 4
 FINE, BY_SECOND = Stepping(nodes=8, samples=16, tolerance=0.001), Stepping(tolerance=None)
-WATCHED = {
-    "sei": "SEI",
-    "dead": "dead lithium",
-    "crack_length": "cracks",
-    "active_fraction_ne": "LAM −",
-    "active_fraction_pe": "LAM +",
-}
 DUTIES = {
     "site": Duty(timestep_minutes=1),
     "training": Duty(timestep_minutes=1, workload=Workload(training_share=1.0)),
@@ -64,7 +55,6 @@ def main() -> None:
     years = {name: year_of_duty(make_duty(Site(), duty, 1, 805, 1).isel(draw=0)) for name, duty in DUTIES.items()}
     years["hourly swings"] = hourly_swings()
     table = pd.DataFrame([row for name, year in years.items() for row in by_days(cell, name, year)])
-    print(table.groupby(["load", "minutes", "corrected"], sort=False)[list(WATCHED)].agg(worst).to_string(), flush=True)
     table = pd.concat([table, pd.DataFrame(by_second(cell))], ignore_index=True)
     OUT.mkdir(parents=True, exist_ok=True)
     table.to_csv(OUT / "load_step.csv", index=False, float_format="%.3g")
@@ -72,11 +62,6 @@ def main() -> None:
     for minutes, corrected in ((1, False), (15, False), (15, True)):
         print(f"{minutes} min, corrected {corrected}: {seconds(cell, years['site'], minutes, corrected):.2f} s")
     draw(table)
-
-
-def worst(errors: pd.Series) -> float:
-    """Return the error that is largest in size, with its sign."""
-    return float(errors.iloc[int(errors.abs().argmax())])
 
 
 def hourly_swings() -> YearOfDuty:
@@ -120,7 +105,9 @@ def change(
 ) -> SlowState:
     """Return the weighted changes per day."""
     days = batch(cell, year, minutes, corrected, lanes)
-    rate, _, _ = daily_rates(operation(cell, minutes, stepping), SPIN_UP_HOURS * 60 // minutes, aged_cells(cell, lanes), {}, days)
+    rate, _, _ = daily_rates(
+        operation(cell, minutes, stepping), SPIN_UP_HOURS * 60 // minutes, aged_cells(cell, lanes), {}, days
+    )
     return jax.tree.map(np.asarray, rate.slow)
 
 
@@ -177,34 +164,6 @@ def seconds(cell: CellModel, year: YearOfDuty, minutes: int, corrected: bool) ->
         change(cell, year, minutes, corrected, Stepping(), lanes=64)
         times.append(time.perf_counter() - began)
     return min(times)
-
-
-def draw(table: pd.DataFrame) -> None:
-    """Draw the worst error of each state by load and step, with and without the correction."""
-    with style.printed():
-        figure = style.page(5.2)
-        loads = list(dict.fromkeys(table["load"]))
-        axes = figure.subplots(2, -(-len(loads) // 2), sharey=True)
-        for panel, load in zip(axes.flat, loads, strict=False):
-            for corrected, part in table[table["load"] == load].groupby("corrected"):
-                found = part.groupby("minutes")[list(WATCHED)].agg(worst).abs().clip(lower=1e-6)
-                for (key, label), color, marker in zip(WATCHED.items(), style.SERIES, style.MARKERS, strict=False):
-                    look = {"marker": marker, "markersize": 4, "color": color}
-                    if corrected:
-                        panel.loglog(found.index, found[key], "-", label=label, **look)
-                    else:
-                        panel.loglog(found.index, found[key], ":", markerfacecolor="none", **look)
-            panel.set_title(load, fontweight="normal")
-            panel.set_ylim(1e-6, 3.0)
-            ticks = sorted(set(table.loc[table["load"] == load, "minutes"]))
-            panel.set_xticks(ticks, map(str, ticks), minor=False)
-            panel.minorticks_off()
-        for panel in axes.flat[len(loads) :]:
-            panel.set_axis_off()
-        figure.supylabel("Worst error over change, three temperatures [1]", fontsize=8.5)
-        figure.supxlabel("Load step [min]; dotted, open: means alone; solid: with the swings inside", fontsize=8.5)
-        style.legend_above(figure, axes[0, 0], columns=5)
-        figure.savefig(OUT / "load_step.png")
 
 
 if __name__ == "__main__":
