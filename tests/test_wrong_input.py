@@ -152,6 +152,18 @@ VALUES = {
         "duty: {timestep_minutes: 60}\ndecades: {spin_up_hours: 2.5}",
         "decades.spin_up_hours: got 2.5; must be whole steps of duty.timestep_minutes (60 min)",
     ),
+    "load step of part of a step of the duty": (
+        "duty: {timestep_minutes: 60}\ndecades: {load_step_minutes: 15}",
+        "decades.load_step_minutes: got 15; must be whole steps of duty.timestep_minutes (60 min), or null",
+    ),
+    "spin-up of part of a load step": (
+        "duty: {timestep_minutes: 5}\ndecades: {load_step_minutes: 60, spin_up_hours: 2.5}",
+        "decades.spin_up_hours: got 2.5; must be whole steps of decades.load_step_minutes (60 min)",
+    ),
+    "load step that is none of those": (
+        "decades: {load_step_minutes: 45}",
+        "decades.load_step_minutes: got 45; must be 1, 5, 15, 30 or 60",
+    ),
     "parameter fixed and varied": (
         f"cell: {{chemistry: {{parameters: {{'{SEI}': 1e-12}}}}}}\npopulation: {{rates: [{RATE}]}}",
         f"population.rates.0.name: {SEI!r} is set by cell.chemistry.parameters.{SEI} already;",

@@ -8,7 +8,7 @@ groups, each lane is stepped as its groups side by side, and is one lane again i
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Annotated, Any, Literal
 
@@ -24,7 +24,9 @@ from fadecast.cell.health import Health, check_up, electrode_window, fresh_mid_s
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import CONTACT_RESISTANCE, CellModel, Chemistry, build_cell
 from fadecast.cell.profile import Stepping
+from fadecast.cell.ripple import Ripple
 from fadecast.cell.series import Series
+from fadecast.decades.coarser import coarser, ripple_of_days, ripple_of_year
 from fadecast.decades.direct import direct
 from fadecast.decades.leap import DayBatch, leap
 from fadecast.decades.macro import History, Leap, Macro, Passed
@@ -77,6 +79,11 @@ class Decades:
     """Clusters of days of a year; the hottest day and the day of the emptiest store come on top."""
     spin_up_hours: Annotated[float, Gt(0), Le(24)] = 4.0
     """Part of the day before that settles concentrations and temperature before a typical day counts [h]."""
+    load_step_minutes: Literal[1, 5, 15, 30, 60] | None = None
+    """Load step that packs are followed in [min], whole steps of the duty, whose means they carry; null: that of the
+    duty."""
+    variance_correction: bool = True
+    """Whether ageing sees the swings that means over `load_step_minutes` leave out (`experiments/load_step`)."""
     output_interval_days: Annotated[float, Ge(1), Le(3650)] = 73.0
     """Interval of the forecast's time axis [day]; a fifth of a year by default."""
     leap: Leap = Leap()
@@ -142,14 +149,42 @@ class Ensemble:
         return round(self.decades.spin_up_hours * 3600.0 / self.operation.load_step)
 
     @cached_property
-    def years(self) -> list[YearOfDuty]:
-        """The duty of each draw."""
+    def duty_years(self) -> list[YearOfDuty]:
+        """The duty of each draw in its own steps."""
         return [year_of_duty(self.duty.isel(draw=draw)) for draw in range(self.duty.sizes["draw"])]
+
+    @property
+    def coarseness(self) -> int:
+        """Steps of the duty in a load step."""
+        return coarseness(self.decades, self.duty)
+
+    @cached_property
+    def years(self) -> list[YearOfDuty]:
+        """The duty of each draw in load steps."""
+        return [coarser(year, self.coarseness) for year in self.duty_years]
 
     @cached_property
     def typical(self) -> list[TypicalDays]:
         """Typical days of each draw."""
-        return [choose_typical_days(year, self.decades.typical_days, self.spin_up) for year in self.years]
+        typical = [choose_typical_days(year, self.decades.typical_days, self.spin_up) for year in self.years]
+        if not self.rippled:
+            return typical
+        return [
+            replace(days, ripple=ripple_of_days(self.operation.cell, year, days.day, self.spin_up, self.coarseness))
+            for year, days in zip(self.duty_years, typical, strict=True)
+        ]
+
+    @property
+    def rippled(self) -> bool:
+        """Whether ageing sees swings inside load steps."""
+        return self.decades.variance_correction and self.coarseness > 1
+
+    @cached_property
+    def ripples(self) -> list[Ripple | None]:
+        """Swings inside the load steps of each draw's year."""
+        if not self.rippled:
+            return [None] * len(self.duty_years)
+        return [ripple_of_year(self.operation.cell, year, self.coarseness) for year in self.duty_years]
 
     @cached_property
     def mid_stoichiometry(self) -> tuple[float, float]:
@@ -279,23 +314,34 @@ class Ensemble:
         power = np.stack([year.power for year in years], axis=-1) * self.operation.cell.nameplate_energy
         ambient = np.stack([year.ambient for year in years], axis=-1) + KELVIN
         soc = jnp.asarray([[year.state_of_charge[0, 0] for year in years]])
+        ripple = jax.tree.map(lambda *values: jnp.asarray(np.stack(values, axis=-1)), *(self.ripples[d] for d in draws))
         load = jnp.asarray(power), jnp.asarray(ambient)
-        return direct(self.operation, slow, inputs, soc, *load, self.times, outcome, imbalance)
+        return direct(self.operation, slow, inputs, soc, *load, self.times, outcome, imbalance, ripple)
 
 
 def _filled(start: int, end: int, size: int) -> np.ndarray:
     return np.minimum(np.arange(start, start + size), end - 1)
 
 
-def make_operation(cell: CellModel, settings: Cell, duty: xr.Dataset, population: xr.Dataset) -> Operation:
-    """Operate a lowered cell at the load step of a duty dataset, in packs as a population has them."""
+def make_operation(
+    cell: CellModel, settings: Cell, decades: Decades, duty: xr.Dataset, population: xr.Dataset
+) -> Operation:
+    """Operate a lowered cell under a duty dataset, in packs as a population has them."""
     hour = duty["hour"].values
-    load_step = float(3600.0 * (hour[1] - hour[0]))
+    load_step = float(3600.0 * (hour[1] - hour[0])) * coarseness(decades, duty)
     if "group" not in population.dims:
         return Operation(cell, settings.limits, settings.stepping, load_step)
     series = Series(tuple(float(weight) for weight in population["group_weight"].values))
     bleed = float(population["balancing"]) * cell.nominal_capacity
     return Operation(cell, settings.limits, settings.stepping, load_step, series, bleed)
+
+
+def coarseness(decades: Decades, duty: xr.Dataset) -> int:
+    """Return how many steps of a duty dataset are in a load step."""
+    if decades.load_step_minutes is None:
+        return 1
+    hour = duty["hour"].values
+    return round(decades.load_step_minutes / (60.0 * (hour[1] - hour[0])))
 
 
 def forecast_times(decades: Decades, years: float) -> np.ndarray:
@@ -339,7 +385,7 @@ def make_ensemble(
         raise ValueError(f"packs that share power ({fleet.sharing}) are dispatched again: pass the duty as `served`")
     return Ensemble(
         operation=make_operation(
-            build_cell(settings.chemistry, varied_parameters(population)), settings, duty, population
+            build_cell(settings.chemistry, varied_parameters(population)), settings, decades, duty, population
         ),
         decades=decades,
         duty=duty,
@@ -369,7 +415,7 @@ def year_of_duty(duty: xr.Dataset) -> YearOfDuty:
 
 def represented(decades: Decades, duty: xr.Dataset, draw: int) -> Representation:
     """Compare the year of a draw with the typical days that are chosen for it."""
-    year = year_of_duty(duty.isel(draw=draw))
+    year = coarser(year_of_duty(duty.isel(draw=draw)), coarseness(decades, duty))
     steps_per_hour = year.power.shape[1] / 24.0
     return representation(
         year, choose_typical_days(year, decades.typical_days, round(decades.spin_up_hours * steps_per_hour))
@@ -380,14 +426,20 @@ def day_batch(typical: list[TypicalDays], cell: CellModel, count: int) -> DayBat
     """Typical days of each lane, in watts and kelvins of one cell, filled up to `count` with days of no weight."""
     filled = [days.filled(count) for days in typical]
 
+    def stacked(*values: np.ndarray) -> np.ndarray:
+        return np.stack(values, axis=-1)
+
     def stack(name: str) -> np.ndarray:
-        return np.stack([getattr(days, name) for days in filled], axis=-1)
+        return stacked(*(getattr(days, name) for days in filled))
 
     return DayBatch(
         weight=jnp.asarray(stack("weight")),
         state_of_charge=jnp.asarray(stack("state_of_charge")),
         power=jnp.asarray(stack("power").swapaxes(0, 1) * cell.nameplate_energy),
         ambient=jnp.asarray(stack("ambient").swapaxes(0, 1) + KELVIN),
+        ripple=jax.tree.map(
+            lambda *values: jnp.asarray(stacked(*values).swapaxes(0, 1)), *(days.ripple for days in filled)
+        ),
     )
 
 

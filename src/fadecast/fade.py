@@ -318,7 +318,7 @@ def typical_day_trace(
     `trace_*` variables of `fadecast.variables` on `hour`.
     """
     cell = build_cell(settings.chemistry, varied_parameters(population))
-    operation = make_operation(cell, settings, duty, population)
+    operation = make_operation(cell, settings, decades, duty, population)
     ensemble = Ensemble(operation, decades, duty, population, np.zeros(1))
     slow, inputs, _ = ensemble.start(np.array([draw * ensemble.packs + pack]))
     days = ensemble.typical[draw]
@@ -347,7 +347,7 @@ def typical_day_trace(
         "trace_state_of_charge": soc,
         "trace_temperature": temperature - KELVIN,
     }
-    hours = duty["hour"].values[: len(demand)]
+    hours = duty["hour"].values[:: ensemble.coarseness][: len(demand)]
     trace = xr.Dataset({name: ("hour", values) for name, values in columns.items()}, coords={"hour": hours})
     trace.attrs = {
         "draw": draw,

@@ -221,7 +221,7 @@ def _make_report(study: Study, run: RunFolder, observe: Observer) -> list[str]:
     # What a run does not repeat, such as its seconds, stays out: the same study gives the same report.
     summary = {
         "cell_days": fade.attrs["cell_days"],
-        "load_step_minutes": study.duty.timestep_minutes,
+        "load_step_minutes": study.decades.load_step_minutes or study.duty.timestep_minutes,
         "tile": study.execution.tile,
     }
     pictures = [figures / path.name for path in drawn]

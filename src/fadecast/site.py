@@ -13,6 +13,7 @@ from fadecast.cell.aged import SlowState
 from fadecast.cell.health import electrode_window
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import CellModel
+from fadecast.cell.ripple import Ripple
 from fadecast.decades.leap import DayBatch, daily_rates, imbalance_of
 from fadecast.decades.macro import Evaluated, SiteDay
 from fadecast.decades.service import KELVIN, Operation, Service
@@ -147,6 +148,8 @@ class Site:
             state_of_charge=jnp.asarray(np.outer(soc[:, 0], even)),
             power=jnp.asarray(power.T[:, :, None] * (share * self.cell.nameplate_energy)),
             ambient=jnp.asarray(air.T[:, :, None] + KELVIN + 0.0 * even),
+            # Swings are those of the year as first dispatched.
+            ripple=None if typical.ripple is None else _shared(typical.ripple, share),
         )
 
 
@@ -158,6 +161,12 @@ def _day_rows(values: Float[Array, " step"], steps: int, typical: TypicalDays) -
 
 
 T = TypeVar("T")
+
+
+def _shared(ripple: Ripple, share: Float[np.ndarray, " lanes"]) -> Ripple:
+    """Swings of typical days in packs that carry these shares."""
+    lanes = jax.tree.map(lambda values: jnp.asarray(np.repeat(values.T[:, :, None], len(share), axis=2)), ripple)
+    return lanes.delivered(share)
 
 
 def _lanes(values: T, part: slice) -> T:

@@ -149,16 +149,21 @@ def to_yaml(study: Study) -> str:
 def _time_problems(study: Study) -> Iterable[str]:
     """Say where lengths of time, or what is done over them, contradict each other."""
     term, step, decades = study.warranty.contract.term_years, study.duty.timestep_minutes, study.decades
+    name = "duty.timestep_minutes"
     if term > study.years:
         yield (
             f"warranty.contract.term_years: got {term:g}; must be at most years ({study.years:g}): forecast "
             "longer or shorten the term"
         )
+    if decades.load_step_minutes is not None:
+        if decades.load_step_minutes % step:
+            yield (
+                f"decades.load_step_minutes: got {decades.load_step_minutes}; must be whole steps of {name} "
+                f"({step} min), or null"
+            )
+        name, step = "decades.load_step_minutes", decades.load_step_minutes
     if (60.0 * decades.spin_up_hours) % step:
-        yield (
-            f"decades.spin_up_hours: got {decades.spin_up_hours:g}; must be whole steps of duty.timestep_minutes "
-            f"({step} min)"
-        )
+        yield f"decades.spin_up_hours: got {decades.spin_up_hours:g}; must be whole steps of {name} ({step} min)"
     if study.packs % study.fleet.sites:
         yield f"fleet.sites: got {study.fleet.sites}; must divide packs ({study.packs}): every site has as many"
     if decades.mode == "direct":

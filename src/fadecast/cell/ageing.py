@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from fadecast.cell.displaced import Point
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import CURRENT, CellModel
 from fadecast.cell.modes import diffusion_modes
@@ -47,6 +48,7 @@ def ageing_of(
     inputs: Inputs,
     between: Between,
     length: Float[Array, ""],
+    displaced: Point | None = None,
 ) -> tuple[Blocks, Blocks, Blocks]:
     """Integrate the rates of ageing: changes of the ageing and of the relaxing states, and estimated errors of both.
 
@@ -56,6 +58,8 @@ def ageing_of(
     ----------
     inputs
         PyBaMM input parameters except the current, in the precision of the nodes.
+    displaced
+        Three points around each sample that rates are averaged over; none: the sample itself.
     """
     parts, blocks, lines, low = partition(cell), diffusion_modes(cell), outlines(cell), between.shape.dtype
     where = algebraic_rows(cell)
@@ -75,21 +79,27 @@ def ageing_of(
             values[a:b] for a, b in zip([0, *kinds], [*kinds, None], strict=True)
         )
         answers = _answers(cell, between, share * length.astype(low))
-        profiles = [
-            (block.rows, line.profile(outline + answer + level))
-            for block, line, outline, answer, level in zip(blocks, lines, found, answers, levels, strict=True)
-        ]
+        numbers = [a + b + c for a, b, c in zip(found, answers, levels, strict=True)]
         now = block_by_block(lambda a, b, rate: (a + b + 0.5 * weight * length * rate).astype(low), aged, ageing, rates)
         state = Pieces(start).replace(
-            *profiles, *parts.ageing.parts(now), *parts.course.parts(course), *parts.relaxing.parts(relaxing)
+            *parts.ageing.parts(now), *parts.course.parts(course), *parts.relaxing.parts(relaxing)
         )
-        for guess in algebraic:
-            state = state.replace((where, _solved(cell, state, inputs, current, guess)))
-        change = rates_of(cell, cell.rates(state, {**inputs, CURRENT: current}))
-        rates, net = (
-            block_by_block(lambda rate: rate.astype(y.dtype), group.read(change))
-            for group in (parts.ageing, parts.relaxing)
-        )
+
+        def rates_at(numbers: list[Block], current: Block) -> tuple[Blocks, Blocks]:
+            profiles = [
+                (block.rows, line.profile(number)) for block, line, number in zip(blocks, lines, numbers, strict=True)
+            ]
+            here = state.replace(*profiles)
+            for guess in algebraic:
+                here = here.replace((where, _solved(cell, here, inputs, current, guess)))
+            change = rates_of(cell, cell.rates(here, {**inputs, CURRENT: current}))
+            return parts.ageing.read(change), parts.relaxing.read(change)
+
+        if displaced is None:
+            both = rates_at(numbers, current)
+        else:
+            both = _mean_rates(cell, rates_at, numbers, current, displaced)
+        rates, net = (block_by_block(lambda rate: rate.astype(y.dtype), group) for group in both)
         error = block_by_block(lambda total, rate: total + (weight - embedded) * length * rate, error, (*rates, *net))
         ageing, relaxed = (
             block_by_block(lambda total, rate: total + weight * length * rate, *pair)
@@ -104,6 +114,27 @@ def ageing_of(
     begin = (*none, (*none[0], *none[1]), none[0], mixed[0])
     (ageing, relaxed, error, _, _), _ = jax.lax.scan(sample, begin, rows)
     return tuple(ageing), tuple(relaxed), tuple(error)
+
+
+def _mean_rates(
+    cell: CellModel,
+    rates_at: Callable[[list[Block], Block], tuple[Blocks, Blocks]],
+    numbers: list[Block],
+    current: Block,
+    displaced: Point,
+) -> tuple[Blocks, Blocks]:
+    """Average rates over points around a sample."""
+
+    def add(total, point: Point):  # type: ignore[no-untyped-def]
+        raised = [
+            number + jnp.asarray(line.raised, number.dtype) * surface
+            for line, number, surface in zip(outlines(cell), numbers, point.surfaces, strict=True)
+        ]
+        rates = rates_at(raised, current + point.current)
+        return jax.tree.map(lambda sum_, rate: sum_ + point.chance * rate, total, rates), None
+
+    none = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), jax.eval_shape(rates_at, numbers, current))
+    return jax.lax.scan(add, none, displaced)[0]
 
 
 def _mixed(

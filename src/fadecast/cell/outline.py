@@ -26,6 +26,8 @@ class Outline(NamedTuple):
     """Of the modes, `(numbers, modes)`."""
     write: np.ndarray | None
     """A profile that has these numbers, `(points, numbers)`; none where they are the profile."""
+    raised: np.ndarray
+    """Numbers of a profile that is 1 at its surface and 0 in the mean, `(numbers, 1)`."""
 
     def profile(self, numbers: Float[Array, "numbers lanes"]) -> Affine | Float[Array, "points lanes"]:
         """Return the profile, not written out if there is more to it than the numbers."""
@@ -37,9 +39,16 @@ def outlines(cell: CellModel) -> tuple[Outline, ...]:
     """Find the outline of each diffusing block: surface and mean where ageing depends on nothing else, else all."""
     jacobian = _ageing_jacobian(cell)
     return tuple(
-        _surface_and_mean(block) if _is_enough(jacobian[:, block.rows], block) else Outline(block.nodes, None)
+        _surface_and_mean(block) if _is_enough(jacobian[:, block.rows], block) else _whole(block)
         for block in diffusion_modes(cell)
     )
+
+
+def _whole(block: Modes) -> Outline:
+    """Keep all of a profile."""
+    short = _surface_and_mean(block)
+    assert short.write is not None
+    return Outline(block.nodes, None, short.write @ short.raised)
 
 
 def _surface_and_mean(block: Modes) -> Outline:
@@ -48,7 +57,9 @@ def _surface_and_mean(block: Modes) -> Outline:
     read[:_OUTER] = block.nodes[-_OUTER:] - read[:_OUTER]
     outer = block.weights[-_OUTER:, 0]
     away = np.concatenate([np.tile(-outer / (1.0 - outer.sum()), (len(block.nodes) - _OUTER, 1)), np.eye(_OUTER)])
-    return Outline(read, np.concatenate([away, np.ones((len(away), 1))], axis=1))
+    # PyBaMM draws a line through both rows.
+    raised = np.array([[1.0]] * _OUTER + [[0.0]])
+    return Outline(read, np.concatenate([away, np.ones((len(away), 1))], axis=1), raised)
 
 
 def _is_enough(jacobian: np.ndarray, block: Modes) -> bool:

@@ -29,6 +29,7 @@ from fadecast.cell.model import AMBIENT, CellModel
 from fadecast.cell.partition import partition
 from fadecast.cell.pieces import State
 from fadecast.cell.quadrature import Rule
+from fadecast.cell.ripple import Ripple
 from fadecast.cell.series import Series, in_series
 from fadecast.cell.stepper import Step, take_step
 from fadecast.settings import settings
@@ -93,6 +94,8 @@ class Profile(NamedTuple):
     """Terminal power, discharge positive [W]."""
     ambient: Float[Array, "steps lanes"]
     """Ambient temperature [K]."""
+    ripple: Ripple | None = None
+    """Swings of the power inside each load step, which only ageing sees; none: there are none."""
 
 
 class Totals(NamedTuple):
@@ -201,7 +204,7 @@ def run_profile(
     def follow(carry, row):  # type: ignore[no-untyped-def]
         y, start, aged, voltage = carry
         index, demand = row
-        power, ambient = (value[None] for value in demand)
+        power, ambient, ripple = jax.tree.map(lambda value: value[None], demand)
         start = jnp.where(index == spin_up, y, start)
         by_charge = charge_bounds(cell, limits, y, window, jnp.asarray(load_step, y.dtype))
         here = {**inputs, AMBIENT: ambient}
@@ -224,7 +227,9 @@ def run_profile(
         guess = first_guess(setting, nothing, jnp.clip(voltage, *cell.voltage_limits), series)
         jump = control(before, guess, jump_iterations)
         moment = _Moment(y, jump, _Sums(still, still, still), aged)
-        moment = _load_step(cell, stepping, load_step, index * load_step, here, control, missed, moment)
+        if ripple is not None:
+            ripple = stepping.working(ripple).delivered(_served(asked, jump))
+        moment = _load_step(cell, stepping, load_step, index * load_step, here, control, missed, moment, ripple)
         trace = Trace(
             voltage=moment.delivery.voltage[0],
             current=moment.delivery.current[0],
@@ -258,6 +263,12 @@ def run_profile(
     return Course(start, y, totals, trace)
 
 
+def _served(asked: Lanes, delivery: Delivery) -> Lanes:
+    """Return the share of a demand that limits leave of it [1]; all of no demand."""
+    share = delivery.power / jnp.where(asked == 0.0, 1.0, asked)
+    return jnp.where(asked == 0.0, 1.0, jnp.clip(share, 0.0, 1.0))
+
+
 def _load_step(
     cell: CellModel,
     stepping: Stepping,
@@ -267,12 +278,13 @@ def _load_step(
     control: Control,
     missed: Callable[[Step], Lanes],
     moment: _Moment,
+    ripple: Ripple | None,
 ) -> _Moment:
     """Follow one demand, in time steps of fixed lengths or such as keep the tolerance."""
     rule = Rule(stepping.nodes, stepping.samples, estimate=stepping.tolerance is not None)
 
     def attempt(moment: _Moment, length: Float[Array, ""]) -> tuple[_Moment, Lanes, Lanes]:
-        step = take_step(cell, rule, moment.y, inputs, control, moment.delivery, length)
+        step = take_step(cell, rule, moment.y, inputs, control, moment.delivery, length, ripple)
         aged = moment.aged + step.change
         usual = jnp.maximum(aged / (elapsed + load_step), _SLOW) * length
         error = jnp.max(step.error / jnp.maximum(step.change, usual), axis=0)

@@ -31,6 +31,7 @@ from jaxtyping import Array, Float
 from fadecast.cell.ageing import Between, ageing_of, block_by_block
 from fadecast.cell.balance import balanced
 from fadecast.cell.control import Control, Delivery
+from fadecast.cell.displaced import three_displaced
 from fadecast.cell.exponentials import Block
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import CellModel
@@ -40,6 +41,7 @@ from fadecast.cell.outline import outlines
 from fadecast.cell.partition import Blocks
 from fadecast.cell.pieces import Pieces
 from fadecast.cell.quadrature import Rule, step_nodes, step_samples
+from fadecast.cell.ripple import Ripple
 from fadecast.cell.terminals import algebraic_rows
 
 Lanes = Float[Array, "1 lanes"]
@@ -82,6 +84,7 @@ def take_step(
     control: Control,
     guess: Delivery,
     length: Float[Array, ""],
+    ripple: Ripple | None = None,
 ) -> Step:
     """Advance every lane by one step under one demand.
 
@@ -95,15 +98,17 @@ def take_step(
         What the terminals do at the start, in the precision of the nodes.
     length
         Step [s].
+    ripple
+        Swings inside the load step, fields `(1, lanes)`; only ageing and what relaxes sees them.
     """
     blocks = diffusion_modes(cell)
     modes = [jnp.asarray(block.modes, y.dtype) @ y[block.rows] for block in blocks]
     fixed = prepared(cell, y, inputs, control, [z[:1] for z in modes], guess.current.dtype)
     first = first_node(fixed, modes, guess)
     end, sums, shape = _follow(fixed, first, rule.nodes, length.astype(fixed.y.dtype))
-    ageing, sampled, errors = ageing_of(
-        cell, step_samples(rule), y, fixed.inputs, _between(fixed, first, end, shape), length
-    )
+    between = _between(fixed, first, end, shape)
+    displaced = None if ripple is None else three_displaced(cell, ripple, fixed.y, fixed.decays, guess.voltage)
+    ageing, sampled, errors = ageing_of(cell, step_samples(rule), y, fixed.inputs, between, length, displaced)
     change = _passed(fixed, y, end, sampled, length)
     share = jnp.asarray(fixed.parts.share, y.dtype)
     size, error = (jnp.abs(share * jnp.concatenate(part)) for part in ((*ageing, *change), errors))

@@ -1,6 +1,7 @@
 """Every day simulated: the truth that `leap` is measured against."""
 
 from functools import partial
+from operator import itemgetter
 
 import jax
 import numpy as np
@@ -11,6 +12,7 @@ from fadecast.cell.control import Window
 from fadecast.cell.health import electrode_window
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.profile import Profile
+from fadecast.cell.ripple import Ripple
 from fadecast.decades.macro import History
 from fadecast.decades.packs import judge_packs, rest_of_day
 from fadecast.decades.service import Operation, Service, day_change
@@ -28,6 +30,7 @@ def direct(
     times: np.ndarray,
     outcome: np.ndarray | None = None,
     imbalance: Imbalance | None = None,
+    ripple: Ripple | None = None,
 ) -> History:
     """Simulate day after day, the given days repeating, through the given whole days.
 
@@ -45,6 +48,8 @@ def direct(
         Outcome codes of lanes known to have failed before the start, shape `(lanes,)`; none by default.
     imbalance
         Of groups in series: how they differ beside their slow states; by default not at all.
+    ripple
+        Swings inside the load steps, fields `(days, steps, lanes)`; none: there are none.
 
     Raises
     ------
@@ -66,7 +71,7 @@ def direct(
     rows, highest = [state], [hottest]
     for day in range(ends[-1]):
         which = day % len(power)
-        profile = Profile(power[which], ambient[which])
+        profile = Profile(power[which], ambient[which], jax.tree.map(itemgetter(which), ripple))
         y, change, high, window = _one_day(operation, y, slow.inventory, inputs, profile, imbalance)
         change, high, window = jax.tree.map(np.asarray, (change, high, window))
         codes, _ = judge_packs(operation, state, window, change)

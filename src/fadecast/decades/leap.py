@@ -17,6 +17,7 @@ from fadecast.cell.control import Window
 from fadecast.cell.health import electrode_window
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.profile import Profile
+from fadecast.cell.ripple import Ripple
 from fadecast.decades.macro import Evaluated, History, Leap, Macro, Passed, advance, relax, straight_rate, straighten
 from fadecast.decades.packs import day_drift
 from fadecast.decades.service import Operation, Service, day_change
@@ -34,6 +35,8 @@ class DayBatch(NamedTuple):
     """Terminal power of the cell, spin-up steps first [W]."""
     ambient: Float[Array, "steps days lanes"]
     """[K]"""
+    ripple: Ripple | None = None
+    """Swings inside the load steps, fields `(steps, days, lanes)`; none: there are none."""
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -63,9 +66,10 @@ def daily_rates(
         {name: over_days(value) for name, value in inputs.items()},
     )
     power, ambient = flat(days.power), flat(days.ambient)
+    profile = Profile(power, ambient, jax.tree.map(flat, days.ripple))
     apart = None if imbalance is None else over_days(imbalance.headroom)
     y, every_window = operation.begin_day(every, every_input, flat(days.state_of_charge[None]), ambient[:1], apart)
-    course = operation.run(y, every_input, every_window, Profile(power, ambient), spin_up)
+    course = operation.run(y, every_input, every_window, profile, spin_up)
     change = day_change(operation, course, every)
     if apart is not None:
         change = change._replace(headroom=day_drift(operation, course, every, every_input))

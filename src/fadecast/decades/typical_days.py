@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass, replace
 
+import jax
 import numpy as np
 import pandas as pd
 import tsam
 from scipy.optimize import lsq_linear
+
+from fadecast.cell.ripple import Ripple
 
 # Of SEI growth in OKane2022 (38 kJ/mol): what makes a hot day count for more than its share.
 _ACTIVATION_TEMPERATURE = 38000.0 / 8.314462618
@@ -54,6 +57,8 @@ class TypicalDays:
         Number of load steps of spin-up.
     error
         Relative error of the weighted days in throughput, mean Arrhenius factor and mean state of charge.
+    ripple
+        Swings of the power of a cell inside the load steps, fields `(days, spin_up + steps)`; none: not known.
     """
 
     day: np.ndarray
@@ -63,6 +68,7 @@ class TypicalDays:
     state_of_charge: np.ndarray
     spin_up: int
     error: dict[str, float]
+    ripple: Ripple | None = None
 
     def filled(self, count: int) -> "TypicalDays":
         """Return as many days as asked for, the last one repeated without weight.
@@ -81,6 +87,7 @@ class TypicalDays:
             power=longer(self.power),
             ambient=longer(self.ambient),
             state_of_charge=longer(self.state_of_charge),
+            ripple=jax.tree.map(longer, self.ripple),
         )
 
 
