@@ -23,9 +23,10 @@ from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import CONTACT_RESISTANCE, CellModel, Chemistry
 from fadecast.cell.profile import Stepping
 from fadecast.decades.direct import direct
-from fadecast.decades.leap import DayBatch, History, Leap, leap
+from fadecast.decades.leap import Beginning, DayBatch, History, Leap, leap
 from fadecast.decades.representation import Representation, representation
 from fadecast.decades.service import KELVIN, Operation
+from fadecast.decades.store import HourlyYear, charge_through_year
 from fadecast.decades.typical_days import EXTREME_DAYS, TypicalDays, YearOfDuty, choose_typical_days
 from fadecast.outcome import Outcome
 from fadecast.settings import settings
@@ -155,7 +156,10 @@ class Ensemble:
         if self.decades.mode == "leap":
             count = self.decades.typical_days + EXTREME_DAYS
             batch = day_batch([self.typical[draw] for draw in draws], self.operation.cell, count)
-            history = leap(self.operation, self.decades.leap, slow, inputs, batch, self.spin_up, self.times, outcome)
+            beginning = self._beginning(inputs, draws, count)
+            history = leap(
+                self.operation, self.decades.leap, slow, inputs, batch, self.spin_up, self.times, outcome, beginning
+            )
         else:
             history = self._direct(slow, inputs, draws, outcome)
         rows = [
@@ -165,11 +169,25 @@ class Ensemble:
         return history, Health(capacity, resistance)
 
     def _direct(self, slow: SlowState, inputs: Inputs, draws: np.ndarray, outcome: np.ndarray) -> History:
+        power, ambient = self._asked(draws)
+        soc = jnp.asarray([[self.years[draw].state_of_charge[0, 0] for draw in draws]])
+        return direct(self.operation, slow, inputs, soc, jnp.asarray(power), jnp.asarray(ambient), self.times, outcome)
+
+    def _beginning(self, inputs: Inputs, draws: np.ndarray, count: int) -> Beginning:
+        """Find how full the cells of some draws are when their typical days begin, by the year that they carry."""
+        year = HourlyYear.of(*self._asked(draws))
+        # Spin-up begins in the day before; the year repeats. The nearest hour is near enough.
+        hours = [24 * self.typical[draw].day - round(self.decades.spin_up_hours) for draw in draws]
+        at = np.stack([np.pad(each, (0, count - len(each)), mode="edge") for each in hours], axis=-1) % len(year.power)
+        return lambda slow: jnp.take_along_axis(
+            charge_through_year(self.operation, slow, inputs, year), jnp.asarray(at), axis=0
+        )
+
+    def _asked(self, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Terminal power of the cell [W] and ambient temperature [K] of some draws, `(days, steps, draws)`."""
         years = [self.years[draw] for draw in draws]
         power = np.stack([year.power for year in years], axis=-1) * self.operation.cell.nameplate_energy
-        ambient = np.stack([year.ambient for year in years], axis=-1) + KELVIN
-        soc = jnp.asarray([[year.state_of_charge[0, 0] for year in years]])
-        return direct(self.operation, slow, inputs, soc, jnp.asarray(power), jnp.asarray(ambient), self.times, outcome)
+        return power, np.stack([year.ambient for year in years], axis=-1) + KELVIN
 
     def tiles(self, size: int) -> list[np.ndarray]:
         """Lane numbers of each tile; the last tile is padded with its own last lane."""

@@ -5,9 +5,10 @@ their weighted changes are the rates. An adaptive Heun method advances the slow 
 method controls the step (E et al., Commun. Comput. Phys. 2, 367, 2007).
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -58,6 +59,10 @@ class DayBatch(NamedTuple):
     """[K]"""
 
 
+Beginning: TypeAlias = Callable[[SlowState], Float[Array, "days lanes"]]
+"""From the slow state to the state of charge at the start of spin-up of every typical day [1]."""
+
+
 @dataclass(frozen=True)
 class History:
     """A batch of cells over its service, at the requested times.
@@ -74,6 +79,8 @@ class History:
         Last time at which a failed lane was sound [day], infinite where none failed, shape `(lanes,)`.
     cell_days
         Days simulated, summed over lanes.
+    macro_steps
+        Times between which the slow state was advanced [day], from 0; of the leap only.
     """
 
     service: Service
@@ -81,6 +88,7 @@ class History:
     outcome: np.ndarray
     last_good: np.ndarray
     cell_days: float
+    macro_steps: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -122,6 +130,7 @@ def leap(
     spin_up: int,
     times: np.ndarray,
     outcome: np.ndarray | None = None,
+    beginning: Beginning | None = None,
 ) -> History:
     """Advance a batch of cells through the given times.
 
@@ -137,8 +146,10 @@ def leap(
         Times of the history [day], increasing from 0.
     outcome
         Outcome codes of lanes known to have failed before the start, shape `(lanes,)`; none by default.
+    beginning
+        How full the cells are when typical days begin, which changes as they fade; as `days` has it by default.
     """
-    integration = _Integration(operation, settings, inputs, days, spin_up, outcome)
+    integration = _Integration(operation, settings, inputs, days, spin_up, outcome, beginning)
     return integration.run(Service.start(slow), np.asarray(times, float))
 
 
@@ -189,8 +200,10 @@ class _Integration:
         days: DayBatch,
         spin_up: int,
         outcome: np.ndarray | None,
+        beginning: Beginning | None,
     ) -> None:
         self.operation, self.settings, self.inputs, self.days, self.spin_up = operation, settings, inputs, days, spin_up
+        self.beginning = beginning
         lanes = days.weight.shape[1]
         self.outcome = np.zeros(lanes, dtype=np.int8) if outcome is None else outcome.astype(np.int8)
         self.last_good = np.where(self.outcome == Outcome.COMPLETED, np.inf, -np.inf)
@@ -205,7 +218,7 @@ class _Integration:
         state = _straighten(start)
         here = self._evaluate(state)
         self._mark(here.codes != Outcome.COMPLETED, here.codes, -np.inf)
-        rows, highest = [start], [self.hottest]
+        rows, highest, ends = [start], [self.hottest], [time]
         while time < times[-1]:
             step = min(step, self.settings.longest_step_days, times[-1] - time)
             predicted = _advance(state, here.rate, step)
@@ -233,10 +246,11 @@ class _Integration:
                 rows.append(_relax(_hermite(state, here.rate, new, there.rate, step, (at - time) / step)))
                 highest.append(self.hottest)
             state, here, time, step = new, there, time + step, step * change
+            ends.append(time)
         service = jax.tree.map(lambda *parts: np.stack(parts), *rows)
         days_run = self.evaluations * self.days.weight.shape[0] * self.days.power.shape[0]
         cell_days = days_run / self.operation.steps_per_day * len(self.outcome)
-        return History(service, np.stack(highest), self.outcome, self.last_good, cell_days)
+        return History(service, np.stack(highest), self.outcome, self.last_good, cell_days, np.array(ends))
 
     @property
     def _alive(self) -> np.ndarray:
@@ -245,7 +259,8 @@ class _Integration:
     def _evaluate(self, state: Service) -> "_Evaluation":
         """Run the typical days at a state; lanes that ended stand still."""
         slow = _relax(state).slow
-        results = daily_rates(self.operation, self.spin_up, slow, self.inputs, self.days)
+        days = self.days if self.beginning is None else self.days._replace(state_of_charge=self.beginning(slow))
+        results = daily_rates(self.operation, self.spin_up, slow, self.inputs, days)
         rate, hottest, window = jax.tree.map(np.asarray, results)
         self.evaluations += 1
         codes = np.where(self._alive, judge(self.operation.cell, slow, window, rate), self.outcome)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import tsam
+from jaxtyping import Float, Int
 from scipy.optimize import lsq_linear
 
 # Of SEI growth in OKane2022 (38 kJ/mol): what makes a hot day count for more than its share.
@@ -100,13 +101,19 @@ def choose_typical_days(duty: YearOfDuty, count: int, spin_up: int) -> TypicalDa
         extremes=tsam.ExtremeConfig(method="append", max_period=["arrhenius"], min_period=["state_of_charge"]),
         preserve_column_means=False,
     )
-    day = np.asarray(result.clustering.cluster_centers)
-    sizes = np.array([result.cluster_counts[k] for k in range(len(day))])
     measures = {
         "throughput": np.abs(duty.power).mean(axis=1),
         "arrhenius": arrhenius.mean(axis=1),
         "state_of_charge": duty.state_of_charge.mean(axis=1),
     }
+    cluster = np.asarray(result.cluster_assignments)
+    spread = {
+        "power": (duty.power**2).mean(axis=1),
+        "swing": duty.state_of_charge.std(axis=1),
+        "charging": np.maximum(-duty.power, 0.0).max(axis=1),
+    }
+    day = _nearest_to_means(cluster, np.stack([*measures.values(), *spread.values()], axis=1))
+    sizes = np.bincount(cluster)
     # What is nothing all year, such as the power of packs at rest, needs no balance.
     relative = {name: m / m.mean() for name, m in measures.items() if m.mean() > 0.0}
     weight = _balanced_weights(sizes / sizes.sum(), np.stack([m[day] for m in relative.values()]))
@@ -122,6 +129,23 @@ def choose_typical_days(duty: YearOfDuty, count: int, spin_up: int) -> TypicalDa
         spin_up=spin_up,
         error={name: float(weight @ relative[name][day] - 1.0) if name in relative else 0.0 for name in measures},
     )
+
+
+def _nearest_to_means(
+    cluster: Int[np.ndarray, " days"], measure: Float[np.ndarray, "days measures"]
+) -> Int[np.ndarray, " clusters"]:
+    """Choose of each cluster the day nearest to its means of what ages, over the standard deviations of the year.
+
+    A medoid is nearest to the mean course: of days that are alike but for noise the quietest, which ages least.
+    """
+    deviation = measure.std(axis=0)
+    score = measure / np.where(deviation > 0.0, deviation, 1.0)
+    chosen = []
+    for each in range(cluster.max() + 1):
+        members = np.flatnonzero(cluster == each)
+        distance = ((score[members] - score[members].mean(axis=0)) ** 2).sum(axis=1)
+        chosen.append(members[distance.argmin()])
+    return np.array(chosen)
 
 
 def _with_spin_up(values: np.ndarray, day: np.ndarray, spin_up: int) -> np.ndarray:
