@@ -156,7 +156,7 @@ class Ensemble:
         if self.decades.mode == "leap":
             count = self.decades.typical_days + EXTREME_DAYS
             batch = day_batch([self.typical[draw] for draw in draws], self.operation.cell, count)
-            beginning = self._beginning(inputs, draws, count)
+            beginning = self.beginning(inputs, draws, count)
             history = leap(
                 self.operation, self.decades.leap, slow, inputs, batch, self.spin_up, self.times, outcome, beginning
             )
@@ -173,7 +173,7 @@ class Ensemble:
         soc = jnp.asarray([[self.years[draw].state_of_charge[0, 0] for draw in draws]])
         return direct(self.operation, slow, inputs, soc, jnp.asarray(power), jnp.asarray(ambient), self.times, outcome)
 
-    def _beginning(self, inputs: Inputs, draws: np.ndarray, count: int) -> Beginning:
+    def beginning(self, inputs: Inputs, draws: np.ndarray, count: int) -> Beginning | None:
         """Find how full the cells of some draws are when their typical days begin, by the year that they carry."""
         year = HourlyYear.of(*self._asked(draws))
         # Spin-up begins in the day before; the year repeats. The nearest hour is near enough.
