@@ -28,10 +28,11 @@ from fadecast.cell.ripple import Ripple
 from fadecast.cell.series import Series
 from fadecast.decades.coarser import coarser, ripple_of_days, ripple_of_year
 from fadecast.decades.direct import direct
-from fadecast.decades.leap import DayBatch, leap
+from fadecast.decades.leap import Beginning, DayBatch, leap
 from fadecast.decades.macro import History, Leap, Macro, Passed
 from fadecast.decades.representation import Representation, representation
 from fadecast.decades.service import KELVIN, Operation, Service
+from fadecast.decades.store import HourlyYear, charge_at
 from fadecast.decades.typical_days import EXTREME_DAYS, TypicalDays, YearOfDuty, choose_typical_days
 from fadecast.decades.whole import of_packs
 from fadecast.duty.again import SiteYear
@@ -280,8 +281,11 @@ class Ensemble:
     ) -> History:
         count = self.decades.typical_days + EXTREME_DAYS
         days = day_batch([self.typical[draw] for draw in draws], self.operation.cell, count)
+        begin = self.beginning(inputs, draws, count)
         settings, spin_up = self.decades.leap, self.spin_up
-        return leap(self.operation, settings, slow, inputs, days, spin_up, self.times, outcome, imbalance, passed)
+        return leap(
+            self.operation, settings, slow, inputs, days, spin_up, self.times, outcome, imbalance, begin, passed
+        )
 
     def _site(
         self,
@@ -310,13 +314,23 @@ class Ensemble:
     def _direct(
         self, slow: SlowState, inputs: Inputs, draws: np.ndarray, outcome: np.ndarray, imbalance: Imbalance | None
     ) -> History:
-        years = [self.years[draw] for draw in draws]
-        power = np.stack([year.power for year in years], axis=-1) * self.operation.cell.nameplate_energy
-        ambient = np.stack([year.ambient for year in years], axis=-1) + KELVIN
-        soc = jnp.asarray([[year.state_of_charge[0, 0] for year in years]])
+        power, ambient = self._asked(draws)
+        soc = jnp.asarray([[self.years[draw].state_of_charge[0, 0] for draw in draws]])
         ripple = jax.tree.map(lambda *values: jnp.asarray(np.stack(values, axis=-1)), *(self.ripples[d] for d in draws))
         load = jnp.asarray(power), jnp.asarray(ambient)
         return direct(self.operation, slow, inputs, soc, *load, self.times, outcome, imbalance, ripple)
+
+    def beginning(self, inputs: Inputs, draws: np.ndarray, count: int) -> Beginning:
+        """Find how full the cells of some draws are when their typical days begin, by the year that they carry."""
+        year = HourlyYear.of(*self._asked(draws))
+        hours = np.stack([self.typical[draw].filled(count).first_hour for draw in draws], axis=-1)
+        return lambda state: charge_at(self.operation, state, inputs, year, jnp.asarray(hours))
+
+    def _asked(self, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Terminal power of the cell [W] and ambient temperature [K] of some draws, `(days, steps, draws)`."""
+        years = [self.years[draw] for draw in draws]
+        power = np.stack([year.power for year in years], axis=-1) * self.operation.cell.nameplate_energy
+        return power, np.stack([year.ambient for year in years], axis=-1) + KELVIN
 
 
 def _filled(start: int, end: int, size: int) -> np.ndarray:

@@ -17,6 +17,7 @@ from fadecast.cell.ripple import Ripple
 from fadecast.decades.leap import DayBatch, daily_rates, imbalance_of
 from fadecast.decades.macro import Evaluated, SiteDay
 from fadecast.decades.service import KELVIN, Operation, Service
+from fadecast.decades.store import HourlyYear, charge_at
 from fadecast.decades.typical_days import TypicalDays
 from fadecast.duty.again import SiteDuty, SiteYear, dispatched_again
 from fadecast.pack.groups import pack_capacity
@@ -73,12 +74,18 @@ class Site:
         self.groups = 1 if operation.series is None else operation.series.groups
         self.counted = packs.counted[:: self.groups]
         self.count = int(self.counted.sum())
-        self.inputs, self.leakage = dict(packs.inputs), packs.leakage
+        self._inputs, self._leakage = dict(packs.inputs), packs.leakage
+        self._hours = jnp.asarray(np.repeat(typical.first_hour[:, None], packs.tile, axis=1))
         self.swapped = np.zeros(len(self.counted), dtype=int)
         steps = typical.power.shape[1]
         self.cell_days = len(packs.counted) * len(typical.weight) * steps / operation.steps_per_day
         balanced = None if packs.leakage is None else jnp.zeros_like(jnp.asarray(packs.leakage))
         self.first_capacity = self.at_start = self._capacity(Service.start(packs.slow, balanced))
+
+    @property
+    def inputs(self) -> Inputs:
+        """PyBaMM input parameters of the packs that stand there now."""
+        return {name: jnp.asarray(value) for name, value in self._inputs.items()}
 
     def rates(self, state: Service, running: np.ndarray) -> Evaluated:
         """Share the power of the site among the packs that run, and run its typical days; see `Days`."""
@@ -93,8 +100,9 @@ class Site:
 
         def run(number: int) -> Evaluated:
             part = slice(number * self.packs.tile, (number + 1) * self.packs.tile)
-            here, inputs, leakage = _lanes((state, self.inputs, self.leakage), part)
-            days = self._days(duty, share[part])
+            here, inputs, leakage = _lanes((state, self._inputs, self._leakage), part)
+            begin = charge_at(self.operation, here, inputs, self._year(duty, share[part]), self._hours)
+            days = self._days(duty, share[part], begin)
             apart = imbalance_of(here, None if leakage is None else jnp.asarray(leakage))
             found = daily_rates(self.operation, self.typical.spin_up, here.slow, inputs, days, apart)
             rate, hottest, window = jax.tree.map(np.asarray, found)
@@ -125,8 +133,8 @@ class Site:
             return np.where(lanes, new[:, of], old)
 
         start = self.packs
-        self.inputs, self.leakage = jax.tree.map(
-            swapped, (dict(start.inputs), start.leakage), (self.inputs, self.leakage)
+        self._inputs, self._leakage = jax.tree.map(
+            swapped, (dict(start.inputs), start.leakage), (self._inputs, self._leakage)
         )
         return lanes, jax.tree.map(swapped, start.slow, slow)
 
@@ -134,18 +142,23 @@ class Site:
         """Capacity of each pack [A.h], found tile by tile."""
         found = []
         for at in range(0, len(self.packs.counted), self.packs.tile):
-            here, inputs, _ = _lanes((state, self.inputs, self.leakage), slice(at, at + self.packs.tile))
+            here, inputs, _ = _lanes((state, self._inputs, self._leakage), slice(at, at + self.packs.tile))
             found.append(np.asarray(_pack_capacity(self.operation, here, inputs))[:: self.groups])
         return np.concatenate(found)
 
-    def _days(self, duty: SiteDuty, share: Float[np.ndarray, " lanes"]) -> DayBatch:
+    def _year(self, duty: SiteDuty, share: Float[np.ndarray, " lanes"]) -> HourlyYear:
+        """Year of each lane of a tile by the hour."""
+        power, air = (values.reshape(8760, -1).mean(axis=1)[:, None] for values in (duty.power, duty.air))
+        return HourlyYear(power * (share * self.cell.nameplate_energy), air + KELVIN + 0.0 * share)
+
+    def _days(self, duty: SiteDuty, share: Float[np.ndarray, " lanes"], begin: Float[Array, "days lanes"]) -> DayBatch:
         """Typical days of a tile."""
         typical, steps = self.typical, self.operation.steps_per_day
-        power, air, soc = (_day_rows(values, steps, typical) for values in (duty.power, duty.air, duty.state_of_charge))
+        power, air = (_day_rows(values, steps, typical) for values in (duty.power, duty.air))
         even = np.ones(len(share))
         return DayBatch(
             weight=jnp.asarray(np.outer(typical.weight, even)),
-            state_of_charge=jnp.asarray(np.outer(soc[:, 0], even)),
+            state_of_charge=begin,
             power=jnp.asarray(power.T[:, :, None] * (share * self.cell.nameplate_energy)),
             ambient=jnp.asarray(air.T[:, :, None] + KELVIN + 0.0 * even),
             # Swings are those of the year as first dispatched.

@@ -47,3 +47,14 @@ def test_the_hottest_day_and_the_emptiest_store_are_kept():
 def test_more_typical_days_than_days_is_refused():
     with pytest.raises(ValueError, match="ask for fewer"):
         choose_typical_days(year(days=6), 5, 4)
+
+
+def test_days_that_are_alike_but_for_noise_are_stood_for_by_ordinary_ones():
+    """The medoid of such days is the quietest of them, and no weights make up for that."""
+    rng = np.random.default_rng(5)
+    power = 0.05 * rng.normal(size=(200, 48)) * rng.uniform(0.7, 1.3, (200, 1))
+    charge = 0.5 + 0.01 * np.cumsum(rng.normal(size=(200, 48)), axis=1)
+    typical = choose_typical_days(YearOfDuty(power, np.full_like(power, 20.0), charge), 8, 4)
+    assert abs(typical.error["throughput"]) < 1e-3
+    squares = (power**2).mean(axis=1)
+    assert typical.weight @ squares[typical.day] == pytest.approx(squares.mean(), rel=0.05)

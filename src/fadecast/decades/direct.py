@@ -84,7 +84,9 @@ def direct(
             rows.append(state)
             highest.append(hottest)
     service = jax.tree.map(lambda *parts: np.stack(parts), *rows)
-    return History(service, np.stack(highest), outcome, last_good, float(ends[-1] * lanes), site={})
+    return History(
+        service, np.stack(highest), outcome, last_good, float(ends[-1] * lanes), macro_steps=np.zeros(0), site={}
+    )
 
 
 def _add(alive: np.ndarray, value: np.ndarray, change: np.ndarray) -> np.ndarray:

@@ -4,8 +4,9 @@ At a macro time the slow state is lifted to a full state at each typical day's s
 their weighted changes are the rates that `macro.py` advances the slow state by.
 """
 
+from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +38,10 @@ class DayBatch(NamedTuple):
     """[K]"""
     ripple: Ripple | None = None
     """Swings inside the load steps, fields `(steps, days, lanes)`; none: there are none."""
+
+
+Beginning: TypeAlias = Callable[[Service], Float[Array, "days lanes"]]
+"""From packs in service to their state of charge at the start of spin-up of every typical day [1]."""
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -94,6 +99,7 @@ def leap(
     times: np.ndarray,
     outcome: np.ndarray | None = None,
     imbalance: Imbalance | None = None,
+    beginning: Beginning | None = None,
     passed: Passed = lambda days: None,
 ) -> History:
     """Advance a batch of cells through the given times.
@@ -112,6 +118,8 @@ def leap(
         Outcome codes of lanes known to have failed before the start, shape `(lanes,)`; none by default.
     imbalance
         Of groups in series: how they differ beside their slow states; by default not at all.
+    beginning
+        How full the cells are when typical days begin, which changes as they fade; as `days` has it by default.
     passed
         Told of the days that each macro step passed.
     """
@@ -119,7 +127,7 @@ def leap(
     outcome = np.zeros(lanes, dtype=np.int8) if outcome is None else outcome
     if operation.series is not None and imbalance is None:
         imbalance = Imbalance.none(slow.sei)
-    alone = _Alone(operation, spin_up, inputs, days, imbalance)
+    alone = _Alone(operation, spin_up, inputs, days, imbalance, beginning)
     macro = Macro(alone, settings, outcome, np.ones(lanes, dtype=bool), passed=passed)
     return macro.run(Service.start(slow, imbalance and imbalance.headroom), np.asarray(times, float))
 
@@ -128,16 +136,24 @@ class _Alone:
     """Packs that do not feel each other: the same days for ever."""
 
     def __init__(
-        self, operation: Operation, spin_up: int, inputs: Inputs, days: DayBatch, imbalance: Imbalance | None
+        self,
+        operation: Operation,
+        spin_up: int,
+        inputs: Inputs,
+        days: DayBatch,
+        imbalance: Imbalance | None,
+        beginning: Beginning | None,
     ) -> None:
         self.operation, self.spin_up, self.inputs, self.days = operation, spin_up, inputs, days
+        self.beginning = beginning
         self.leakage = None if imbalance is None else imbalance.leakage
         self.cell_days = days_run(operation, days)
 
     def rates(self, state: Service, running: np.ndarray) -> Evaluated:
         """Run the typical days; see `Days`."""
         apart = imbalance_of(state, self.leakage)
-        found = daily_rates(self.operation, self.spin_up, state.slow, self.inputs, self.days, apart)
+        days = self.days if self.beginning is None else self.days._replace(state_of_charge=self.beginning(state))
+        found = daily_rates(self.operation, self.spin_up, state.slow, self.inputs, days, apart)
         rate, hottest, window = jax.tree.map(np.asarray, found)
         return Evaluated(rate, hottest, window, site=None)
 

@@ -1,7 +1,7 @@
 """Macro steps: the adaptive Heun method that advances the slow state of coupled or single packs over years.
 
-The difference to Euler's method controls the step (E et al., Commun. Comput. Phys. 2, 367, 2007). What days do to a
-slow state is asked of a `Days`, which knows whether packs feel each other.
+Its estimated error in capacity and resistance controls the step (the method: E et al., Commun. Comput. Phys. 2, 367,
+2007). What days do to a slow state is asked of a `Days`, which knows whether packs feel each other.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,8 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from annotated_types import Ge, Gt, Le
 
-from fadecast.cell.aged import SlowState, cyclable_lithium
+from fadecast.cell.aged import SlowState
 from fadecast.cell.control import Window
+from fadecast.cell.lowering import Inputs
+from fadecast.decades.accuracy import Rates, deviation, heun_error
 from fadecast.decades.packs import judge_packs, moved_apart
 from fadecast.decades.service import Operation, Service, exhausted_capacity
 from fadecast.outcome import Outcome
@@ -32,9 +34,9 @@ _BROKEN = (Outcome.NOT_FINITE, Outcome.STATE_OUT_OF_BOUNDS)
 class Leap:
     """How the slow state is advanced."""
 
-    tolerance: Annotated[float, Gt(0), Le(0.05)] = 5e-3
-    """Largest difference of the two orders over one macro step in lithium inventory or active material [1]. It bounds
-    the error of the lower order; that of the result is far smaller."""
+    tolerance: Annotated[float, Gt(0), Le(0.05)] = 2e-4
+    """Largest estimated error of one macro step in SOH, lithium inventory or active material of the new cell [1],
+    and of a tenth of that in resistance. Those of the steps add up."""
     first_step_days: Annotated[float, Gt(0), Le(3650)] = 30.0
     """First macro step [day]."""
     longest_step_days: Annotated[float, Ge(1), Le(3650)] = 730.0
@@ -77,6 +79,10 @@ class Days(Protocol):
     cell_days: float
     """Days simulated in one evaluation, summed over lanes."""
 
+    @property
+    def inputs(self) -> Inputs:
+        """PyBaMM input parameters of the lanes, each `(1, lanes)`."""
+
     def rates(self, state: Service, running: np.ndarray) -> Evaluated:
         """Run the typical days at a state; lanes that do not run carry nothing."""
 
@@ -107,6 +113,8 @@ class History:
         Last time at which a failed lane was sound [day], infinite where none failed, shape `(lanes,)`.
     cell_days
         Days simulated, summed over lanes.
+    macro_steps
+        Times between which the slow state was advanced [day], from 0; of the leap only.
     site
         Quantities of a site, each of shape `(times,)`: `SITE_ENERGIES` since the start [kW.h], `capability` [1] and
         packs replaced so far, `replacements`. Empty where packs do not feel each other.
@@ -117,6 +125,7 @@ class History:
     outcome: np.ndarray
     last_good: np.ndarray
     cell_days: float
+    macro_steps: np.ndarray
     site: Mapping[str, np.ndarray]
 
 
@@ -172,20 +181,20 @@ class Macro:
         state = straighten(start)
         here = self._evaluate(state)
         self._mark(here.codes != Outcome.COMPLETED, here.codes, -np.inf)
-        output = _Output(start, self.hottest, here.site)
+        output, ends, before = _Output(start, self.hottest, here.site), [time], None
         while time < times[-1]:
             step = min(step, self.settings.longest_step_days, stops[stops > time * (1 + 1e-12)][0] - time)
             predicted = self._advance(state, here.rate, step)
             ahead = self._evaluate(predicted)
             mean_rate = jax.tree.map(lambda a, b: 0.5 * (a + b), here.rate, ahead.rate)
             new = self._advance(state, mean_rate, step)
-            error = self._error(predicted, new)
-            change = float(np.clip(_SAFETY * np.sqrt(self.settings.tolerance / max(error, 1e-30)), _SHRINK, _GROW))
+            there = self._evaluate(new)
+            broken = self.running & np.isin(np.maximum(ahead.codes, there.codes), _BROKEN)
+            error = self._error(new, heun_error(step, Rates(here.rate, ahead.rate, there.rate), before), broken)
+            change = float(np.clip(_SAFETY * np.cbrt(self.settings.tolerance / max(error, 1e-30)), _SHRINK, _GROW))
             if error > self.settings.tolerance:
                 step *= change
                 continue
-            there = self._evaluate(new)
-            broken = self.running & np.isin(np.maximum(ahead.codes, there.codes), _BROKEN)
             if broken.any() and step > _RESOLVED_FAILURE:
                 # A failure ahead: approach it in short steps, so that its time is not an artefact of the step.
                 step = max(_SHRINK * step, _RESOLVED_FAILURE)
@@ -204,15 +213,19 @@ class Macro:
             # A stop is met to the last bit, for it is asked for by value.
             nearest = stops[np.abs(stops - (time + step)).argmin()]
             time = nearest if abs(nearest - (time + step)) < 1e-9 * nearest else time + step
+            before = step, here.rate
             state, here, step = new, there, step * change
+            ends.append(time)
             if self.swaps and time in stops[:-1]:
-                state, here = self._swap(self.swaps, state, here, output)
+                state, after = self._swap(self.swaps, state, here, output)
+                before, here = (before if after is here else None), after
         return History(
             service=output.service(),
             temperature_max=np.stack(output.hottest),
             outcome=self.outcome,
             last_good=self.last_good,
             cell_days=self.evaluations * self.days.cell_days,
+            macro_steps=np.array(ends),
             site=output.site(),
         )
 
@@ -272,19 +285,14 @@ class Macro:
         lost = np.maximum(here.capacity - there.capacity, 1e-30)
         return np.clip((here.capacity - limit) / lost, 0.0, 1.0)
 
-    def _error(self, predicted: Service, new: Service) -> float:
-        """Largest difference of the two orders over the lanes that run, in the fractions `Leap.tolerance` bounds."""
-        first, second = relax(predicted).slow, relax(new).slow
+    def _error(self, new: Service, error: Service, broken: np.ndarray) -> float:
+        """Largest `deviation` that an error makes over the lanes that go on, headrooms of groups included."""
         cell = self.days.operation.cell
-        parts = [
-            (cyclable_lithium(cell, second) - cyclable_lithium(cell, first)) / cell.fresh_lithium,
-            (second.active_fraction_ne - first.active_fraction_ne) / cell.negative.active_fraction,
-            (second.active_fraction_pe - first.active_fraction_pe) / cell.positive.active_fraction,
-        ]
-        if predicted.headroom is not None and new.headroom is not None:
-            parts.append((new.headroom - predicted.headroom) / cell.nominal_capacity)
-        worst = np.abs(np.concatenate(parts)).max(axis=0)
-        return float(worst[self.running & self.counted & np.isfinite(worst)].max(initial=0.0))
+        right = jax.tree.map(lambda value, off: value + off, new, error)
+        off = deviation(cell, self.days.inputs, relax(new).slow, relax(right).slow)
+        if error.headroom is not None:
+            off = np.maximum(off, np.abs(error.headroom[0]) / cell.nominal_capacity)
+        return float(off[self.running & self.counted & ~broken & np.isfinite(off)].max(initial=0.0))
 
 
 class _Output:

@@ -6,12 +6,15 @@ import jax
 import numpy as np
 import pandas as pd
 import tsam
+from jaxtyping import Float, Int
 from scipy.optimize import lsq_linear
 
 from fadecast.cell.ripple import Ripple
 
 # Of SEI growth in OKane2022 (38 kJ/mol): what makes a hot day count for more than its share.
 _ACTIVATION_TEMPERATURE = 38000.0 / 8.314462618
+
+_HOURS = 8760
 
 EXTREME_DAYS = 2
 """Days kept besides the clusters: the hottest, and that of the emptiest store."""
@@ -70,6 +73,12 @@ class TypicalDays:
     error: dict[str, float]
     ripple: Ripple | None = None
 
+    @property
+    def first_hour(self) -> Int[np.ndarray, " days"]:
+        """Hour of the year that spin-up of each day begins in, the nearest one; the year repeats."""
+        steps_per_hour = (self.power.shape[1] - self.spin_up) / 24.0
+        return np.asarray((24 * self.day - round(self.spin_up / steps_per_hour)) % _HOURS)
+
     def filled(self, count: int) -> "TypicalDays":
         """Return as many days as asked for, the last one repeated without weight.
 
@@ -126,13 +135,19 @@ def choose_typical_days(duty: YearOfDuty, count: int, spin_up: int) -> TypicalDa
         extremes=tsam.ExtremeConfig(method="append", max_period=["arrhenius"], min_period=["state_of_charge"]),
         preserve_column_means=False,
     )
-    day = np.asarray(result.clustering.cluster_centers)
-    sizes = np.array([result.cluster_counts[k] for k in range(len(day))])
     measures = {
         "throughput": np.abs(duty.power).mean(axis=1),
         "arrhenius": arrhenius.mean(axis=1),
         "state_of_charge": duty.state_of_charge.mean(axis=1),
     }
+    cluster = np.asarray(result.cluster_assignments)
+    spread = {
+        "power": (duty.power**2).mean(axis=1),
+        "swing": duty.state_of_charge.std(axis=1),
+        "charging": np.maximum(-duty.power, 0.0).max(axis=1),
+    }
+    day = _nearest_to_means(cluster, np.stack([*measures.values(), *spread.values()], axis=1))
+    sizes = np.bincount(cluster)
     # What is nothing all year, such as the power of packs at rest, needs no balance.
     relative = {name: m / m.mean() for name, m in measures.items() if m.mean() > 0.0}
     weight = _balanced_weights(sizes / sizes.sum(), np.stack([m[day] for m in relative.values()]))
@@ -148,6 +163,23 @@ def choose_typical_days(duty: YearOfDuty, count: int, spin_up: int) -> TypicalDa
         spin_up=spin_up,
         error={name: float(weight @ relative[name][day] - 1.0) if name in relative else 0.0 for name in measures},
     )
+
+
+def _nearest_to_means(
+    cluster: Int[np.ndarray, " days"], measure: Float[np.ndarray, "days measures"]
+) -> Int[np.ndarray, " clusters"]:
+    """Choose of each cluster the day nearest to its means of what ages, over the standard deviations of the year.
+
+    A medoid is nearest to the mean course: of days that are alike but for noise the quietest, which ages least.
+    """
+    deviation = measure.std(axis=0)
+    score = measure / np.where(deviation > 0.0, deviation, 1.0)
+    chosen = []
+    for each in range(cluster.max() + 1):
+        members = np.flatnonzero(cluster == each)
+        distance = ((score[members] - score[members].mean(axis=0)) ** 2).sum(axis=1)
+        chosen.append(members[distance.argmin()])
+    return np.array(chosen)
 
 
 def _with_spin_up(values: np.ndarray, day: np.ndarray, spin_up: int) -> np.ndarray:
