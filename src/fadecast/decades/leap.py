@@ -20,7 +20,7 @@ from fadecast.cell.control import Window
 from fadecast.cell.health import electrode_window
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.profile import Profile
-from fadecast.decades.packs import day_drift, judge_packs, moved_apart
+from fadecast.decades.packs import day_drift, imbalance_of, judge_packs, moved_apart
 from fadecast.decades.service import Operation, Service, day_change, exhausted_capacity
 from fadecast.outcome import Outcome
 from fadecast.pack.groups import Imbalance
@@ -157,8 +157,7 @@ def leap(
     imbalance
         Of groups in series: how they differ beside their slow states; by default not at all.
     """
-    if operation.series is not None and imbalance is None:
-        imbalance = Imbalance.none(slow.sei)
+    imbalance = imbalance_of(operation, imbalance, slow)
     integration = _Integration(operation, settings, inputs, days, spin_up, outcome, imbalance)
     return integration.run(Service.start(slow, imbalance and imbalance.headroom), np.asarray(times, float))
 
