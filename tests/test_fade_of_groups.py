@@ -7,8 +7,8 @@ import pytest
 
 from fadecast.cell.model import build_cell
 from fadecast.duty import Duty, Site, make_duty
-from fadecast.ensemble import Cell, Decades, Ensemble, Execution, make_operation, varied_parameters
-from fadecast.fade import capacity_of, make_fade, typical_day_trace
+from fadecast.ensemble import Cell, Decades, Execution, make_ensemble
+from fadecast.fade import Forecast, capacity_of, make_fade, typical_day_trace
 from fadecast.outcome import Outcome
 from fadecast.population import Groups, Population, make_population
 
@@ -36,7 +36,8 @@ def population():
 def forecast(duty, population, workers=1, shards=None):
     shards = Memory() if shards is None else shards
     execution = Execution(tile=TILE, workers=workers)
-    return make_fade(Cell(), DECADES, execution, duty, population, 0.5, PACK_KWH, shards, lambda event: None)
+    ensemble = make_ensemble(Cell(), DECADES, duty, population, 0.5, execution)
+    return make_fade(Forecast(ensemble, shards, PACK_KWH), lambda event, details: None)
 
 
 @pytest.fixture(scope="module")
@@ -73,11 +74,10 @@ def test_a_group_that_holds_nothing_masks_its_pack_and_the_other_tile_is_untouch
 
 
 def test_both_modes_and_a_typical_day_know_of_groups(duty, population):
-    cell = build_cell(Cell().chemistry, varied_parameters(population))
-    operation = make_operation(cell, Cell(), duty, population)
+    ensemble = replace(make_ensemble(Cell(), DECADES, duty, population, 1.0), times=np.array([0.0, 2.0]))
+    operation, cell = ensemble.operation, ensemble.operation.cell
     assert operation.series.groups == 2
     assert operation.bleed == pytest.approx(0.005 * cell.nominal_capacity)
-    ensemble = Ensemble(operation, DECADES, duty, population, np.array([0.0, 2.0]))
     lanes = np.arange(2)
     direct, health = replace(ensemble, decades=Decades(mode="direct")).simulate(lanes)
     leapt, _ = ensemble.simulate(lanes)

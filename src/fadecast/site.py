@@ -14,7 +14,7 @@ from fadecast.cell.health import electrode_window
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import CellModel
 from fadecast.cell.ripple import Ripple
-from fadecast.decades.leap import DayBatch, daily_rates, imbalance_of
+from fadecast.decades.leap import DayBatch, daily_rates, drifted
 from fadecast.decades.macro import Evaluated, SiteDay
 from fadecast.decades.service import KELVIN, Operation, Service
 from fadecast.decades.store import HourlyYear, charge_at
@@ -103,7 +103,7 @@ class Site:
             here, inputs, leakage = _lanes((state, self._inputs, self._leakage), part)
             begin = charge_at(self.operation, here, inputs, self._year(duty, share[part]), self._hours)
             days = self._days(duty, share[part], begin)
-            apart = imbalance_of(here, None if leakage is None else jnp.asarray(leakage))
+            apart = drifted(here, None if leakage is None else jnp.asarray(leakage))
             found = daily_rates(self.operation, self.typical.spin_up, here.slow, inputs, days, apart)
             rate, hottest, window = jax.tree.map(np.asarray, found)
             return Evaluated(rate, hottest, window, site=None)

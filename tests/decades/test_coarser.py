@@ -1,5 +1,7 @@
 """Longer load steps: the same energy and charge, and a memory of the day before in what is lost."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from fadecast.cell.model import build_cell
 from fadecast.decades.coarser import coarser, ripple_of_days, ripple_of_year
 from fadecast.decades.typical_days import YearOfDuty
 from fadecast.duty import Duty, Site, make_duty
-from fadecast.ensemble import Cell, Decades, Ensemble, make_operation
+from fadecast.ensemble import Cell, Decades, make_ensemble
 from fadecast.fade import capacity_of
 from fadecast.population import Population, make_population
 
@@ -60,8 +62,8 @@ def test_hours_of_a_duty_by_quarters_age_cells_as_the_quarters_do(cell, mode):
 
     def cracked(**options):
         decades = Decades(mode=mode, typical_days=2, **options)
-        operation = make_operation(cell, Cell(), decades, duty)
-        ensemble = Ensemble(operation, decades, duty, population, np.array([0.0, 3.0]))
+        ensemble = replace(make_ensemble(Cell(), decades, duty, population, 1.0), times=np.array([0.0, 3.0]))
+        operation = ensemble.operation
         assert operation.load_step == 60.0 * (decades.load_step_minutes or 15)
         assert ensemble.years[0].power.shape == (365, operation.steps_per_day)
         length = ensemble.simulate(np.arange(4))[0].service.slow.crack_length

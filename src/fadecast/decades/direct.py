@@ -14,7 +14,7 @@ from fadecast.cell.lowering import Inputs
 from fadecast.cell.profile import Profile
 from fadecast.cell.ripple import Ripple
 from fadecast.decades.macro import History
-from fadecast.decades.packs import judge_packs, rest_of_day
+from fadecast.decades.packs import imbalance_of, judge_packs, rest_of_day
 from fadecast.decades.service import Operation, Service, day_change
 from fadecast.outcome import Outcome
 from fadecast.pack.groups import Imbalance, headroom, relative
@@ -63,8 +63,7 @@ def direct(
     outcome = np.zeros(lanes, dtype=np.int8) if outcome is None else outcome.astype(np.int8)
     last_good = np.where(outcome == Outcome.COMPLETED, np.inf, -np.inf)
     hottest = np.full(lanes, -np.inf)
-    if operation.series is not None and imbalance is None:
-        imbalance = Imbalance.none(slow.sei)
+    imbalance = imbalance_of(operation, imbalance, slow)
     apart = imbalance and imbalance.headroom
     y, _ = operation.begin_day(slow, inputs, state_of_charge, ambient[0, :1], apart)
     state = jax.tree.map(np.asarray, Service.start(slow, apart))

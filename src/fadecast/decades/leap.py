@@ -20,7 +20,7 @@ from fadecast.cell.lowering import Inputs
 from fadecast.cell.profile import Profile
 from fadecast.cell.ripple import Ripple
 from fadecast.decades.macro import Evaluated, History, Leap, Macro, Passed, advance, relax, straight_rate, straighten
-from fadecast.decades.packs import day_drift
+from fadecast.decades.packs import day_drift, imbalance_of
 from fadecast.decades.service import Operation, Service, day_change
 from fadecast.pack.groups import Imbalance
 
@@ -125,8 +125,7 @@ def leap(
     """
     lanes = days.weight.shape[1]
     outcome = np.zeros(lanes, dtype=np.int8) if outcome is None else outcome
-    if operation.series is not None and imbalance is None:
-        imbalance = Imbalance.none(slow.sei)
+    imbalance = imbalance_of(operation, imbalance, slow)
     alone = _Alone(operation, spin_up, inputs, days, imbalance, beginning)
     macro = Macro(alone, settings, outcome, np.ones(lanes, dtype=bool), passed=passed)
     return macro.run(Service.start(slow, imbalance and imbalance.headroom), np.asarray(times, float))
@@ -151,14 +150,14 @@ class _Alone:
 
     def rates(self, state: Service, running: np.ndarray) -> Evaluated:
         """Run the typical days; see `Days`."""
-        apart = imbalance_of(state, self.leakage)
+        apart = drifted(state, self.leakage)
         days = self.days if self.beginning is None else self.days._replace(state_of_charge=self.beginning(state))
         found = daily_rates(self.operation, self.spin_up, state.slow, self.inputs, days, apart)
         rate, hottest, window = jax.tree.map(np.asarray, found)
         return Evaluated(rate, hottest, window, site=None)
 
 
-def imbalance_of(state: Service, leakage: Lanes | None) -> Imbalance | None:
+def drifted(state: Service, leakage: Lanes | None) -> Imbalance | None:
     """Return how groups differ at a state; None for cells by themselves."""
     return None if state.headroom is None or leakage is None else Imbalance(state.headroom, leakage)
 

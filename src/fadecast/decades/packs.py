@@ -18,7 +18,14 @@ from fadecast.cell.lowering import Inputs
 from fadecast.cell.profile import Course
 from fadecast.cell.series import Series
 from fadecast.decades.service import Operation, Service, judge
-from fadecast.pack.groups import bled, discharged, headroom, pack_capacity, relative
+from fadecast.pack.groups import Imbalance, bled, discharged, headroom, pack_capacity, relative
+
+
+def imbalance_of(operation: Operation, given: Imbalance | None, slow: SlowState) -> Imbalance | None:
+    """Return the imbalance of packs, balanced and without self-discharge where none is given; None of single cells."""
+    if operation.series is None:
+        return None
+    return Imbalance.none(slow.sei) if given is None else given
 
 
 def day_drift(operation: Operation, course: Course, slow: SlowState, inputs: Inputs) -> Lanes:

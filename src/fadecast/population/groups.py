@@ -25,7 +25,8 @@ class Groups:
     matters."""
     weakest: Annotated[int, Ge(1), Le(999)] | None = None
     """Groups of a pack that are simulated each: those of the lowest capacity at the start. All others are then one
-    more, of their mean parameters (`experiments/pack_groups` tells the error). Null: every group is simulated."""
+    more, of their mean parameters: one is enough where balancing keeps up with self-discharge; where it does not, the
+    mean hides the group that leaks most (`experiments/pack_groups`). Null: every group is simulated."""
     within_share: Annotated[float, Ge(0), Le(1)] = 0.2
     """Share of the variance between cells (SOH, resistance, loss split and what priors let differ between packs) that
     lies between the groups of one pack [1]; the rest lies between packs. Assumed: cells of three retired modules are

@@ -145,11 +145,7 @@ def make_population(population: Population, draws: int, packs: int, seed: int, c
     values = _sampled(population, retired, draws, packs, seed, capacity_of, inside)
     soh, member, simulated = retired.soh, retired.member, None
     if inside is not None:
-        leaks = sample_lognormal(
-            seed, SELF_DISCHARGE, population.groups.self_discharge, draws, packs, Inside(inside.groups, 1.0)
-        )
-        pool = Pool(values, soh, retired.excess_resistance, leaks / DAYS_PER_MONTH)
-        simulated = build_packs(population.groups, pool, member)
+        simulated = _packed(population.groups, values, retired, draws, packs, seed)
         values = (simulated.weight[:, None] * simulated.parameters).sum(axis=2)
         soh, member = simulated.soh.min(axis=2), member[:, :: inside.groups]
     rates = population.rates
@@ -190,6 +186,21 @@ def _sampled(
     }
     rates = [sample_rate(seed, rate, draws, packs, inside) for rate in population.rates]
     return np.stack([*(states[name] for name in STATE_UNITS), *rates], axis=-1)
+
+
+def _packed(
+    groups: Groups,
+    values: Float[np.ndarray, "draw column parameter"],
+    retired: RetiredPacks,
+    draws: int,
+    packs: int,
+    seed: int,
+) -> Simulated:
+    """Build packs from the groups sampled, each of which leaks by itself."""
+    alone = Inside(groups.n_series, 1.0)
+    leaks = sample_lognormal(seed, SELF_DISCHARGE, groups.self_discharge, draws, packs, alone)
+    pool = Pool(values, retired.soh, retired.excess_resistance, leaks / DAYS_PER_MONTH)
+    return build_packs(groups, pool, retired.member)
 
 
 def _with_groups(dataset: xr.Dataset, simulated: Simulated, groups: Groups) -> xr.Dataset:
