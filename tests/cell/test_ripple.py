@@ -96,6 +96,17 @@ def test_a_sine_has_the_amplitude_of_diffusion_into_a_sphere(side, name, minutes
     assert (swing.exponent[-1] > 0.9) or not slow
 
 
+def test_what_is_left_of_swings_fades_without_a_steep_power():
+    """Hours after the last swing next to nothing is left, at any diffusivity of a lane."""
+    cell = fitted_cell()
+    power = np.concatenate([np.random.default_rng(0).normal(0.0, 5.0, 60), np.zeros(540)])
+    ripple = unresolved(cell, power, 60.0, 15)
+    for swing in (ripple.ne, ripple.pe):
+        assert ((swing.exponent >= 0.0) & (swing.exponent <= 2.0)).all()
+        cold = (np.abs(swing.mean) + swing.spread) * 0.2**-swing.exponent
+        assert cold[-1] < 1e-9 * cold.max()
+
+
 def test_three_points_have_the_moments_and_are_gausss_of_a_normal_distribution():
     rng = np.random.default_rng(0)
     skewness = rng.uniform(-3.0, 3.0, (4, 5))

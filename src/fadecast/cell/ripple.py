@@ -23,6 +23,9 @@ from fadecast.cell.quadrature import Rule, step_samples
 # Multiples of the reference diffusivity between which a power law is drawn: about those of 10 and 45 degC.
 _SLOWER, _FASTER = 0.5, 2.0
 
+# What is left of swings that are over falls exponentially, and with any power: larger ones than this are not drawn.
+_STEEPEST = 2.0
+
 # Looks at a surface within each step of the fine load: it moves as the root of time after a jump.
 _LOOKS = 4
 
@@ -146,6 +149,7 @@ def _swing(particle: Particle, amperes: np.ndarray, fine_step: float, factor: in
     slow, here, fast = (_moments(particle, ratio, amperes, fine_step, factor) for ratio in (_SLOWER, 1.0, _FASTER))
     floor = np.finfo(float).tiny
     exponent = np.log(np.maximum(slow[1], floor) / np.maximum(fast[1], floor)) / np.log(_FASTER / _SLOWER)
+    exponent = exponent.clip(0.0, _STEEPEST)
     mean, spread, third, fourth = here
     wide = spread > _NARROW * max(spread.max(initial=0.0), floor)
     unit = np.where(wide, spread, 1.0)
