@@ -81,7 +81,7 @@ def forecast(config: Config, out: Out = None, overrides: Overrides = None) -> No
     from fadecast.summary import fade_lines
 
     print(f"{folder.path / 'fade.nc'}")
-    print("\n".join(fade_lines(folder.read_dataset("fade.nc"))))
+    print("\n".join(fade_lines(folder.open_dataset("fade.nc"))))
 
 
 @app.command(epilog="Example: fadecast price configs/warranty_linear.yaml --fade results/demo/fade.nc")
@@ -194,7 +194,7 @@ def _stop_at_once(folder: Path, display: "_Display") -> Iterator[None]:
 def _print_run(folder: "RunFolder", began: float) -> None:
     from fadecast.summary import fade_lines
 
-    print("\n".join(fade_lines(folder.read_dataset("fade.nc"))))
+    print("\n".join(fade_lines(folder.open_dataset("fade.nc"))))
     print(f"seconds: {time.perf_counter() - began:.1f}  report: {folder.path / 'report.html'}")
     _print_price(folder.read_dataset("price.nc"))
 

@@ -192,7 +192,7 @@ def _make_fade(study: Study, run: RunFolder, observe: Observer) -> list[str]:
 
 
 def _make_price(study: Study, run: RunFolder, observe: Observer) -> list[str]:
-    return _write_price(run, study, _price(study, run.read_dataset("fade.nc")))
+    return _write_price(run, study, _price(study, run.open_dataset("fade.nc")))
 
 
 def _price(study: Pricing, fade: xr.Dataset) -> xr.Dataset:
@@ -206,8 +206,8 @@ def _write_price(run: RunFolder, study: Pricing, priced: xr.Dataset) -> list[str
 
 
 def _make_report(study: Study, run: RunFolder, observe: Observer) -> list[str]:
-    files = ("duty.nc", "population.nc", "fade.nc", "price.nc")
-    duty, population, fade, priced = (run.read_dataset(name) for name in files)
+    duty, population, priced = (run.read_dataset(name) for name in ("duty.nc", "population.nc", "price.nc"))
+    fade = run.open_dataset("fade.nc")
     soh = population["initial_soh"].values[0]
     middle = int(np.argsort(soh, kind="stable")[soh.size // 2])
     trace = typical_day_trace(study.cell, study.decades, duty, population, 0, middle)

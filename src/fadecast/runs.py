@@ -76,8 +76,13 @@ def read_netcdf(path: Path) -> xr.Dataset:
     return xr.load_dataset(path, engine=_ENGINE, decode_timedelta=False)
 
 
+def open_netcdf(path: Path) -> xr.Dataset:
+    """Open a dataset whose variables are read when they are needed."""
+    return xr.open_dataset(path, engine=_ENGINE, decode_timedelta=False)
+
+
 def open_fade(path: Path) -> xr.Dataset:
-    """Read a fade dataset from anywhere.
+    """Open a fade dataset from anywhere; variables are read when they are needed.
 
     Raises
     ------
@@ -87,7 +92,7 @@ def open_fade(path: Path) -> xr.Dataset:
     if not path.is_file():
         raise InputError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}; --fade must be a netCDF file")
     try:
-        return read_netcdf(path)
+        return open_netcdf(path)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise InputError(f"{path}: cannot be read as netCDF ({_first_line(error)}); --fade must be netCDF-4") from None
 
@@ -254,6 +259,10 @@ class RunFolder:
     def read_dataset(self, name: str) -> xr.Dataset:
         """Read a stage's dataset into memory."""
         return read_netcdf(self.path / name)
+
+    def open_dataset(self, name: str) -> xr.Dataset:
+        """Open a stage's dataset, of which variables are read when they are needed."""
+        return open_netcdf(self.path / name)
 
     def stages(self) -> Mapping[str, Any]:
         """Return what the manifest says of each stage; a manifest that cannot be read says nothing."""
