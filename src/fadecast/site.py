@@ -18,7 +18,7 @@ from fadecast.decades.leap import DayBatch, daily_rates, drifted
 from fadecast.decades.macro import Evaluated, SiteDay
 from fadecast.decades.service import KELVIN, Operation, Service
 from fadecast.decades.store import HourlyYear, charge_at
-from fadecast.decades.typical_days import TypicalDays
+from fadecast.decades.typical_days import HOURS, TypicalDays
 from fadecast.duty.again import SiteDuty, SiteYear, dispatched_again
 from fadecast.pack.groups import pack_capacity
 from fadecast.pack.sharing import Fleet, shares
@@ -148,8 +148,9 @@ class Site:
 
     def _year(self, duty: SiteDuty, share: Float[np.ndarray, " lanes"]) -> HourlyYear:
         """Year of each lane of a tile by the hour."""
-        power, air = (values.reshape(8760, -1).mean(axis=1)[:, None] for values in (duty.power, duty.air))
-        return HourlyYear(power * (share * self.cell.nameplate_energy), air + KELVIN + 0.0 * share)
+        hours = [np.asarray(values).reshape(HOURS, -1).mean(axis=1)[:, None] for values in (duty.power, duty.air)]
+        power, air = hours[0] * (share * self.cell.nameplate_energy), hours[1] + KELVIN + 0.0 * share
+        return HourlyYear(jnp.asarray(power), jnp.asarray(air))
 
     def _days(self, duty: SiteDuty, share: Float[np.ndarray, " lanes"], begin: Float[Array, "days lanes"]) -> DayBatch:
         """Typical days of a tile."""
@@ -179,7 +180,7 @@ T = TypeVar("T")
 def _shared(ripple: Ripple, share: Float[np.ndarray, " lanes"]) -> Ripple:
     """Swings of typical days in packs that carry these shares."""
     lanes = jax.tree.map(lambda values: jnp.asarray(np.repeat(values.T[:, :, None], len(share), axis=2)), ripple)
-    return lanes.delivered(share)
+    return lanes.delivered(jnp.asarray(share)[None, None])
 
 
 def _lanes(values: T, part: slice) -> T:

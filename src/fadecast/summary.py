@@ -64,7 +64,7 @@ def fade_lines(fade: xr.Dataset) -> list[str]:
             f"soh_error_pp: {fade.attrs['soh_error_pp']:.4f}  against day-by-day simulation of "
             f"{fade.attrs['soh_error_lanes']} packs over {fade.attrs['soh_error_days']:.0f} days"
         )
-    lines += _unlike_their_year(fade)
+    lines += [*_unlike_their_year(fade), *_sites(fade)]
     low, median, high = quantiles(capacity_left(fade), _LEVELS)[:, -1]
     counts = outcome_counts(fade)
     del counts[Outcome.COMPLETED]
@@ -74,6 +74,18 @@ def fade_lines(fade: xr.Dataset) -> list[str]:
         f"not_completed: {sum(counts.values())} of {draws * packs}" + (f" ({lost})" if lost else ""),
         f"retention_at_end: {median:.4f} from_5_percent: {low:.4f} to_95_percent: {high:.4f}",
     ]
+
+
+def _sites(fade: xr.Dataset) -> list[str]:
+    """Say what became of the sites, where packs feel each other: means over draws and sites."""
+    if "site_unserved" not in fade:
+        return []
+    time, unserved = fade["time"].values, fade["site_unserved"].mean(("draw", "site")).values
+    first, before = np.interp([min(1.0, time[-1]), max(time[-1] - 1.0, 0.0)], time, unserved)
+    capability = float(fade["site_capability"].isel(time=-1).mean())
+    replaced = float(fade["site_replacements"].isel(time=-1).mean())
+    years = f"{first:.0f} kWh in the first year, {unserved[-1] - before:.0f} in the last"
+    return [f"site_unserved: {years}  capability_at_end: {capability:.4f}  replaced: {replaced:.1f}"]
 
 
 def _unlike_their_year(fade: xr.Dataset) -> list[str]:

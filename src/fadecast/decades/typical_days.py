@@ -14,7 +14,7 @@ from fadecast.cell.ripple import Ripple
 # Of SEI growth in OKane2022 (38 kJ/mol): what makes a hot day count for more than its share.
 _ACTIVATION_TEMPERATURE = 38000.0 / 8.314462618
 
-_HOURS = 8760
+HOURS = 8760
 
 EXTREME_DAYS = 2
 """Days kept besides the clusters: the hottest, and that of the emptiest store."""
@@ -77,7 +77,7 @@ class TypicalDays:
     def first_hour(self) -> Int[np.ndarray, " days"]:
         """Hour of the year that spin-up of each day begins in, the nearest one; the year repeats."""
         steps_per_hour = (self.power.shape[1] - self.spin_up) / 24.0
-        return np.asarray((24 * self.day - round(self.spin_up / steps_per_hour)) % _HOURS)
+        return np.asarray((24 * self.day - round(self.spin_up / steps_per_hour)) % HOURS)
 
     def filled(self, count: int) -> "TypicalDays":
         """Return as many days as asked for, the last one repeated without weight.

@@ -68,7 +68,7 @@ def _drawings(
     measured: pd.DataFrame | None,
     typical: "Representation | None",
 ) -> Iterator[tuple[str, Callable[[], "Figure"]]]:
-    from fadecast.figures import load, losses, packs, retention, site
+    from fadecast.figures import load, losses, packs, retention, site, site_years
     from fadecast.figures import typical as typical_figure
 
     yield "fade_fan", lambda: retention.fade_fan(fade, price, measured)
@@ -82,6 +82,8 @@ def _drawings(
         yield "load_statistics", lambda: load.load_statistics(duty)
     if typical is not None:
         yield "typical_days", lambda: typical_figure.typical_days(typical)
+    if "site_unserved" in fade:
+        yield "site_years", lambda: site_years.site_years(fade)
     yield "degradation", lambda: packs.degradation(fade)
     yield "starting_states", lambda: packs.starting_states(population, fade)
     yield "shortfall_and_heat", lambda: packs.shortfall_and_heat(fade)

@@ -74,6 +74,13 @@ CAPTIONS: Mapping[str, Caption] = {
         "Days are run one by one: what one day leaves to the next, but for the hours of spin-up, is not in a forecast "
         "of typical days. The error in health is printed by the run (soh_error_pp).",
     ),
+    "site_years": Caption(
+        "The site as its packs fade",
+        "Left: capacity of the packs that run over that of all packs at the start, and packs replaced. Right: load "
+        "that dispatch could not serve, by year of service. Lines: medians of draws and sites; bands: 90 %.",
+        "Weather and load are those of one drawn year, repeated. What a weak pack cannot deliver of its share is not "
+        "in it: no other pack takes that over.",
+    ),
     "degradation": Caption(
         "Where lithium and active material go",
         "Left: lithium that service has bound in the film on the negative electrode (SEI), as dead plated lithium, "
