@@ -31,6 +31,7 @@ _SAFETY, _SHRINK, _GROW = 0.9, 0.3, 3.0
 _FILMS = ("sei", "sei_cracks")
 
 _RESOLVED_FAILURE = 10.0  # [day]
+_SHORTEST = 1.0  # [day]: a step that is shorter costs more than its days, and rates have some noise
 _BROKEN = (Outcome.NOT_FINITE, Outcome.STATE_OUT_OF_BOUNDS)
 
 
@@ -230,8 +231,8 @@ class _Integration:
             broken = self._alive & np.isin(np.maximum(ahead.codes, there.codes), _BROKEN)
             error = self._error(new, heun_error(step, Rates(here.rate, ahead.rate, there.rate), before), broken)
             change = float(np.clip(_SAFETY * np.cbrt(self.settings.tolerance / max(error, 1e-30)), _SHRINK, _GROW))
-            if error > self.settings.tolerance:
-                step *= change
+            if error > self.settings.tolerance and step > _SHORTEST:
+                step = max(step * change, _SHORTEST)
                 continue
             if broken.any() and step > _RESOLVED_FAILURE:
                 # A failure ahead: approach it in short steps, so that its time is not an artefact of the step.
@@ -247,7 +248,7 @@ class _Integration:
                 rows.append(_relax(_hermite(state, here.rate, new, there.rate, step, (at - time) / step)))
                 highest.append(self.hottest)
             before = step, here.rate
-            state, here, time, step = new, there, time + step, step * change
+            state, here, time, step = new, there, time + step, max(step * change, _SHORTEST)
             ends.append(time)
         service = jax.tree.map(lambda *parts: np.stack(parts), *rows)
         days_run = self.evaluations * self.days.weight.shape[0] * self.days.power.shape[0]
