@@ -4,9 +4,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fadecast.cell.aged import Diagnosis, SlowState, aged_state, held_lithium
+from fadecast.cell.aged import (
+    Diagnosis,
+    SlowState,
+    aged_state,
+    held_lithium,
+    lift,
+    restrict,
+    total_lithium,
+)
 from fadecast.cell.control import Limits
-from fadecast.cell.health import check_up, fresh_mid_stoichiometry
+from fadecast.cell.health import check_up, electrode_window, fresh_mid_stoichiometry, stoichiometry_at
 from fadecast.cell.model import Chemistry, build_cell
 from fadecast.cell.profile import Stepping
 from fadecast.decades.direct import direct
@@ -81,9 +89,26 @@ def test_decades_conserve_lithium_and_a_tighter_tolerance_changes_little(operati
         cyclable = slow.inventory - held_lithium(operation.cell, slow)
         assert (np.diff(cyclable, axis=0) < 0).all()
         np.testing.assert_allclose(slow.inventory[-1], np.asarray(start.inventory), rtol=1e-14)
+        assert_lifts_keep_lithium(operation, slow)
     coarse, fine = (soh(operation, last(h.service), inputs()) for h in histories)
     assert np.abs(coarse - fine).max() < 1e-3
     assert histories[0].cell_days < histories[1].cell_days
+    for history in histories:
+        assert (history.macro_steps[0], history.macro_steps[-1]) == (0.0, 3650.0)
+        assert (np.diff(history.macro_steps) > 0.0).all()
+
+
+def assert_lifts_keep_lithium(operation, slow):
+    """Every state of a history: all lithium is in the full state, empty or full, and the slow state is read back."""
+    for row in zip(*slow, strict=True):
+        state = SlowState(*map(jnp.asarray, row))
+        window = electrode_window(operation.cell, state, inputs())
+        for charge in (0.05, 0.5, 0.95):
+            at = stoichiometry_at(window, jnp.full((1, LANES), charge))
+            y = lift(operation.cell, state, at, jnp.full((1, LANES), 290.0), inputs())
+            np.testing.assert_allclose(total_lithium(operation.cell, y), state.inventory, rtol=1e-14)
+            for mine, theirs in zip(restrict(operation.cell, y, state.inventory), state, strict=True):
+                np.testing.assert_allclose(mine, theirs, rtol=1e-13)
 
 
 def test_a_march_of_given_steps_converges_to_a_leap_at_second_order(operation, start):
@@ -102,7 +127,7 @@ def test_a_march_of_given_steps_converges_to_a_leap_at_second_order(operation, s
         marched.append(changes(SlowState(*(value[-1] for value in rows))))
     order = np.log2(np.abs((marched[0][0] - marched[1][0]) / (marched[1][0] - marched[2][0])))
     assert (np.abs(order - 2.0) < 0.3).all()
-    leapt = leap(operation, Leap(tolerance=1e-6), start, inputs(), days, SPIN_UP, service)
+    leapt = leap(operation, Leap(tolerance=5e-8), start, inputs(), days, SPIN_UP, service)
     np.testing.assert_allclose(marched[2], changes(last(leapt.service)), rtol=1e-3)
 
 

@@ -14,7 +14,8 @@ from fadecast.cell.model import Chemistry, build_cell
 from fadecast.cell.profile import Stepping
 from fadecast.cell.series import Series
 from fadecast.decades.direct import direct
-from fadecast.decades.leap import Leap, leap
+from fadecast.decades.leap import leap
+from fadecast.decades.macro import Leap
 from fadecast.decades.service import KELVIN, Operation
 from fadecast.decades.typical_days import choose_typical_days
 from fadecast.decades.whole import of_packs

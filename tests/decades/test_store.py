@@ -10,7 +10,7 @@ from fadecast.cell.control import Limits
 from fadecast.cell.health import fresh_mid_stoichiometry
 from fadecast.cell.model import Chemistry, build_cell
 from fadecast.cell.profile import Profile, Stepping
-from fadecast.decades.service import KELVIN, Operation
+from fadecast.decades.service import KELVIN, Operation, Service
 from fadecast.decades.store import HourlyYear, charge_through_year
 
 from .test_typical_days import year
@@ -43,7 +43,7 @@ def test_the_store_is_as_full_as_the_cell_that_runs_the_days(cells):
 
     ends = np.asarray(run())[240:]
     begins = np.concatenate([ends[-1:], ends[:-1]])
-    off = np.abs(np.asarray(charge_through_year(operation, slow, {}, hours)) - begins).mean(axis=0)
+    off = np.abs(np.asarray(charge_through_year(operation, Service.start(slow), {}, hours)) - begins).mean(axis=0)
     assert (off < 0.02).all(), off
     believed = np.abs(year(days=10).state_of_charge.reshape(-1, 1) - begins).mean(axis=0)
     assert (believed > 2.0 * off).all(), (believed, off)
@@ -51,9 +51,9 @@ def test_the_store_is_as_full_as_the_cell_that_runs_the_days(cells):
 
 def test_a_cell_too_hot_to_charge_stays_empty_and_one_at_rest_stays_as_it_is(cells):
     operation, slow = cells
-    hot = np.asarray(charge_through_year(operation, slow, {}, years(operation, 10, warmer=60.0)))
+    hot = np.asarray(charge_through_year(operation, Service.start(slow), {}, years(operation, 10, warmer=60.0)))
     np.testing.assert_allclose(hot, operation.limits.soc_min)
-    warm = np.asarray(charge_through_year(operation, slow, {}, years(operation, 10)))
+    warm = np.asarray(charge_through_year(operation, Service.start(slow), {}, years(operation, 10)))
     assert (warm >= operation.limits.soc_min - 1e-9).all()
     assert (warm <= operation.limits.soc_max + 1e-9).all()
     assert warm.max() > 0.5

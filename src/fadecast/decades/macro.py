@@ -27,6 +27,7 @@ _SAFETY, _SHRINK, _GROW = 0.9, 0.3, 3.0
 _FILMS = ("sei", "sei_cracks")
 
 _RESOLVED_FAILURE = 10.0  # [day]
+_SHORTEST = 1.0  # [day]: a step that is shorter costs more than its days, and rates have some noise
 _BROKEN = (Outcome.NOT_FINITE, Outcome.STATE_OUT_OF_BOUNDS)
 
 
@@ -192,8 +193,8 @@ class Macro:
             broken = self.running & np.isin(np.maximum(ahead.codes, there.codes), _BROKEN)
             error = self._error(new, heun_error(step, Rates(here.rate, ahead.rate, there.rate), before), broken)
             change = float(np.clip(_SAFETY * np.cbrt(self.settings.tolerance / max(error, 1e-30)), _SHRINK, _GROW))
-            if error > self.settings.tolerance:
-                step *= change
+            if error > self.settings.tolerance and step > _SHORTEST:
+                step = max(step * change, _SHORTEST)
                 continue
             if broken.any() and step > _RESOLVED_FAILURE:
                 # A failure ahead: approach it in short steps, so that its time is not an artefact of the step.
@@ -214,7 +215,7 @@ class Macro:
             nearest = stops[np.abs(stops - (time + step)).argmin()]
             time = nearest if abs(nearest - (time + step)) < 1e-9 * nearest else time + step
             before = step, here.rate
-            state, here, step = new, there, step * change
+            state, here, step = new, there, max(step * change, _SHORTEST)
             ends.append(time)
             if self.swaps and time in stops[:-1]:
                 state, after = self._swap(self.swaps, state, here, output)

@@ -1,0 +1,111 @@
+"""Fade that runs away: where the negative electrode becomes the smaller one, and where its loss feeds on itself."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fadecast.cell.aged import Diagnosis, SlowState, aged_state
+from fadecast.cell.control import Limits
+from fadecast.cell.health import check_up, fresh_mid_stoichiometry
+from fadecast.cell.model import Chemistry, build_cell
+from fadecast.cell.profile import Stepping
+from fadecast.decades.direct import direct
+from fadecast.decades.leap import DayBatch, leap, march
+from fadecast.decades.macro import Leap
+from fadecast.decades.service import KELVIN, Operation, Service
+from fadecast.decades.store import HourlyYear, charge_through_year
+from fadecast.decades.typical_days import YearOfDuty
+from fadecast.outcome import Outcome
+from fadecast.population.evidence import fitted_rates
+
+from .test_typical_days import year
+
+_check_up = jax.jit(check_up, static_argnums=0)
+
+SPIN_UP, DAYS = 4, 300
+RATE, EXPONENT = (f"Negative electrode LAM constant {term}" for term in ("proportional term [s-1]", "exponential term"))
+# Losses 16 and 20 times as fast as fitted; and two that go with the fourth power of stress, which they raise.
+LOSSES = ((16.0, 2.0), (20.0, 2.0), (3.6e4, 4.0), (4e4, 4.0))
+
+
+class Knee:
+    """Cold cells under a hard duty of six days that repeat, all of them typical days."""
+
+    def __init__(self) -> None:
+        rates = {rate.name: rate.value for rate in fitted_rates()}
+        rate = rates.pop(RATE)
+        rates["Dead lithium decay constant [s-1]"] = 3e-5
+        self.operation = Operation(
+            build_cell(Chemistry(parameters=rates), (RATE, EXPONENT)), Limits(), Stepping(), 3600.0
+        )
+        factor, exponent = jnp.asarray(LOSSES).T[:, None]
+        self.inputs = {RATE: rate * factor, EXPONENT: exponent}
+        self.lanes = factor.shape[1]
+        diagnosis = (jnp.full((1, self.lanes), value) for value in (0.1, 0.2, 0.05, 0.1, 2e-8))
+        cell = self.operation.cell
+        self.start = aged_state(cell, Diagnosis(*diagnosis), fresh_mid_stoichiometry(cell))
+        made_up = year(days=6)
+        self.duty = YearOfDuty(2.0 * made_up.power, made_up.ambient - 10.0, made_up.state_of_charge)
+        self.power, self.ambient = (
+            np.repeat(values[..., None], self.lanes, axis=-1)
+            for values in (self.duty.power * cell.nameplate_energy, self.duty.ambient + KELVIN)
+        )
+        before = (np.roll(values, 1, axis=0)[:, -SPIN_UP:] for values in (self.power, self.ambient))
+        whole = (np.concatenate(parts, axis=1) for parts in zip(before, (self.power, self.ambient), strict=True))
+        even = jnp.full((len(self.power), self.lanes), 1.0 / len(self.power))
+        self.days = DayBatch(even, even, *(jnp.asarray(values.swapaxes(0, 1)) for values in whole))
+        hours, carried = 24 * np.arange(len(self.power)) - SPIN_UP, HourlyYear.of(self.power, self.ambient)
+        self.beginning = lambda state: charge_through_year(self.operation, state, self.inputs, carried)[hours]
+
+    def leap(self, times: np.ndarray, **settings: float):
+        """Leap with these settings."""
+        how = self.operation, Leap(**settings)
+        return leap(*how, self.start, self.inputs, self.days, SPIN_UP, times, beginning=self.beginning)
+
+    def direct(self, times: np.ndarray):
+        """Every day."""
+        charge = jnp.full((1, self.lanes), self.duty.state_of_charge[0, 0])
+        power, ambient = jnp.asarray(self.power), jnp.asarray(self.ambient)
+        return direct(self.operation, self.start, self.inputs, charge, power, ambient, times)
+
+    def soh(self, slow: SlowState) -> np.ndarray:
+        """Return SOH, `(times, lanes)`."""
+        rows = (SlowState(*(jnp.asarray(value[time]) for value in slow)) for time in range(len(slow.sei)))
+        capacity = [np.asarray(_check_up(self.operation.cell, row, self.inputs).capacity)[0] for row in rows]
+        return np.stack(capacity) / self.operation.cell.nominal_capacity
+
+
+def knee_time(times: np.ndarray, soh: np.ndarray) -> np.ndarray:
+    """Return when SOH is highest above the straight line between its ends, `(lanes,)`."""
+    line = soh[0] + (soh[-1] - soh[0]) * ((times - times[0]) / (times[-1] - times[0]))[:, None]
+    return times[(soh - line).argmax(axis=0)]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_knees_come_as_they_come_day_by_day_and_the_macro_steps_shrink_there():
+    """The anode becomes the smaller electrode and lithium plates; stress grows with what it has destroyed.
+
+    Ends of service within 2 days of direct mode, knees within the 10 days of the output, SOH within 0.2 points where
+    the anode is the smaller one. Two steps of 150 days are 3 points off after the first, and beyond all
+    material after the second.
+    """
+    knee, times = Knee(), np.arange(0.0, DAYS + 1, 10.0)
+    leapt, truth = knee.leap(times), knee.direct(times)
+    mine, theirs = knee.soh(leapt.service.slow), knee.soh(truth.service.slow)
+    assert leapt.outcome.tolist() == truth.outcome.tolist() == [0, 0, *2 * [Outcome.CAPACITY_EXHAUSTED]]
+    np.testing.assert_allclose(leapt.last_good[2:], truth.last_good[2:], atol=2.0)
+    np.testing.assert_allclose(knee_time(times, mine)[:2], knee_time(times, theirs)[:2], atol=10.0)
+    assert np.abs(mine - theirs)[:, :2].max() < 2e-3
+    assert (truth.service.slow.dead[-1, 0, :2] > 1.5 * truth.service.slow.dead[0, 0, :2]).all()
+    steps, ends = np.diff(leapt.macro_steps), leapt.macro_steps[1:]
+    collapse = (ends > 150.0) & (ends < leapt.last_good[2] + 1.0)
+    assert steps[collapse].max() < 0.5 * steps[ends < 70.0].max()
+    assert steps[collapse].min() < 0.1 * steps[ends < 70.0].max()
+    assert steps[ends > 220.0].max() > 5.0 * steps[collapse].min()
+    begin = knee.days._replace(state_of_charge=knee.beginning(Service.start(knee.start)))
+    far = march(knee.operation, knee.start, knee.inputs, begin, SPIN_UP, np.linspace(0.0, DAYS, 3))
+    middle = knee.soh(SlowState(*(value[:2] for value in far)))[1]
+    assert (np.abs(middle - theirs[15])[2:] > 0.03).all()
+    assert not (far.active_fraction_ne[-1, 0, 2:] > 0.0).any()
