@@ -263,12 +263,23 @@ class Ensemble:
             history = self._leap(slow, inputs, draws, outcome, imbalance, passed)
         else:
             history = self._site(slow, inputs, lanes, outcome, imbalance, each, passed)
-        rows = [
-            _health(self.operation.cell, SlowState(*row), inputs) for row in zip(*history.service.slow, strict=True)
-        ]
-        capacity, resistance = (jnp.concatenate(parts) for parts in zip(*rows, strict=True))
-        health = Health(capacity, resistance)
+        health = self._health(history.service.slow, inputs)
         return (history, health) if series is None else of_packs(series, history, health)
+
+    def _health(self, slow: SlowState, inputs: Inputs) -> Health:
+        """Check up at every time, tile by tile; fields `(times, lanes)`."""
+        size, lanes = self.execution.tile * self.groups, slow.sei.shape[-1]
+        parts = [slice(at, at + size) for at in range(0, lanes, size)]
+        given = [{name: value[:, part] for name, value in inputs.items()} for part in parts]
+        rows = [
+            [
+                _check_up(self.operation.cell, SlowState(*(v[:, part] for v in row)), here)
+                for part, here in zip(parts, given, strict=True)
+            ]
+            for row in zip(*slow, strict=True)
+        ]
+        whole = [[jnp.concatenate(values, axis=1) for values in zip(*row, strict=True)] for row in rows]
+        return Health(*(jnp.concatenate(values) for values in zip(*whole, strict=True)))
 
     def _leap(
         self,
@@ -462,6 +473,10 @@ def run_shards(
 ) -> Iterator[tuple[int, History, Health]]:
     """Forecast shards, several at a time, and give them back in order; a single one, by several tiles at a time."""
     workers = ensemble.execution.workers
+    if shards:
+        # Threads that compile the same program at once do it twice, and XLA has been seen to abort in it.
+        first = replace(ensemble, times=np.array([0.0, min(1.0, ensemble.times[-1])]))
+        first.simulate(shards[0][: ensemble.execution.tile])
     outer = min(workers, max(len(shards), 1))
     with ThreadPoolExecutor(outer) as pool, ThreadPoolExecutor(max(workers // outer, 1)) as tiles:
         each: Mapper = map if outer == workers else tiles.map
@@ -479,4 +494,4 @@ def _start(
     return slow, window_met(cell, slow, inputs, electrode_window(cell, slow, inputs))
 
 
-_health = jax.jit(check_up, static_argnums=0)
+_check_up = jax.jit(check_up, static_argnums=0)

@@ -14,6 +14,7 @@ from fadecast.cell.health import electrode_window
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import CellModel
 from fadecast.cell.ripple import Ripple
+from fadecast.decades.accuracy import deviation
 from fadecast.decades.leap import DayBatch, daily_rates, drifted
 from fadecast.decades.macro import Evaluated, SiteDay
 from fadecast.decades.service import KELVIN, Operation, Service
@@ -23,7 +24,7 @@ from fadecast.duty.again import SiteDuty, SiteYear, dispatched_again
 from fadecast.pack.groups import pack_capacity
 from fadecast.pack.sharing import Fleet, shares
 
-Mapper = Callable[[Callable[[int], Evaluated], Iterable[int]], Iterable[Evaluated]]
+Mapper = Callable[[Callable[[slice], Evaluated], Iterable[slice]], Iterable[Evaluated]]
 
 
 class Packs(NamedTuple):
@@ -74,18 +75,13 @@ class Site:
         self.groups = 1 if operation.series is None else operation.series.groups
         self.counted = packs.counted[:: self.groups]
         self.count = int(self.counted.sum())
-        self._inputs, self._leakage = dict(packs.inputs), packs.leakage
+        self.inputs, self.leakage = dict(packs.inputs), packs.leakage
         self._hours = jnp.asarray(np.repeat(typical.first_hour[:, None], packs.tile, axis=1))
         self.swapped = np.zeros(len(self.counted), dtype=int)
         steps = typical.power.shape[1]
         self.cell_days = len(packs.counted) * len(typical.weight) * steps / operation.steps_per_day
         balanced = None if packs.leakage is None else jnp.zeros_like(jnp.asarray(packs.leakage))
         self.first_capacity = self.at_start = self._capacity(Service.start(packs.slow, balanced))
-
-    @property
-    def inputs(self) -> Inputs:
-        """PyBaMM input parameters of the packs that stand there now."""
-        return {name: jnp.asarray(value) for name, value in self._inputs.items()}
 
     def rates(self, state: Service, running: np.ndarray) -> Evaluated:
         """Share the power of the site among the packs that run, and run its typical days; see `Days`."""
@@ -98,9 +94,8 @@ class Site:
         duty = dispatched_again(self.year, jnp.asarray(capability), jnp.asarray(1.0 / max(share.max(), 1.0)))
         share = np.repeat(np.where(self.counted, share, share[self.counted][-1]), self.groups)
 
-        def run(number: int) -> Evaluated:
-            part = slice(number * self.packs.tile, (number + 1) * self.packs.tile)
-            here, inputs, leakage = _lanes((state, self._inputs, self._leakage), part)
+        def run(part: slice) -> Evaluated:
+            here, inputs, leakage = _lanes((state, self.inputs, self.leakage), part)
             begin = charge_at(self.operation, here, inputs, self._year(duty, share[part]), self._hours)
             days = self._days(duty, share[part], begin)
             apart = drifted(here, None if leakage is None else jnp.asarray(leakage))
@@ -108,9 +103,17 @@ class Site:
             rate, hottest, window = jax.tree.map(np.asarray, found)
             return Evaluated(rate, hottest, window, site=None)
 
-        tiles = list(self.each(run, range(len(share) // self.packs.tile)))
+        tiles = list(self.each(run, self._tiles()))
         together = jax.tree.map(lambda *parts: np.concatenate(parts, axis=-1), *tiles)
         return together._replace(site=SiteDay(np.asarray(duty.energy), capability))
+
+    def deviation(self, one: SlowState, other: SlowState) -> np.ndarray:
+        """Compare two slow states, tile by tile; see `Days`."""
+        found = []
+        for part in self._tiles():
+            inputs, here, there = _lanes((self.inputs, one, other), part)
+            found.append(deviation(self.cell, jax.tree.map(jnp.asarray, inputs), here, there))
+        return np.concatenate(found)
 
     def stops(self, end: float) -> np.ndarray:
         """Return the inspections."""
@@ -133,18 +136,19 @@ class Site:
             return np.where(lanes, new[:, of], old)
 
         start = self.packs
-        self._inputs, self._leakage = jax.tree.map(
-            swapped, (dict(start.inputs), start.leakage), (self._inputs, self._leakage)
+        self.inputs, self.leakage = jax.tree.map(
+            swapped, (dict(start.inputs), start.leakage), (self.inputs, self.leakage)
         )
         return lanes, jax.tree.map(swapped, start.slow, slow)
 
     def _capacity(self, state: Service) -> np.ndarray:
         """Capacity of each pack [A.h], found tile by tile."""
-        found = []
-        for at in range(0, len(self.packs.counted), self.packs.tile):
-            here, inputs, _ = _lanes((state, self._inputs, self._leakage), slice(at, at + self.packs.tile))
-            found.append(np.asarray(_pack_capacity(self.operation, here, inputs))[:: self.groups])
-        return np.concatenate(found)
+        parts = [_lanes((state, self.inputs), part) for part in self._tiles()]
+        return np.concatenate([np.asarray(_pack_capacity(self.operation, *part))[:: self.groups] for part in parts])
+
+    def _tiles(self) -> list[slice]:
+        size = self.packs.tile
+        return [slice(at, at + size) for at in range(0, len(self.packs.counted), size)]
 
     def _year(self, duty: SiteDuty, share: Float[np.ndarray, " lanes"]) -> HourlyYear:
         """Year of each lane of a tile by the hour."""

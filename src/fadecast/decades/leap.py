@@ -19,6 +19,7 @@ from fadecast.cell.health import electrode_window
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.profile import Profile
 from fadecast.cell.ripple import Ripple
+from fadecast.decades.accuracy import deviation
 from fadecast.decades.macro import Evaluated, History, Leap, Macro, Passed, advance, relax, straight_rate, straighten
 from fadecast.decades.packs import day_drift, imbalance_of
 from fadecast.decades.service import Operation, Service, day_change
@@ -155,6 +156,10 @@ class _Alone:
         found = daily_rates(self.operation, self.spin_up, state.slow, self.inputs, days, apart)
         rate, hottest, window = jax.tree.map(np.asarray, found)
         return Evaluated(rate, hottest, window, site=None)
+
+    def deviation(self, one: SlowState, other: SlowState) -> np.ndarray:
+        """Compare two slow states; see `Days`."""
+        return deviation(self.operation.cell, self.inputs, one, other)
 
 
 def drifted(state: Service, leakage: Lanes | None) -> Imbalance | None:

@@ -15,8 +15,7 @@ from annotated_types import Ge, Gt, Le
 
 from fadecast.cell.aged import SlowState
 from fadecast.cell.control import Window
-from fadecast.cell.lowering import Inputs
-from fadecast.decades.accuracy import Rates, deviation, heun_error
+from fadecast.decades.accuracy import Rates, heun_error
 from fadecast.decades.packs import judge_packs, moved_apart
 from fadecast.decades.service import Operation, Service, exhausted_capacity
 from fadecast.outcome import Outcome
@@ -80,12 +79,11 @@ class Days(Protocol):
     cell_days: float
     """Days simulated in one evaluation, summed over lanes."""
 
-    @property
-    def inputs(self) -> Inputs:
-        """PyBaMM input parameters of the lanes, each `(1, lanes)`."""
-
     def rates(self, state: Service, running: np.ndarray) -> Evaluated:
         """Run the typical days at a state; lanes that do not run carry nothing."""
+
+    def deviation(self, one: SlowState, other: SlowState) -> np.ndarray:
+        """Compare two slow states; see `fadecast.decades.accuracy.deviation`. Shape `(lanes,)`."""
 
 
 class Swaps(Protocol):
@@ -290,7 +288,7 @@ class Macro:
         """Largest `deviation` that an error makes over the lanes that go on, headrooms of groups included."""
         cell = self.days.operation.cell
         right = jax.tree.map(lambda value, off: value + off, new, error)
-        off = deviation(cell, self.days.inputs, relax(new).slow, relax(right).slow)
+        off = self.days.deviation(relax(new).slow, relax(right).slow)
         if error.headroom is not None:
             off = np.maximum(off, np.abs(error.headroom[0]) / cell.nominal_capacity)
         return float(off[self.running & self.counted & ~broken & np.isfinite(off)].max(initial=0.0))
