@@ -155,6 +155,11 @@ class Ensemble:
         return [year_of_duty(self.duty.isel(draw=draw)) for draw in range(self.duty.sizes["draw"])]
 
     @property
+    def duty_step(self) -> float:
+        """Step of the duty [s]."""
+        return self.operation.load_step / self.coarseness
+
+    @property
     def coarseness(self) -> int:
         """Steps of the duty in a load step."""
         return coarseness(self.decades, self.duty)

@@ -16,7 +16,7 @@ from fadecast.cell.aged import Diagnosis, SlowState, aged_state, fresh_state
 from fadecast.cell.balance import FARADAY
 from fadecast.cell.health import Health, check_up, degradation, fresh_mid_stoichiometry
 from fadecast.cell.model import CellModel, build_cell
-from fadecast.cell.profile import Profile
+from fadecast.cell.profile import Profile, Stepping
 from fadecast.decades.macro import History
 from fadecast.decades.service import KELVIN
 from fadecast.ensemble import (
@@ -231,7 +231,8 @@ def block_slices(block: Block, dims: tuple[Hashable, ...]) -> tuple[slice, ...]:
 def leap_error(ensemble: Ensemble) -> dict[str, float]:
     """Measure the error of the leap against day-by-day simulation of a few lanes, spread over draws and packs.
 
-    Both follow the duty as it was first dispatched.
+    Both follow the duty as it was first dispatched. Day by day it is followed in its own steps, with time steps at
+    their default: longer load steps, and time steps that are faster, are part of the error.
 
     Returns
     -------
@@ -240,7 +241,11 @@ def leap_error(ensemble: Ensemble) -> dict[str, float]:
     days = min(float(ensemble.decades.check_days), float(np.floor(ensemble.times[-1])))
     lanes = np.linspace(0, ensemble.lanes - 1, _CHECKED_LANES).round().astype(int)
     leapt = replace(ensemble, fleet=Fleet(), times=np.array([0.0, days]))
-    truth = replace(leapt, decades=replace(ensemble.decades, mode="direct"))
+    truth = replace(
+        leapt,
+        decades=replace(ensemble.decades, mode="direct", load_step_minutes=None),
+        operation=replace(ensemble.operation, load_step=ensemble.duty_step, stepping=Stepping()),
+    )
     filled = np.resize(lanes, ensemble.execution.tile)
     found, expected = leapt.simulate(filled), truth.simulate(lanes)
     soh = [np.asarray(health.capacity)[-1, :_CHECKED_LANES] for _, health in (found, expected)]
