@@ -5,21 +5,19 @@ at 15 min (a site whose computing only trains, only infers, or both; regulation 
 to a yearly mean of 10, 25 and 40 degC, three cells of three draws of the default population: 36 lanes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import pandas as pd
 import xarray as xr
+from comparison import Result, compared, part, row, worst
 
-from fadecast.cell.health import Health
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import build_cell
-from fadecast.decades.macro import History, Leap
-from fadecast.decades.service import Service
+from fadecast.decades.macro import Leap
 from fadecast.duty import Duty, Site, make_duty
 from fadecast.duty.workload import Workload
 from fadecast.ensemble import Cell, Decades, Ensemble, make_ensemble
@@ -36,12 +34,8 @@ DUTIES = {
 }
 CELSIUS, CELLS, SEED = (10.0, 25.0, 40.0), 3, 1
 YEARS = 365.0 * np.arange(4)
-STATES = ("sei", "dead", "crack_length", "active_fraction_ne", "active_fraction_pe")
 COUNTS, SPIN_UPS = (2, 4, 6, 8, 12, 16, 24), (1, 2, 4, 8, 12, 24)
 TOLERANCES = (1e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 1e-3)
-NAMEPLATE = 5.0
-"""Of the modelled cell [A.h]."""
-Result = tuple[History, Health]
 
 
 def main() -> None:
@@ -50,7 +44,8 @@ def main() -> None:
     ensemble = lanes_of(conditions(15))
     truth = run(ensemble, mode="direct")
     found = {"leap": run(ensemble), "leap, charge of the dispatcher": run(dispatched(ensemble))}
-    matrix = pd.concat([compared(name, result, truth) for name, result in found.items()])
+    lanes = [(duty, celsius, cell) for duty in DUTIES for celsius in CELSIUS for cell in range(CELLS)]
+    matrix = pd.concat([compared(name, lanes, result, truth) for name, result in found.items()])
     matrix.to_csv(OUT / "leap_error.csv", index=False, float_format="%.4g")
     print(
         matrix.groupby(["mode", "duty", "celsius"], sort=False)
@@ -58,16 +53,16 @@ def main() -> None:
         .drop(columns="cell")
         .to_string(float_format="%.3g")
     )
-    table = pd.DataFrame(list(costs(ensemble, truth)))
+    table = pd.DataFrame([*costs(ensemble, truth), minutes()])
     table.to_csv(OUT / "k_tolerance.csv", index=False, float_format="%.4g")
     print(table.to_string(index=False, float_format="%.3g"))
     draw(table)
 
 
-def conditions(minutes: int) -> xr.Dataset:
+def conditions(minutes: int, duties: Mapping[str, Duty] = DUTIES) -> xr.Dataset:
     """Return the years of duty; `draw` counts duties and temperatures."""
     years = []
-    for duty in DUTIES.values():
+    for duty in duties.values():
         year = make_duty(Site(), replace(duty, timestep_minutes=minutes), 1, 64, SEED)
         air = year["pack_ambient_temperature"]
         years += [year.assign(pack_ambient_temperature=air - air.mean() + celsius) for celsius in CELSIUS]
@@ -101,40 +96,6 @@ def dispatched(ensemble: Ensemble) -> Ensemble:
     return Dispatched(ensemble.operation, ensemble.decades, ensemble.duty, ensemble.population, ensemble.times)
 
 
-def errors(found: Result, truth: Result) -> dict[str, np.ndarray]:
-    """Compare the last time of two forecasts by lane: SOH in points, else per cent; of states, of their change."""
-    (mine, health), (theirs, right) = found, truth
-    capacity, resistance = (np.asarray(now[-1]) for now in health)
-    true_capacity, true_resistance = (np.asarray(now[-1]) for now in right)
-
-    def change(service: Service, name: str) -> np.ndarray:
-        values = getattr(service.slow, name)[:, 0]
-        return np.asarray(values[-1] - values[0])
-
-    return {
-        "soh_pp": 100.0 * (capacity - true_capacity) / NAMEPLATE,
-        "resistance": 100.0 * (resistance / true_resistance - 1.0),
-        "throughput": 100.0 * (mine.service.throughput[-1, 0] / theirs.service.throughput[-1, 0] - 1.0),
-        **{name: 100.0 * (change(mine.service, name) / change(theirs.service, name) - 1.0) for name in STATES},
-    }
-
-
-def compared(name: str, found: Result, truth: Result) -> pd.DataFrame:
-    """Return one row per lane."""
-    rows = pd.DataFrame(errors(found, truth))
-    conditions = [(duty, celsius, cell) for duty in DUTIES for celsius in CELSIUS for cell in range(CELLS)]
-    rows.insert(0, "mode", name)
-    rows[["duty", "celsius", "cell"]] = conditions
-    lanes = len(rows)
-    rows["cell_days"], rows["cell_days_direct"] = found[0].cell_days / lanes, truth[0].cell_days / lanes
-    return rows
-
-
-def worst(values: pd.Series) -> float:
-    """Return the value that is largest in size, with its sign."""
-    return float(values.iloc[int(values.abs().argmax())])
-
-
 def costs(ensemble: Ensemble, truth: Result) -> Iterator[dict[str, object]]:
     """Change one setting after the other; macro steps against the finest, over ten years."""
     for count in COUNTS:
@@ -149,24 +110,11 @@ def costs(ensemble: Ensemble, truth: Result) -> Iterator[dict[str, object]]:
         yield row("tolerance", tolerance, result, finest)
 
 
-def part(result: Result, lanes: Sequence[int]) -> Result:
-    """Take some lanes of a forecast."""
-    history, health = result
-    taken = jax.tree.map(lambda values: values[..., np.array(lanes)], (history.service, health))
-    return replace(history, service=taken[0]), taken[1]
-
-
-def row(setting: str, value: float, found: Result, truth: Result) -> dict[str, object]:
-    """Return the worst errors of all lanes and what they cost."""
-    lanes = found[0].outcome.size
-    largest = {name: float(np.abs(each).max()) for name, each in errors(found, truth).items()}
-    return {
-        "setting": setting,
-        "value": value,
-        "macro_steps": len(found[0].macro_steps) - 1,
-        "cell_days": found[0].cell_days / lanes,
-        **largest,
-    }
+def minutes() -> dict[str, object]:
+    """Compare a year of the default site at 1 min and 25 degC."""
+    ensemble = lanes_of(conditions(1, {"solar and both": DUTIES["solar and both"]}).isel(draw=[1]))
+    found, truth = (run(ensemble, years=YEARS[:2], mode=mode) for mode in ("leap", "direct"))
+    return row("minutes", 1, found, truth)
 
 
 def draw(table: pd.DataFrame) -> None:
@@ -180,6 +128,8 @@ def draw(table: pd.DataFrame) -> None:
             for (name, words), color, marker in zip(names.items(), style.SERIES, style.MARKERS, strict=False):
                 axes.loglog(rows["value"], rows[name], f"{marker}-", color=color, label=words)
             axes.set_xlabel(label)
+        figure.axes[0].set_xticks(COUNTS, [str(count) for count in COUNTS])
+        figure.axes[0].minorticks_off()
         axes.loglog(
             rows["value"], 100.0 * rows["value"] * rows["macro_steps"], "--", color=style.GREY, label="bound on SOH"
         )

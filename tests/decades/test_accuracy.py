@@ -1,14 +1,15 @@
 """The estimated error of a macro step is the error, and it counts what a forecast is read for."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
-from fadecast.cell.aged import Diagnosis, aged_state
-from fadecast.cell.health import check_up, fresh_mid_stoichiometry
+from fadecast.cell.aged import fresh_state
+from fadecast.cell.health import Health
 from fadecast.cell.model import Chemistry, build_cell
+from fadecast.decades import accuracy
 from fadecast.decades.accuracy import Rates, deviation, heun_error
+
+CHANGES = (("crack_length", 1.02), ("sei", 1.5), ("active_fraction_ne", 0.97), ("active_fraction_pe", 0.96))
 
 
 def rate(y: np.ndarray) -> np.ndarray:
@@ -42,23 +43,14 @@ def test_without_a_step_before_the_part_of_the_prediction_is_left():
     np.testing.assert_allclose(error, [-0.3])
 
 
-@pytest.fixture(scope="module")
-def cell():
-    return build_cell(Chemistry(), ())
-
-
-def test_a_deviation_is_the_worst_of_capacity_a_tenth_of_resistance_lithium_and_material(cell):
-    losses = [[0.1, 0.1, 0.1], [0.1, 0.1, 0.1], [0.1, 0.1, 0.1], [0.1, 0.1, 0.1], [2e-8, 2e-8, 2e-8]]
-    one = aged_state(cell, Diagnosis(*jnp.asarray(losses)[:, None]), fresh_mid_stoichiometry(cell))
-    # Nothing; film alone, which takes lithium and adds resistance; positive material that capacity does not need.
-    other = one._replace(
-        sei=one.sei * jnp.array([[1.0, 1.1, 1.0]]),
-        active_fraction_pe=one.active_fraction_pe * jnp.array([[1.0, 1.0, 0.99]]),
+def test_a_deviation_is_the_worst_of_capacity_a_tenth_of_resistance_lithium_and_material(monkeypatch):
+    """With a check-up that reads capacity off the positive material and resistance off the cracks."""
+    monkeypatch.setattr(
+        accuracy, "check_up", lambda _, slow, inputs: Health(5.0 * slow.active_fraction_pe, 1e6 * slow.crack_length)
     )
-    off = deviation(cell, {}, one, other)
-    here, there = (jax.jit(check_up, static_argnums=0)(cell, state, {}) for state in (one, other))
-    capacity = np.abs(np.asarray(there.capacity - here.capacity))[0] / cell.nominal_capacity
-    assert off[0] < 1e-12
-    assert off[1] >= capacity[1] > 1e-3
-    assert off[1] >= 0.1 * float(there.resistance[0, 1] / here.resistance[0, 1] - 1.0) > 0.0
-    assert off[2] == pytest.approx(0.009, rel=1e-6)
+    cell = build_cell(Chemistry(), ())
+    one = fresh_state(cell, 5)
+    factor = {name: jnp.ones((1, 5)).at[0, lane].set(value) for lane, (name, value) in enumerate(CHANGES, start=1)}
+    other = one._replace(**{name: getattr(one, name) * value for name, value in factor.items()})
+    film = 0.5 * float(one.sei[0, 0]) * cell.lithium_per_sei * cell.negative.volume / cell.fresh_lithium
+    np.testing.assert_allclose(deviation(cell, {}, one, other), [0.0, 0.002, film, 0.03, 0.04], rtol=1e-9, atol=1e-15)

@@ -103,10 +103,10 @@ class TypicalDays:
 def choose_typical_days(duty: YearOfDuty, count: int, spin_up: int) -> TypicalDays:
     """Cluster the days of a year and keep the hottest day and the one with the emptiest store besides.
 
-    Hierarchical clustering with medoids by tsam (doi:10.3390/en13030641) on power, Arrhenius factor and state of
-    charge. The cluster sizes are then adjusted as little as possible so that throughput, Arrhenius factor and state
-    of charge have the year's means, as far as the bounds of their change allow: days of a drawn regulation signal are
-    all alike but for noise, and fall some per cent short of its throughput (`TypicalDays.error`).
+    Hierarchical clustering by tsam (doi:10.3390/en13030641) on power, Arrhenius factor and state of charge; of each
+    cluster the day that is nearest to its means. The cluster sizes are then adjusted as little as possible so that
+    throughput, Arrhenius factor and state of charge have the year's means, as far as the bounds of their change allow
+    (`TypicalDays.error`).
 
     Parameters
     ----------
