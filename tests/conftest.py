@@ -11,6 +11,8 @@ from fadecast.pipeline import use_compilation_cache
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+MOST_MAPS = 25_000
+
 TINY = """\
 name: tiny
 seed: 1
@@ -29,6 +31,17 @@ def _compiled_programs(tmp_path_factory):
     """Keep compiled programs of the whole test run, and none of them in the user's cache."""
     os.environ.setdefault("FADECAST_CACHE", str(tmp_path_factory.getbasetemp().parent / "xla"))
     use_compilation_cache()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _memory_maps():
+    """Let go of compiled programs before their memory maps are too many.
+
+    XLA maps every kernel by itself, and Linux allows a process 65,530 maps: beyond, loading a program ends in a crash.
+    """
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_text().count("\n") > MOST_MAPS:
+        jax.clear_caches()
 
 
 @pytest.fixture
