@@ -99,3 +99,16 @@ def trace():
     dataset = xr.Dataset({name: ("hour", values) for name, values in columns.items()}, coords={"hour": hour})
     dataset.attrs = {"draw": 0, "pack": 1, "day_of_year": 99, "weight": 0.25}
     return variables.describe(dataset)
+
+
+def with_site(fade):
+    """Return a forecast whose packs feel each other: one site that serves less each year."""
+    time = fade["time"].values
+    shape = (fade.sizes["draw"], 1, len(time))
+    values = {
+        "site_capability": 1.0 - 0.03 * time,
+        "site_replacements": np.floor(time),
+        "site_unserved": 1000.0 * time + 200.0 * time**2,
+    }
+    arrays = {name: (("draw", "site", "time"), np.broadcast_to(value, shape)) for name, value in values.items()}
+    return variables.describe(fade.assign(arrays).assign_coords(site=[0]))

@@ -196,7 +196,7 @@ def test_the_note_names_what_is_not_resolved():
 
 
 def test_every_figure_is_written_for_a_page(tmp_path, duty):
-    fade = hand_made_study.fade(4, 6, failed=[(1, 2)], exhausted=[(3, 4)])
+    fade = hand_made_study.with_site(hand_made_study.fade(4, 6, failed=[(1, 2)], exhausted=[(3, 4)]))
     measured = pd.DataFrame({"time": [0.0, 1.0], "retention": [1.0, 0.97], "label": ["cell", "cell"]})
     typical = represented(Decades(typical_days=4), duty, 0)
     paths = drawn(
@@ -262,7 +262,7 @@ def test_a_guarantee_on_state_of_health_is_drawn_on_state_of_health():
 )
 def test_poor_forecasts_are_drawn(tmp_path, duty, fade):
     priced = hand_made_study.priced(hand_made_study.fade(fade.sizes["draw"], fade.sizes["pack"]))
-    assert len(drawn(tmp_path, duty, fade, priced)) == len(CAPTIONS) - 2
+    assert len(drawn(tmp_path, duty, fade, priced)) == len(CAPTIONS) - 3
 
 
 def test_importing_does_not_load_matplotlib():

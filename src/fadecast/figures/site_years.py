@@ -40,5 +40,6 @@ def site_years(fade: xr.Dataset) -> Figure:
     right.set_title("What the site cannot serve")
     for axes in (left, right):
         style.time_axis(axes, time[-1])
-    style.note(figure, f"{fade.sizes['draw']:,} draws, {fade.sizes['site']:,} sites, {fade.sizes['pack']:,} packs.")
+    of = {name: fade.sizes[name] for name in ("draw", "site", "pack")}
+    style.note(figure, ", ".join(f"{count:,} {name}{'s' if count > 1 else ''}" for name, count in of.items()) + ".")
     return figure
