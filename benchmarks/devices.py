@@ -49,8 +49,9 @@ def export(folder: Path) -> None:
     from fadecast.decades.leap import daily_rates
     from fadecast.decades.service import Operation
     from fadecast.decades.typical_days import EXTREME_DAYS
+    from fadecast.decades.years import day_batch
     from fadecast.duty import make_duty
-    from fadecast.ensemble import day_batch, make_ensemble
+    from fadecast.ensemble import make_ensemble
     from fadecast.fade import capacity_of
     from fadecast.population import make_population
     from fadecast.study import load_study

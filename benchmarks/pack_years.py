@@ -25,8 +25,9 @@ import xarray as xr
 
 from fadecast.cell.model import build_cell
 from fadecast.decades.service import KELVIN
+from fadecast.decades.years import DAYS_PER_YEAR
 from fadecast.duty import make_duty
-from fadecast.ensemble import DAYS_PER_YEAR, Ensemble, make_ensemble, run_shards
+from fadecast.ensemble import Ensemble, make_ensemble, run_shards
 from fadecast.fade import capacity_of, leap_error
 from fadecast.pipeline import use_compilation_cache
 from fadecast.population import make_population

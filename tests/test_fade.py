@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from fadecast.cell.model import build_cell
+from fadecast.decades.years import Decades
 from fadecast.duty import Duty, Site, make_duty
-from fadecast.ensemble import Cell, Decades, Execution, make_ensemble
+from fadecast.ensemble import Execution, make_ensemble
 from fadecast.fade import Forecast, capacity_of, make_fade
+from fadecast.operated import Cell
 from fadecast.outcome import Outcome
 from fadecast.population import Population, make_population
 from fadecast.warranty import Contract, Premium, price

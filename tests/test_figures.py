@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 import hand_made_study
-from fadecast.ensemble import Decades, represented
+from fadecast.decades.years import Decades, represented
 from fadecast.figures import CAPTIONS, make_figures
 from fadecast.figures.load import Series, load_statistics, spectrum
 from fadecast.figures.losses import loss_exceedance

@@ -2,8 +2,8 @@
 
 from fadecast.decades.representation import representation
 from fadecast.decades.typical_days import choose_typical_days
+from fadecast.decades.years import year_of_duty
 from fadecast.duty import Duty, Site, make_duty
-from fadecast.ensemble import year_of_duty
 
 COUNTS = (4, 6, 12, 24, 48)
 SPIN_UP_HOURS = 4

@@ -15,8 +15,9 @@ from study import OUT, SEED, lanes_of, run
 from fadecast.cell.aged import SlowState
 from fadecast.cell.health import check_up
 from fadecast.decades.leap import march
+from fadecast.decades.years import day_batch
 from fadecast.duty import Duty, Site, make_duty
-from fadecast.ensemble import Ensemble, day_batch
+from fadecast.ensemble import Ensemble
 from fadecast.figures import style
 
 RATE = "Negative electrode LAM constant proportional term [s-1]"

@@ -18,11 +18,13 @@ from comparison import Result, compared, part, row, worst
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import build_cell
 from fadecast.decades.macro import Leap
+from fadecast.decades.years import Decades
 from fadecast.duty import Duty, Site, make_duty
 from fadecast.duty.workload import Workload
-from fadecast.ensemble import Cell, Decades, Ensemble, make_ensemble
+from fadecast.ensemble import Ensemble, make_ensemble
 from fadecast.fade import capacity_of
 from fadecast.figures import style
+from fadecast.operated import Cell
 from fadecast.population import Population, make_population
 
 OUT = Path(__file__).parents[2] / "results" / "reported" / "leap_error"

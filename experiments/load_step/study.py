@@ -28,11 +28,11 @@ from fadecast.decades.coarser import coarser, ripple_of_days
 from fadecast.decades.leap import DayBatch, daily_rates
 from fadecast.decades.service import KELVIN, Operation
 from fadecast.decades.typical_days import YearOfDuty, choose_typical_days
+from fadecast.decades.years import year_of_duty
 from fadecast.duty import Duty, Site, make_duty
 from fadecast.duty.swings import Swings, swinging_power
 from fadecast.duty.training import AcceleratorPower, Training
 from fadecast.duty.workload import Measured, Workload, draw_it_power
-from fadecast.ensemble import year_of_duty
 from fadecast.population.evidence import fitted_rates
 
 CELSIUS, MINUTES, COUNT, SPIN_UP_HOURS = (10.0, 25.0, 40.0), (5, 15, 30, 60), 12, 4

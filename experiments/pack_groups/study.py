@@ -12,10 +12,12 @@ import numpy as np
 import pandas as pd
 
 from fadecast.cell.model import CellModel, build_cell
+from fadecast.decades.years import Decades
 from fadecast.duty import Duty, Site, make_duty
-from fadecast.ensemble import Cell, Decades, make_ensemble
+from fadecast.ensemble import make_ensemble
 from fadecast.fade import capacity_of
 from fadecast.figures import style
+from fadecast.operated import Cell
 from fadecast.pipeline import use_compilation_cache
 from fadecast.population import ClassShare, Groups, LogNormalPrior, Population, make_population
 from fadecast.population.modes import CapacityOf

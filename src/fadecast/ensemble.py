@@ -10,40 +10,36 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from annotated_types import Ge, Gt, Le, MultipleOf
+from annotated_types import Ge, Le, MultipleOf
 
 from fadecast.cell.aged import Diagnosis, SlowState, aged_state
-from fadecast.cell.control import Limits
 from fadecast.cell.health import Health, check_up, electrode_window, fresh_mid_stoichiometry, window_met
 from fadecast.cell.lowering import Inputs
-from fadecast.cell.model import CONTACT_RESISTANCE, CellModel, Chemistry, build_cell
-from fadecast.cell.profile import Stepping
+from fadecast.cell.model import CellModel, build_cell
 from fadecast.cell.ripple import Ripple
-from fadecast.cell.series import Series
 from fadecast.decades.coarser import coarser, ripple_of_days, ripple_of_year
 from fadecast.decades.direct import direct
-from fadecast.decades.leap import Beginning, DayBatch, leap
-from fadecast.decades.macro import History, Leap, Macro, Passed
-from fadecast.decades.representation import Representation, representation
+from fadecast.decades.leap import Beginning, leap
+from fadecast.decades.macro import History, Macro, Passed
 from fadecast.decades.service import KELVIN, Operation, Service
 from fadecast.decades.store import HourlyYear, charge_at
 from fadecast.decades.typical_days import EXTREME_DAYS, TypicalDays, YearOfDuty, choose_typical_days
 from fadecast.decades.whole import of_packs
+from fadecast.decades.years import DAYS_PER_YEAR, Decades, coarseness, day_batch, forecast_times, year_of_duty
 from fadecast.duty.again import SiteYear
 from fadecast.duty.year import Duty
+from fadecast.operated import Cell, make_operation, varied_parameters
 from fadecast.outcome import Outcome
 from fadecast.pack.groups import Imbalance
 from fadecast.pack.sharing import Fleet
 from fadecast.settings import settings
 from fadecast.site import Mapper, Packs, Site
-
-DAYS_PER_YEAR = 365.0
 
 Observer = Callable[[str, Mapping[str, Any]], None]
 """Told what happened and details of it."""
@@ -56,41 +52,6 @@ _DIAGNOSIS = {
     "crack_length": "Negative electrode initial crack length [m]",
 }
 """Fields of `Diagnosis` → parameters of the population dataset."""
-
-
-@settings
-class Cell:
-    """The cell model and how it is operated."""
-
-    chemistry: Chemistry = Chemistry()
-    """PyBaMM model and parameter set."""
-    limits: Limits = Limits()
-    """Limits of the battery management system."""
-    stepping: Stepping = Stepping()
-    """Division of a load step into time steps."""
-
-
-@settings
-class Decades:
-    """How years are made of days."""
-
-    mode: Literal["leap", "direct"] = "leap"
-    """`leap`: rates of typical days are integrated; `direct`: every day is simulated."""
-    typical_days: Annotated[int, Ge(1), Le(363)] = 8
-    """Clusters of days of a year; the hottest day and the day of the emptiest store come on top."""
-    spin_up_hours: Annotated[float, Gt(0), Le(24)] = 4.0
-    """Part of the day before that settles concentrations and temperature before a typical day counts [h]."""
-    load_step_minutes: Literal[1, 5, 15, 30, 60] | None = None
-    """Load step that packs are followed in [min], whole steps of the duty, whose means they carry; null: that of the
-    duty."""
-    variance_correction: bool = True
-    """Whether ageing sees the swings that means over `load_step_minutes` leave out (`experiments/load_step`)."""
-    output_interval_days: Annotated[float, Ge(1), Le(3650)] = 73.0
-    """Interval of the forecast's time axis [day]; a fifth of a year by default."""
-    leap: Leap = Leap()
-    """Macro steps of the leap mode."""
-    check_days: Annotated[int, Ge(0), Le(3650)] = 365
-    """Days over which 16 lanes are simulated day by day to measure the error of the leap; 0 leaves that out."""
 
 
 @settings
@@ -353,33 +314,6 @@ def _filled(start: int, end: int, size: int) -> np.ndarray:
     return np.minimum(np.arange(start, start + size), end - 1)
 
 
-def make_operation(
-    cell: CellModel, settings: Cell, decades: Decades, duty: xr.Dataset, population: xr.Dataset
-) -> Operation:
-    """Operate a lowered cell under a duty dataset, in packs as a population has them."""
-    hour = duty["hour"].values
-    load_step = float(3600.0 * (hour[1] - hour[0])) * coarseness(decades, duty)
-    if "group" not in population.dims:
-        return Operation(cell, settings.limits, settings.stepping, load_step)
-    series = Series(tuple(float(weight) for weight in population["group_weight"].values))
-    bleed = float(population["balancing"]) * cell.nominal_capacity
-    return Operation(cell, settings.limits, settings.stepping, load_step, series, bleed)
-
-
-def coarseness(decades: Decades, duty: xr.Dataset) -> int:
-    """Return how many steps of a duty dataset are in a load step."""
-    if decades.load_step_minutes is None:
-        return 1
-    hour = duty["hour"].values
-    return round(decades.load_step_minutes / (60.0 * (hour[1] - hour[0])))
-
-
-def forecast_times(decades: Decades, years: float) -> np.ndarray:
-    """Return the times of a forecast [day], from 0 to the last year."""
-    end = years * DAYS_PER_YEAR
-    return np.append(np.arange(0.0, end - 1e-6, decades.output_interval_days), end)
-
-
 def make_ensemble(
     settings: Cell,
     decades: Decades,
@@ -424,52 +358,6 @@ def make_ensemble(
         execution=execution or Execution(),
         fleet=fleet,
         served=served or Duty(),
-    )
-
-
-def varied_parameters(population: xr.Dataset) -> tuple[str, ...]:
-    """Names of the PyBaMM parameters that a population dataset varies."""
-    kinds = population["parameter_kind"].values
-    names = population["parameter"].values
-    return tuple(
-        str(name) for name, kind in zip(names, kinds, strict=True) if kind == "rate" or name == CONTACT_RESISTANCE
-    )
-
-
-def year_of_duty(duty: xr.Dataset) -> YearOfDuty:
-    """Fold the duty of one draw into days."""
-    steps = int(np.searchsorted(duty["hour"].values, 24.0))
-    names = ("pack_power", "pack_ambient_temperature", "state_of_charge")
-    return YearOfDuty(*(duty[name].values.reshape(-1, steps) for name in names))
-
-
-def represented(decades: Decades, duty: xr.Dataset, draw: int) -> Representation:
-    """Compare the year of a draw with the typical days that are chosen for it."""
-    year = coarser(year_of_duty(duty.isel(draw=draw)), coarseness(decades, duty))
-    steps_per_hour = year.power.shape[1] / 24.0
-    return representation(
-        year, choose_typical_days(year, decades.typical_days, round(decades.spin_up_hours * steps_per_hour))
-    )
-
-
-def day_batch(typical: list[TypicalDays], cell: CellModel, count: int) -> DayBatch:
-    """Typical days of each lane, in watts and kelvins of one cell, filled up to `count` with days of no weight."""
-    filled = [days.filled(count) for days in typical]
-
-    def stacked(*values: np.ndarray) -> np.ndarray:
-        return np.stack(values, axis=-1)
-
-    def stack(name: str) -> np.ndarray:
-        return stacked(*(getattr(days, name) for days in filled))
-
-    return DayBatch(
-        weight=jnp.asarray(stack("weight")),
-        state_of_charge=jnp.asarray(stack("state_of_charge")),
-        power=jnp.asarray(stack("power").swapaxes(0, 1) * cell.nameplate_energy),
-        ambient=jnp.asarray(stack("ambient").swapaxes(0, 1) + KELVIN),
-        ripple=jax.tree.map(
-            lambda *values: jnp.asarray(stacked(*values).swapaxes(0, 1)), *(days.ripple for days in filled)
-        ),
     )
 
 

@@ -19,16 +19,9 @@ from fadecast.cell.model import CellModel, build_cell
 from fadecast.cell.profile import Profile, Stepping
 from fadecast.decades.macro import History
 from fadecast.decades.service import KELVIN
-from fadecast.ensemble import (
-    DAYS_PER_YEAR,
-    Cell,
-    Decades,
-    Ensemble,
-    Observer,
-    make_operation,
-    run_shards,
-    varied_parameters,
-)
+from fadecast.decades.years import DAYS_PER_YEAR, Decades
+from fadecast.ensemble import Ensemble, Observer, run_shards
+from fadecast.operated import Cell, make_operation, varied_parameters
 from fadecast.outcome import Outcome
 from fadecast.pack.sharing import Fleet
 

@@ -18,8 +18,9 @@ import xarray as xr
 
 from fadecast import __version__
 from fadecast.cell.model import build_cell
+from fadecast.decades.years import represented
 from fadecast.duty import make_duty
-from fadecast.ensemble import make_ensemble, represented
+from fadecast.ensemble import make_ensemble
 from fadecast.errors import InputError, RunError
 from fadecast.fade import Forecast, capacity_of, typical_day_trace
 from fadecast.figures import make_figures

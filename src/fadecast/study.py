@@ -19,12 +19,14 @@ from pydantic_core import ErrorDetails
 
 from fadecast.cell.model import AMBIENT, CONTACT_RESISTANCE, CURRENT, parameter_values
 from fadecast.decades.admitted import forecast_problems
+from fadecast.decades.years import DAYS_PER_YEAR, Decades
 from fadecast.document import Document, read_document, shown
 from fadecast.duty import Dispatch, Duty, Site
 from fadecast.duty.trace import read_trace
 from fadecast.duty.weather_file import climate_of
-from fadecast.ensemble import DAYS_PER_YEAR, Cell, Decades, Execution
+from fadecast.ensemble import Execution
 from fadecast.formats import CLIMATE_SUFFIXES
+from fadecast.operated import Cell
 from fadecast.pack.sharing import Fleet
 from fadecast.population import Population, retired_classes
 from fadecast.population.retirement import sample_retired

@@ -9,9 +9,11 @@ import pytest
 from fadecast.cell.model import build_cell
 from fadecast.decades.coarser import coarser, ripple_of_days, ripple_of_year
 from fadecast.decades.typical_days import YearOfDuty
+from fadecast.decades.years import Decades
 from fadecast.duty import Duty, Site, make_duty
-from fadecast.ensemble import Cell, Decades, make_ensemble
+from fadecast.ensemble import make_ensemble
 from fadecast.fade import capacity_of
+from fadecast.operated import Cell
 from fadecast.population import Population, make_population
 
 from .test_typical_days import year

@@ -22,7 +22,7 @@ from fadecast.decades.leap import leap, march
 from fadecast.decades.macro import Leap
 from fadecast.decades.service import KELVIN, Operation
 from fadecast.decades.typical_days import choose_typical_days
-from fadecast.ensemble import day_batch
+from fadecast.decades.years import day_batch
 from fadecast.outcome import Outcome
 from fadecast.population.evidence import fitted_rates
 

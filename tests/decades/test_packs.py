@@ -19,7 +19,7 @@ from fadecast.decades.macro import Leap
 from fadecast.decades.service import KELVIN, Operation
 from fadecast.decades.typical_days import choose_typical_days
 from fadecast.decades.whole import of_packs
-from fadecast.ensemble import day_batch
+from fadecast.decades.years import day_batch
 from fadecast.outcome import Outcome
 from fadecast.pack.groups import Imbalance, pack_capacity, relative
 from fadecast.population.evidence import fitted_rates

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fadecast.decades.typical_days import choose_typical_days
+from fadecast.decades.years import year_of_duty
 from fadecast.duty import (
     Cycling,
     Dispatch,
@@ -18,7 +19,6 @@ from fadecast.duty import (
     make_duty,
 )
 from fadecast.duty.services import cycling_power, regulation_power
-from fadecast.ensemble import year_of_duty
 from fadecast.summary import duty_line
 
 

@@ -23,7 +23,6 @@ from fadecast.decades.service import Operation, Service
 from fadecast.pack.groups import pack_capacity
 
 _POINTS = 41
-_HOUR = 3600.0
 
 
 class HourlyYear(NamedTuple):
