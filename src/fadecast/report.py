@@ -28,6 +28,7 @@ from fadecast.warranty import Contract, price_table
 from fadecast.warranty.contract import guaranteed_level
 from fadecast.warranty.observed import interpolate
 from fadecast.warranty.tails import draws_needed
+from fadecast.wording import money, percent, significant, span, text, words, years
 
 _TEMPLATE = "report.html.jinja"
 _NOT_RESOLVED = "not_resolved"
@@ -49,7 +50,6 @@ _MEASURES = {"retention": "capacity at the start of service", "soh": "first-life
 
 _ORIGIN = ("seed", "git_commit")
 _SHOWN_ELSEWHERE = ("study", "Conventions", "title", "outcomes", "typical_day_error")
-_SPELLING = {"soh": "SOH", "usd": "USD", "kwh": "kWh", "pybamm": "PyBaMM", "jax": "JAX"}
 
 
 @dataclass(frozen=True)
@@ -137,12 +137,12 @@ def render_report(
         resolution=resolution_note(price),
         figures=_embedded(figures),
         extrapolation=population.attrs.get("extrapolation", ""),
-        outcomes=[(_words(o.name), count, o.remedy) for o, count in outcome_counts(fade).items()],
+        outcomes=[(words(o.name), count, o.remedy) for o, count in outcome_counts(fade).items()],
         failed=failed_packs(fade)[:_MOST_FAILED],
         failed_total=len(failed_packs(fade)),
         parameters=_parameters(population),
         assumptions=_assumptions(datasets),
-        summary=[(_words(str(name)), _text(value)) for name, value in summary.items()],
+        summary=[(words(str(name)), text(value)) for name, value in summary.items()],
         origin=_origin(datasets),
         configuration=yaml.safe_dump(json.loads(json.dumps(study)), sort_keys=False, allow_unicode=True, width=100),
     )
@@ -154,7 +154,7 @@ def _question(study: Mapping[str, Any], fade: xr.Dataset) -> str:
     place = study.get("site", {}).get("climate")
     where = f" in the climate of {place}" if place else ""
     return (
-        f"How fast do retired electric-vehicle packs fade in {_years(years)} of second-life service{where}, and what "
+        f"How fast do retired electric-vehicle packs fade in {years(years)} of second-life service{where}, and what "
         f"does a guarantee of their capacity cost? Forecast: {packs:,} packs in each of {draws:,} draws of what is not "
         "known about all of them (ageing rates, weather, load)."
     )
@@ -183,10 +183,10 @@ def _promise(price: xr.Dataset) -> str:
     contract = contract_of(price)
     if contract is None:
         return ""
-    points = " and ".join(f"{100.0 * level:g} % after {_years(year)}" for year, level in contract.guarantee)
+    points = " and ".join(f"{100.0 * level:g} % after {years(year)}" for year, level in contract.guarantee)
     return (
-        f"Guaranteed for {_years(contract.term_years)}: {points}, of the {_MEASURES[contract.measure]}, held against "
-        f"an inspection every {_years(contract.inspection_interval_years)}. Prices are per kWh of that energy."
+        f"Guaranteed for {years(contract.term_years)}: {points}, of the {_MEASURES[contract.measure]}, held against "
+        f"an inspection every {years(contract.inspection_interval_years)}. Prices are per kWh of that energy."
     )
 
 
@@ -208,10 +208,10 @@ def _capacity_headlines(fade: xr.Dataset, contract: Contract | None) -> list[Hea
     medians = draw_medians(values)[:, 0]
     headlines = [
         Headline(
-            f"Median capacity after {_years(year)}, of the {_MEASURES[measure]}",
-            _percent(median),
-            f"90 % of all packs and draws: {_range(low, high)}; medians of single draws: "
-            f"{_range(np.fmin.reduce(medians), np.fmax.reduce(medians))}",
+            f"Median capacity after {years(year)}, of the {_MEASURES[measure]}",
+            percent(median),
+            f"90 % of all packs and draws: {span(low, high)}; medians of single draws: "
+            f"{span(np.fmin.reduce(medians), np.fmax.reduce(medians))}",
         )
     ]
     if contract is not None:
@@ -220,8 +220,8 @@ def _capacity_headlines(fade: xr.Dataset, contract: Contract | None) -> list[Hea
         headlines.append(
             Headline(
                 f"Packs below the guaranteed {100.0 * level:g} % at the end of the term",
-                _percent(share[0]),
-                f"in single draws: {_range(np.fmin.reduce(by_draw[:, 0]), np.fmax.reduce(by_draw[:, 0]))}",
+                percent(share[0]),
+                f"in single draws: {span(np.fmin.reduce(by_draw[:, 0]), np.fmax.reduce(by_draw[:, 0]))}",
             )
         )
     return headlines
@@ -236,8 +236,8 @@ def _energy_headlines(fade: xr.Dataset) -> list[Headline]:
     return [
         Headline(
             "Energy demanded of a pack and not delivered, median",
-            f"{_number(median, 3)} kWh/year",
-            f"90 % of all packs and draws: {_number(low, 3)} to {_number(high, 3)} kWh/year",
+            f"{significant(median, 3)} kWh/year",
+            f"90 % of all packs and draws: {significant(low, 3)} to {significant(high, 3)} kWh/year",
         )
     ]
 
@@ -251,7 +251,7 @@ def price_rows(price: xr.Dataset) -> list[PriceRow]:
 
 
 def _price_row(name: str, units: str, value: float, low: float, high: float) -> PriceRow:
-    write = _percent if units == "1" else _money
+    write = percent if units == "1" else money
     label, need = _price_label(name)
     resolved = bool(np.isfinite(value))
     if not (np.isfinite(low) and np.isfinite(high)):
@@ -272,7 +272,7 @@ def _price_label(name: str) -> tuple[str, str]:
     """Return the label of a quantity, and what it would take to resolve it."""
     quantity, _, level = name.rpartition("_")
     if quantity not in _QUANTILES:
-        return _QUANTITIES.get(name, _words(name)), "the forecast does not reach far enough"
+        return _QUANTITIES.get(name, words(name)), "the forecast does not reach far enough"
     return f"{_QUANTILES[quantity]}, {level} %", f"needs {draws_needed(float(level) / 100.0):,} draws"
 
 
@@ -282,7 +282,7 @@ def _embedded(figures: Sequence[Path]) -> list[EmbeddedFigure]:
     others = [path for path in figures if path.stem not in CAPTIONS]
     return [
         EmbeddedFigure(
-            CAPTIONS.get(path.stem, Caption(_words(path.stem), "", "")),
+            CAPTIONS.get(path.stem, Caption(words(path.stem), "", "")),
             base64.b64encode(path.read_bytes()).decode("ascii"),
         )
         for path in [*sorted(known, key=lambda path: order.index(path.stem)), *others]
@@ -303,7 +303,7 @@ def failed_packs(fade: xr.Dataset) -> list[FailedPack]:
             FailedPack(
                 draw=str(fade["draw"].values[draw]),
                 pack=str(fade["pack"].values[pack]),
-                outcome=_words(Outcome(codes[draw, pack]).name),
+                outcome=words(Outcome(codes[draw, pack]).name),
                 last_year=f"{seen[-1]:.2f}" if seen.size else "none",
             )
         )
@@ -325,8 +325,8 @@ def _parameters(population: xr.Dataset) -> list[tuple[str, str, str, str, str]]:
             str(name),
             str(kind),
             readable(str(units)),
-            _number(median[n], 3),
-            f"{_number(low[n], 3)} to {_number(high[n], 3)}",
+            significant(median[n], 3),
+            f"{significant(low[n], 3)} to {significant(high[n], 3)}",
         )
         for n, (name, kind, units) in enumerate(rows)
     ]
@@ -337,7 +337,7 @@ def _assumptions(datasets: Mapping[str, xr.Dataset]) -> list[tuple[str, list[tup
     stages = []
     for stage, dataset in datasets.items():
         rows = [
-            (_words(str(name)), _percent(value) if str(name).endswith("_share") else _text(value))
+            (words(str(name)), percent(value) if str(name).endswith("_share") else text(value))
             for name, value in dataset.attrs.items()
             if not _is_origin(str(name)) and name not in _SHOWN_ELSEWHERE
         ]
@@ -352,7 +352,7 @@ def _typical_day_error(content: str) -> str:
     """Say how far the weighted typical days are from the year, at worst over draws."""
     by_draw: list[dict[str, float]] = json.loads(content)
     worst = {name: max(abs(errors[name]) for errors in by_draw) for name in by_draw[0]}
-    return ", ".join(f"{_words(name).lower()} {_number(100.0 * error, 2)} %" for name, error in worst.items())
+    return ", ".join(f"{words(name).lower()} {significant(100.0 * error, 2)} %" for name, error in worst.items())
 
 
 def _origin(datasets: Mapping[str, xr.Dataset]) -> list[tuple[str, str, str]]:
@@ -361,57 +361,9 @@ def _origin(datasets: Mapping[str, xr.Dataset]) -> list[tuple[str, str, str]]:
     for stage, dataset in datasets.items():
         for name, value in dataset.attrs.items():
             if _is_origin(str(name)):
-                rows.setdefault((_words(str(name)), _text(value)), []).append(stage)
+                rows.setdefault((words(str(name)), text(value)), []).append(stage)
     return [(name, value, ", ".join(stages)) for (name, value), stages in rows.items()]
 
 
 def _is_origin(name: str) -> bool:
     return name in _ORIGIN or name.endswith("_version")
-
-
-def _words(name: str) -> str:
-    """Return a name of the code in words."""
-    words = " ".join(_SPELLING.get(word, word) for word in name.lower().split("_"))
-    return words[:1].upper() + words[1:]
-
-
-def _text(value: object) -> str:
-    """Return a value of unknown kind as people read it; JSON text is laid out."""
-    if isinstance(value, str) and value[:1] in ("{", "["):
-        try:
-            return _text(json.loads(value))
-        except ValueError:
-            return value
-    if isinstance(value, Mapping):
-        return "; ".join(f"{key}: {_nested(each)}" for key, each in value.items())
-    if isinstance(value, list | tuple | np.ndarray):
-        return "(" + ", ".join(_text(each) for each in value) + ")"
-    if isinstance(value, bool | np.bool_):
-        return "yes" if value else "no"
-    if isinstance(value, float | np.floating):
-        return _number(float(value), 6)
-    return "none" if value is None else str(value)
-
-
-def _nested(value: object) -> str:
-    return f"({_text(value)})" if isinstance(value, Mapping) else _text(value)
-
-
-def _number(value: float, digits: int) -> str:
-    return f"{value:,.{digits}g}" if np.isfinite(value) else "not known"
-
-
-def _years(number: float) -> str:
-    return f"{number:g} year" + ("" if number == 1.0 else "s")
-
-
-def _money(value: float) -> str:
-    return f"{value:,.2f}"
-
-
-def _percent(value: float) -> str:
-    return f"{100.0 * value:.1f} %" if np.isfinite(value) else "not known"
-
-
-def _range(low: float, high: float) -> str:
-    return f"{_percent(low)} to {_percent(high)}"
