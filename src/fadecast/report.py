@@ -28,7 +28,7 @@ from fadecast.warranty import Contract, price_table
 from fadecast.warranty.contract import guaranteed_level
 from fadecast.warranty.observed import interpolate
 from fadecast.warranty.tails import draws_needed
-from fadecast.wording import money, percent, significant, span, text, words, years
+from fadecast.wording import in_years, money, percent, significant, span, text, words
 
 _TEMPLATE = "report.html.jinja"
 _NOT_RESOLVED = "not_resolved"
@@ -154,7 +154,7 @@ def _question(study: Mapping[str, Any], fade: xr.Dataset) -> str:
     place = study.get("site", {}).get("climate")
     where = f" in the climate of {place}" if place else ""
     return (
-        f"How fast do retired electric-vehicle packs fade in {years(years)} of second-life service{where}, and what "
+        f"How fast do retired electric-vehicle packs fade in {in_years(years)} of second-life service{where}, and what "
         f"does a guarantee of their capacity cost? Forecast: {packs:,} packs in each of {draws:,} draws of what is not "
         "known about all of them (ageing rates, weather, load)."
     )
@@ -183,10 +183,10 @@ def _promise(price: xr.Dataset) -> str:
     contract = contract_of(price)
     if contract is None:
         return ""
-    points = " and ".join(f"{100.0 * level:g} % after {years(year)}" for year, level in contract.guarantee)
+    points = " and ".join(f"{100.0 * level:g} % after {in_years(year)}" for year, level in contract.guarantee)
     return (
-        f"Guaranteed for {years(contract.term_years)}: {points}, of the {_MEASURES[contract.measure]}, held against "
-        f"an inspection every {years(contract.inspection_interval_years)}. Prices are per kWh of that energy."
+        f"Guaranteed for {in_years(contract.term_years)}: {points}, of the {_MEASURES[contract.measure]}, held against "
+        f"an inspection every {in_years(contract.inspection_interval_years)}. Prices are per kWh of that energy."
     )
 
 
@@ -208,7 +208,7 @@ def _capacity_headlines(fade: xr.Dataset, contract: Contract | None) -> list[Hea
     medians = draw_medians(values)[:, 0]
     headlines = [
         Headline(
-            f"Median capacity after {years(year)}, of the {_MEASURES[measure]}",
+            f"Median capacity after {in_years(year)}, of the {_MEASURES[measure]}",
             percent(median),
             f"90 % of all packs and draws: {span(low, high)}; medians of single draws: "
             f"{span(np.fmin.reduce(medians), np.fmax.reduce(medians))}",

@@ -41,7 +41,7 @@ def significant(value: float, digits: int) -> str:
     return f"{value:,.{digits}g}" if np.isfinite(value) else "not known"
 
 
-def years(number: float) -> str:
+def in_years(number: float) -> str:
     """Return a number of years."""
     return f"{number:g} year" + ("" if number == 1.0 else "s")
 

@@ -286,11 +286,13 @@ class Macro:
 
     def _error(self, new: Service, error: Service, broken: np.ndarray) -> float:
         """Largest `deviation` that an error makes over the lanes that go on, headrooms of groups included."""
-        cell = self.days.operation.cell
+        cell, series = self.days.operation.cell, self.days.operation.series
         right = jax.tree.map(lambda value, off: value + off, new, error)
         off = self.days.deviation(relax(new).slow, relax(right).slow)
-        if error.headroom is not None:
-            off = np.maximum(off, np.abs(error.headroom[0]) / cell.nominal_capacity)
+        if series is not None and error.headroom is not None:
+            # What the groups of a pack have in common means nothing.
+            apart = series.most(error.headroom) - series.least(error.headroom)
+            off = np.maximum(off, np.asarray(apart[0]) / cell.nominal_capacity)
         return float(off[self.running & self.counted & ~broken & np.isfinite(off)].max(initial=0.0))
 
 
