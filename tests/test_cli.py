@@ -172,7 +172,7 @@ def test_the_schema_is_json(command):
 
 
 def test_a_stage_that_fails_exits_with_1(tiny, tmp_path, monkeypatch, command):
-    monkeypatch.setattr("fadecast.pipeline.make_duty", lambda *_: 1 / 0)
+    monkeypatch.setattr("fadecast.pipeline.duty_years", lambda *_: 1 / 0)
     code, _, err = command("duty", tiny, "--out", tmp_path / "run")
     assert code == 1
     assert err.splitlines()[-1].endswith("stage duty failed: division by zero (more in log.jsonl)")

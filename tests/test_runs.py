@@ -300,11 +300,30 @@ def test_a_stopped_forecast_goes_on_to_the_same_result(tiny_run, tmp_path):
         assert (run.path / name).read_bytes() == (tiny_run / name).read_bytes(), name
 
 
+def test_a_few_packs_stand_for_all_and_draws_take_years_in_turn(tiny, tmp_path):
+    settings = ["draws=3", "population={representatives: 8}", "duty.distinct_years=2", "fleet={sharing: equal}"]
+    run = RunFolder(tmp_path / "run")
+    run_stages(load_study(tiny, settings), run, "price", unseen)
+    duty, population, fade, priced = (
+        run.read_dataset(f"{name}.nc") for name in ("duty", "population", "fade", "price")
+    )
+    assert duty.sizes["draw"] == 2
+    assert dict(fade["soh"].sizes) == {"draw": 3, "pack": 8, "time": 3}
+    assert dict(fade["site_unserved"].sizes) == {"draw": 3, "site": 1, "time": 3}
+    np.testing.assert_array_equal(fade["duty_draw"], [0, 1, 0])
+    assert float(fade["pack_weight"]) == float(population["pack_weight"]) == 3.0
+    # The first year of a site of 24 packs is that of its duty.
+    first = 8760.0 * duty["unserved_power"].mean("hour").values[[0, 1, 0]]
+    np.testing.assert_allclose(fade["site_unserved"].values[:, 0, -1], first, rtol=0.05)
+    claims = 3.0 * float((priced["loss"] * 1.04).sum())
+    assert float(priced["claim_amount"].sum()) == pytest.approx(claims, rel=1e-6)
+
+
 def test_a_stage_that_fails_is_logged_and_not_done(tmp_path, monkeypatch):
     def burn(*_):
         raise ZeroDivisionError("smoke")
 
-    monkeypatch.setattr(pipeline, "make_duty", burn)
+    monkeypatch.setattr(pipeline, "duty_years", burn)
     run = RunFolder(tmp_path)
     with pytest.raises(RunError, match="stage duty failed: smoke"):
         run_stages(STUDY, run, "duty", unseen)

@@ -76,6 +76,30 @@ def test_two_sites_are_two_forecasts(population):
     np.testing.assert_array_equal(both["site_unserved"].values[:, 0], first["site_unserved"].values[:, 0])
 
 
+def test_sites_that_fit_into_one_tile_are_forecast_together(population):
+    """As if each were by itself, but for the macro steps that they share."""
+    together = forecast(population, Fleet(sharing="equal", sites=3))
+    for site in range(3):
+        packs = slice(8 * site, 8 * site + 8)
+        alone = forecast(population.isel(pack=packs), Fleet(sharing="equal"), packs=8)
+        np.testing.assert_allclose(together["soh"].values[:, packs], alone["soh"].values, atol=2e-4)
+        for name in ("site_unserved", "site_capability"):
+            np.testing.assert_allclose(together[name].values[0, site], alone[name].values[0, 0], rtol=1e-3)
+
+
+def test_packs_that_stand_for_others_make_a_site_of_the_whole(equal):
+    settings = Population(representatives=6)
+    few = make_population(settings, DRAWS, PACKS, 1, capacity_of(build_cell(Cell().chemistry)))
+    duty = make_duty(Site(), SERVED, DRAWS, PACKS, 1)
+    fleet = Fleet(sharing="equal")
+    ensemble = make_ensemble(Cell(), DECADES, duty, few, YEARS, Execution(tile=16, workers=1), fleet, SERVED)
+    found = make_fade(Forecast(ensemble, Memory(), 78.0), lambda event, details: None)
+    assert float(found["pack_weight"]) == 4.0
+    numbers = few["pack_number"].values[0]
+    np.testing.assert_allclose(found["soh"].values[0], equal["soh"].values[0, numbers], atol=5e-4)
+    np.testing.assert_allclose(found["site_unserved"], equal["site_unserved"], rtol=0.02)
+
+
 def test_a_replaced_pack_keeps_its_last_day_and_the_site_goes_on_with_another(population, equal):
     limit = float(np.quantile(equal["soh"].values[0, :, 2], 0.3))
     swapped = forecast(population, Fleet(sharing="equal", replace_below=limit, inspection_days=365.0))

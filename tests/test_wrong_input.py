@@ -50,6 +50,10 @@ VALUES = {
     "key in unicode": ("größe: 3", "größe: unknown key with value 3; must be one of name, seed"),
     "key in another case": ("Seed: 3", "Seed: unknown key with value 3; did you mean 'seed'?"),
     "section of another section": ("duty: {contract: {}}", "duty.contract: unknown key with value {}"),
+    "more representatives than packs": (
+        "population: {representatives: 5}",
+        "population.representatives: got 5; must be at most 4, the packs of a site, or null",
+    ),
     # wrong types
     "text for a number": ("packs: many", 'packs: got "many"; must be a valid integer'),
     "quoted number": ("packs: '4'", 'packs: got "4"; must be a valid integer (without quotes)'),

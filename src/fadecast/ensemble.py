@@ -2,8 +2,9 @@
 
 A lane is one pack of one draw, numbered draw by draw. Lanes are stepped in tiles of a fixed size with membership by
 number, the last one padded, so that a result does not depend on how many tiles run at once or in which order. What is
-forecast by itself is a shard: one tile, or all tiles of one site of one draw where packs feel each other. Of packs of
-groups, each lane is stepped as its groups side by side, and is one lane again in what comes back.
+forecast by itself is a shard: one tile, or where packs feel each other all tiles of a site, or the whole sites that one
+tile holds. Of packs of groups, each lane is stepped as its groups side by side, and is one lane again in what comes
+back.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -39,7 +40,7 @@ from fadecast.outcome import Outcome
 from fadecast.pack.groups import Imbalance
 from fadecast.pack.sharing import Fleet
 from fadecast.settings import settings
-from fadecast.site import Mapper, Packs, Site
+from fadecast.site import Mapper, Packs, Sites
 
 Observer = Callable[[str, Mapping[str, Any]], None]
 """Told what happened and details of it."""
@@ -110,10 +111,13 @@ class Ensemble:
         """Load steps of spin-up."""
         return round(self.decades.spin_up_hours * 3600.0 / self.operation.load_step)
 
-    @cached_property
-    def duty_years(self) -> list[YearOfDuty]:
-        """The duty of each draw in its own steps."""
-        return [year_of_duty(self.duty.isel(draw=draw)) for draw in range(self.duty.sizes["draw"])]
+    def duty_draw(self, draw: np.ndarray) -> np.ndarray:
+        """Return which draw of the duty draws of the packs follow."""
+        return np.asarray(draw % self.duty.sizes["draw"])
+
+    def duty_year(self, draw: int) -> YearOfDuty:
+        """Read a draw of the duty in its own steps."""
+        return year_of_duty(self.duty.isel(draw=draw))
 
     @property
     def duty_step(self) -> float:
@@ -125,21 +129,29 @@ class Ensemble:
         """Steps of the duty in a load step."""
         return coarseness(self.decades, self.duty)
 
-    @cached_property
+    @property
     def years(self) -> list[YearOfDuty]:
-        """The duty of each draw in load steps."""
-        return [coarser(year, self.coarseness) for year in self.duty_years]
+        """Each draw of the duty in load steps."""
+        return [year for year, _ in self._prepared]
+
+    @property
+    def typical(self) -> list[TypicalDays]:
+        """Typical days of each draw of the duty."""
+        return [typical for _, typical in self._prepared]
 
     @cached_property
-    def typical(self) -> list[TypicalDays]:
-        """Typical days of each draw."""
-        typical = [choose_typical_days(year, self.decades.typical_days, self.spin_up) for year in self.years]
-        if not self.rippled:
-            return typical
-        return [
-            replace(days, ripple=ripple_of_days(self.operation.cell, year, days.day, self.spin_up, self.coarseness))
-            for year, days in zip(self.duty_years, typical, strict=True)
-        ]
+    def _prepared(self) -> list[tuple[YearOfDuty, TypicalDays]]:
+        """Each draw of the duty in load steps, and its typical days; one year in its own steps in memory at a time."""
+        return [self._prepare(draw) for draw in range(self.duty.sizes["draw"])]
+
+    def _prepare(self, draw: int) -> tuple[YearOfDuty, TypicalDays]:
+        fine = self.duty_year(draw)
+        year = coarser(fine, self.coarseness)
+        typical = choose_typical_days(year, self.decades.typical_days, self.spin_up)
+        if self.rippled:
+            ripple = ripple_of_days(self.operation.cell, fine, typical.day, self.spin_up, self.coarseness)
+            typical = replace(typical, ripple=ripple)
+        return year, typical
 
     @property
     def rippled(self) -> bool:
@@ -148,10 +160,11 @@ class Ensemble:
 
     @cached_property
     def ripples(self) -> list[Ripple | None]:
-        """Swings inside the load steps of each draw's year."""
+        """Swings inside the load steps of each draw of the duty."""
+        draws = range(self.duty.sizes["draw"])
         if not self.rippled:
-            return [None] * len(self.duty_years)
-        return [ripple_of_year(self.operation.cell, year, self.coarseness) for year in self.duty_years]
+            return [None] * len(draws)
+        return [ripple_of_year(self.operation.cell, self.duty_year(draw), self.coarseness) for draw in draws]
 
     @cached_property
     def mid_stoichiometry(self) -> tuple[float, float]:
@@ -195,9 +208,14 @@ class Ensemble:
             return [
                 _filled(start, self.lanes, self.execution.tile) for start in range(0, self.lanes, self.execution.tile)
             ]
-        count = self.packs // self.fleet.sites
-        whole = -(-count // self.execution.tile) * self.execution.tile
-        return [_filled(start, start + count, whole) for start in range(0, self.lanes, count)]
+        count, tile = self.packs_of_site, self.execution.tile
+        whole, together = -(-count // tile) * tile, max(tile // count, 1) * count
+        return [_filled(start, min(start + together, self.lanes), whole) for start in range(0, self.lanes, together)]
+
+    @property
+    def packs_of_site(self) -> int:
+        """Simulated packs of each site."""
+        return self.packs // self.fleet.sites
 
     def site_of(self, pack: int) -> int:
         """Return the site that a pack stands at."""
@@ -222,7 +240,7 @@ class Ensemble:
 
         slow, inputs, outcome = self.start(lanes)
         imbalance, series = self.imbalance(lanes), self.operation.series
-        draws = np.repeat(lanes // self.packs, self.groups)
+        draws = np.repeat(self.duty_draw(lanes // self.packs), self.groups)
         if self.decades.mode == "direct":
             history = self._direct(slow, inputs, draws, outcome, imbalance)
         elif self.fleet.sharing == "fixed":
@@ -274,18 +292,21 @@ class Ensemble:
         each: Mapper,
         passed: Passed,
     ) -> History:
-        draw, minutes = int(lanes[0]) // self.packs, round(self.operation.load_step / 60.0)
+        minutes, weight = round(self.operation.load_step / 60.0), float(self.population["pack_weight"])
         packs = Packs(
             tile=self.execution.tile * self.groups,
             slow=jax.tree.map(np.asarray, slow),
             inputs={name: np.asarray(value) for name, value in inputs.items()},
             counted=np.repeat(np.concatenate([[True], np.diff(lanes) > 0]), self.groups),
             leakage=None if imbalance is None else np.asarray(imbalance.leakage),
+            weight=weight,
         )
-        year = SiteYear.of(self.served, self.duty.isel(draw=draw), self.packs // self.fleet.sites, minutes)
-        typical = self.typical[draw].filled(self.decades.typical_days + EXTREME_DAYS)
-        site = Site(self.operation, self.fleet, year, typical, packs, each)
-        macro = Macro(site, self.decades.leap, outcome, packs.counted, site, passed)
+        draws = [int(draw) for draw in self.duty_draw(np.unique(lanes // self.packs_of_site) // self.fleet.sites)]
+        whole = round(weight * self.packs_of_site)
+        years = [SiteYear.of(self.served, self.duty.isel(draw=draw), whole, minutes) for draw in draws]
+        typical = [self.typical[draw].filled(self.decades.typical_days + EXTREME_DAYS) for draw in draws]
+        sites = Sites(self.operation, self.fleet, SiteYear.together(years), typical, packs, each)
+        macro = Macro(sites, self.decades.leap, outcome, packs.counted, sites, passed)
         return macro.run(Service.start(slow, imbalance and imbalance.headroom), np.asarray(self.times, float))
 
     def _direct(

@@ -2,9 +2,9 @@
 
 import json
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,7 @@ from fadecast.ensemble import Ensemble, Observer, run_shards
 from fadecast.operated import Cell, make_operation, varied_parameters
 from fadecast.outcome import Outcome
 from fadecast.pack.sharing import Fleet
+from fadecast.streams import Block, block_slices
 
 _COULOMBS_PER_AH = 3600.0
 _CHECKED_LANES = 16
@@ -65,18 +66,6 @@ def capacity_of(cell: CellModel) -> Callable[[np.ndarray, np.ndarray, np.ndarray
         return np.concatenate(parts)[:count] / cell.nominal_capacity
 
     return share
-
-
-class Block(NamedTuple):
-    """Some packs of one draw of a fade dataset."""
-
-    draw: int
-    first: int
-    """Number of the first pack."""
-    site: int | None
-    """Which site they are, where packs feel each other."""
-    dataset: xr.Dataset
-    """Fade variables on `draw` and `pack` of this length, and `time`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,25 +134,27 @@ class Forecast:
         return self._attributes(float(days.sum()), outcomes)
 
     def blocks(self) -> Iterator[Block]:
-        """Read the dataset in the order of draws and packs."""
+        """Read the dataset in the order of draws and packs: some packs of one draw at a time, with their sites."""
         ensemble = self.ensemble
         for number, lanes in enumerate(ensemble.shards()):
             shard = self.store.load(_key(number))
             if shard is None:
                 raise RuntimeError(f"shard {number} of the forecast is gone or damaged; forecast again")
             real = lanes[: _packs_in(lanes)]
-            site = [name for name in shard if str(name).startswith("site_")]
+            sites = np.unique(real // ensemble.packs_of_site)
             for draw in np.unique(real // ensemble.packs):
                 where = np.flatnonzero(real // ensemble.packs == draw)
                 part = shard.isel(lane=where).rename(lane="pack").expand_dims("draw")
-                ordered = part.transpose("draw", "pack", "time", missing_dims="ignore")
-                for name in site:
-                    ordered[name] = (("draw", "site", "time"), shard[name].values[None, None])
                 first = int(real[where[0]] % ensemble.packs)
-                yield Block(int(draw), first, ensemble.site_of(first) if site else None, ordered)
+                lies = {"draw": slice(draw, draw + 1), "pack": slice(first, first + len(where))}
+                if "site" in shard.dims:
+                    of_draw = np.flatnonzero(sites // ensemble.fleet.sites == draw)
+                    site = int(sites[of_draw[0]] % ensemble.fleet.sites)
+                    part, lies["site"] = part.isel(site=of_draw), slice(site, site + len(of_draw))
+                yield lies, part.transpose("draw", "pack", "site", "time", missing_dims="ignore")
 
     def header(self) -> xr.Dataset:
-        """Return the coordinates of the dataset, and the site of each pack where packs feel each other."""
+        """Return the coordinates of the dataset, what packs and draws stand for, and the site of each pack."""
         ensemble = self.ensemble
         header = xr.Dataset(
             coords={
@@ -172,6 +163,8 @@ class Forecast:
                 "time": ensemble.times / DAYS_PER_YEAR,
             }
         )
+        header["pack_weight"] = ensemble.population["pack_weight"]
+        header["duty_draw"] = ("draw", ensemble.duty_draw(header["draw"].values))
         if ensemble.fleet.sharing != "fixed":
             header = header.assign_coords(site=np.arange(ensemble.fleet.sites))
             header["site_of_pack"] = ("pack", np.array([ensemble.site_of(pack) for pack in range(ensemble.packs)]))
@@ -202,23 +195,13 @@ def make_fade(forecast: Forecast, progress: Observer) -> xr.Dataset:
     """
     attributes = forecast.run(progress)
     fade = forecast.header()
-    for block in forecast.blocks():
-        for name, array in block.dataset.items():
+    for where, block in forecast.blocks():
+        for name, array in block.items():
             if name not in fade:
                 shape = tuple(fade.sizes[dim] for dim in array.dims)
                 fade[name] = (array.dims, np.full(shape, 0 if array.dtype.kind == "i" else np.nan, array.dtype))
-            fade[name].values[block_slices(block, array.dims)] = array.values
+            fade[name].values[block_slices(where, array.dims)] = array.values
     return variables.describe(fade.assign_attrs(attributes))
-
-
-def block_slices(block: Block, dims: tuple[Hashable, ...]) -> tuple[slice, ...]:
-    """Return where a block lies in a variable of the dataset."""
-    where = {
-        "draw": slice(block.draw, block.draw + 1),
-        "pack": slice(block.first, block.first + block.dataset.sizes["pack"]),
-        "site": slice(block.site, (block.site or 0) + 1),
-    }
-    return tuple(where.get(str(dim), slice(None)) for dim in dims)
 
 
 def leap_error(ensemble: Ensemble) -> dict[str, float]:
@@ -264,7 +247,7 @@ def _shard(ensemble: Ensemble, history: History, health: Health, pack_energy_kwh
     dataset = xr.Dataset({name: (("time", "lane"), np.where(sound, value, np.nan)) for name, value in values.items()})
     dataset["outcome"] = ("lane", history.outcome.astype(np.int8))
     for name, value in history.site.items():
-        dataset[f"site_{name}"] = ("time", value.astype(float))
+        dataset[f"site_{name}"] = (("time", "site"), value.astype(float))
     return dataset.assign_attrs(cell_days=history.cell_days)
 
 

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import xarray as xr
 from fadecast import __version__
 from fadecast.cell.model import build_cell
 from fadecast.decades.years import represented
-from fadecast.duty import make_duty
+from fadecast.duty import duty_years
 from fadecast.ensemble import make_ensemble
 from fadecast.errors import InputError, RunError
 from fadecast.fade import Forecast, capacity_of, typical_day_trace
@@ -29,6 +30,7 @@ from fadecast.population import make_population
 from fadecast.report import render_report
 from fadecast.runs import RunFolder, open_fade, sha256, write_text, write_whole
 from fadecast.study import Pricing, Study, plain_study
+from fadecast.variables import describe
 from fadecast.warranty import price, price_table
 
 Observer = Callable[[str, str, Mapping[str, Any]], None]
@@ -172,24 +174,31 @@ def _seconds(began: float) -> float:
 
 
 def _make_duty(study: Study, run: RunFolder, observe: Observer) -> list[str]:
-    duty = make_duty(study.site, study.duty, study.draws, study.packs // study.fleet.sites, study.seed)
-    return [run.write_dataset("duty.nc", duty, study)]
+    count = min(study.duty.distinct_years or study.draws, study.draws)
+    years = duty_years(study.site, study.duty, count, study.packs // study.fleet.sites, study.seed)
+    first = next(years)
+    header = describe(xr.Dataset(coords={"draw": np.arange(count), "hour": first["hour"].values}))
+    blocks = (({"draw": slice(n, n + 1)}, year) for n, year in enumerate(chain([first], years)))
+    return [run.write_blocks("duty.nc", header, blocks, study)]
 
 
 def _make_population(study: Study, run: RunFolder, observe: Observer) -> list[str]:
     cell = build_cell(study.cell.chemistry)
-    population = make_population(study.population, study.draws, study.packs, study.seed, capacity_of(cell))
+    population = make_population(
+        study.population, study.draws, study.packs, study.seed, capacity_of(cell), study.fleet.sites
+    )
     return [run.write_dataset("population.nc", population, study)]
 
 
 def _make_fade(study: Study, run: RunFolder, observe: Observer) -> list[str]:
-    duty, population = run.read_dataset("duty.nc"), run.read_dataset("population.nc")
+    duty, population = run.open_dataset("duty.nc"), run.read_dataset("population.nc")
     ensemble = make_ensemble(
         study.cell, study.decades, duty, population, study.years, study.execution, study.fleet, study.duty
     )
     forecast = Forecast(ensemble, run.shards(stage_keys(study)["forecast"]), study.pack_energy_kwh)
     found = forecast.run(lambda event, details: observe("forecast", event, details))
-    return [run.write_fade("fade.nc", forecast, found | {"tile": study.execution.tile}, study)]
+    header = forecast.header().assign_attrs(**found, tile=study.execution.tile)
+    return [run.write_blocks("fade.nc", header, forecast.blocks(), study)]
 
 
 def _make_price(study: Study, run: RunFolder, observe: Observer) -> list[str]:
@@ -207,8 +216,8 @@ def _write_price(run: RunFolder, study: Pricing, priced: xr.Dataset) -> list[str
 
 
 def _make_report(study: Study, run: RunFolder, observe: Observer) -> list[str]:
-    duty, population, priced = (run.read_dataset(name) for name in ("duty.nc", "population.nc", "price.nc"))
-    fade = run.open_dataset("fade.nc")
+    duty, fade = (run.open_dataset(name) for name in ("duty.nc", "fade.nc"))
+    population, priced = (run.read_dataset(name) for name in ("population.nc", "price.nc"))
     soh = population["initial_soh"].values[0]
     middle = int(np.argsort(soh, kind="stable")[soh.size // 2])
     trace = typical_day_trace(study.cell, study.decades, duty, population, 0, middle)
@@ -244,7 +253,8 @@ def _duty_depends(study: Study) -> Any:
 
 
 def _population_depends(study: Study) -> Any:
-    return [_part("seed", "packs", "draws", "population")(study), plain_study(study)["cell"]["chemistry"]]
+    part = _part("seed", "packs", "draws", "population")(study)
+    return [part, study.fleet.sites, plain_study(study)["cell"]["chemistry"]]
 
 
 def _forecast_depends(study: Study) -> Any:

@@ -20,6 +20,7 @@ from fadecast.figures.statistics import (
     quantiles,
     sample_note,
     share_below,
+    standing_for,
 )
 from fadecast.figures.terms import contract_of, resolution_note
 from fadecast.figures.units import readable
@@ -155,8 +156,8 @@ def _question(study: Mapping[str, Any], fade: xr.Dataset) -> str:
     where = f" in the climate of {place}" if place else ""
     return (
         f"How fast do retired electric-vehicle packs fade in {in_years(years)} of second-life service{where}, and what "
-        f"does a guarantee of their capacity cost? Forecast: {packs:,} packs in each of {draws:,} draws of what is not "
-        "known about all of them (ageing rates, weather, load)."
+        f"does a guarantee of their capacity cost? Forecast: {packs:,} packs{standing_for(fade)} in each of {draws:,} "
+        "draws of what is not known about all of them (ageing rates, weather, load)."
     )
 
 

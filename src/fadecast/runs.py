@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -25,8 +25,7 @@ import xarray as xr
 
 from fadecast import __version__, variables
 from fadecast.errors import InputError, RunError
-from fadecast.fade import Forecast
-from fadecast.streams import write_blocks
+from fadecast.streams import Block, write_blocks
 from fadecast.study import Pricing, Study, plain_study, study_of, to_yaml
 
 _ENGINE: Literal["h5netcdf"] = "h5netcdf"
@@ -250,10 +249,10 @@ class RunFolder:
         write_netcdf(self.path / name, described.assign_attrs(described.attrs | provenance(study)))
         return name
 
-    def write_fade(self, name: str, forecast: Forecast, attributes: Mapping[str, Any], study: Pricing) -> str:
-        """Write a forecast that is finished block by block, with its origin; return its name."""
-        header = forecast.header().assign_attrs(**attributes, **provenance(study))
-        write_whole(self.path / name, lambda temporary: write_blocks(temporary, header, forecast.blocks()))
+    def write_blocks(self, name: str, header: xr.Dataset, blocks: Iterable[Block], study: Pricing) -> str:
+        """Write a stage's dataset block by block, with its origin; return its name."""
+        origin = header.assign_attrs(header.attrs | provenance(study))
+        write_whole(self.path / name, lambda temporary: write_blocks(temporary, origin, blocks))
         return name
 
     def read_dataset(self, name: str) -> xr.Dataset:

@@ -1,13 +1,13 @@
-"""The packs of one site, which feel that others fade: shared power, dispatch at the capacity left, replacement."""
+"""Packs of a site, which feel that the others fade: shared power, dispatch at the capacity left, replacement."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from fadecast.cell.aged import SlowState
 from fadecast.cell.health import electrode_window
@@ -28,9 +28,9 @@ Mapper = Callable[[Callable[[slice], Evaluated], Iterable[slice]], Iterable[Eval
 
 
 class Packs(NamedTuple):
-    """Packs of a site in tiles, the last one filled up; arrays `(1, lanes)` or `(lanes,)` over all tiles.
+    """Packs of some sites in tiles, the last one filled up; arrays `(1, lanes)` or `(lanes,)` over all tiles.
 
-    A lane is a pack, or a group of it after the others.
+    A lane is a pack, or a group of it after the others. Packs of a site are next to each other, of every site as many.
     """
 
     tile: int
@@ -41,15 +41,19 @@ class Packs(NamedTuple):
     """Which lanes are packs."""
     leakage: np.ndarray | None = None
     """Self-discharge of groups in series [A.h/day]; None for cells by themselves."""
+    weight: float = 1.0
+    """Packs of a site that each of these stands for."""
 
 
-class Site:
-    """What days do to the packs of one site of one draw: `Days` and `Swaps` of the macro loop.
+class Sites:
+    """What days do to the packs of some sites: `Days` and `Swaps` of the macro loop. Sites do not feel each other.
 
     Parameters
     ----------
+    year
+        Of each site, `(step, site)`.
     typical
-        Typical days of the year as first dispatched: which days they are, and their weights, stay.
+        Typical days of the year of each site as first dispatched: which days they are, and their weights, stay.
     each
         Maps a function over tiles, in order; `map`, or that of a pool of threads.
     """
@@ -59,7 +63,7 @@ class Site:
         operation: Operation,
         fleet: Fleet,
         year: SiteYear,
-        typical: TypicalDays,
+        typical: Sequence[TypicalDays],
         packs: Packs,
         each: Mapper = map,
     ) -> None:
@@ -73,39 +77,44 @@ class Site:
         )
         self.cell: CellModel = operation.cell
         self.groups = 1 if operation.series is None else operation.series.groups
-        self.counted = packs.counted[:: self.groups]
-        self.count = int(self.counted.sum())
+        counted = packs.counted[:: self.groups]
+        self.lanes, self.count = len(counted), int(counted.sum()) // len(typical)
+        self.of_site = np.minimum(np.arange(self.lanes) // self.count, len(typical) - 1)
+        self.counted = counted
         self.inputs, self.leakage = dict(packs.inputs), packs.leakage
-        self._hours = jnp.asarray(np.repeat(typical.first_hour[:, None], packs.tile, axis=1))
-        self.swapped = np.zeros(len(self.counted), dtype=int)
-        steps = typical.power.shape[1]
-        self.cell_days = len(packs.counted) * len(typical.weight) * steps / operation.steps_per_day
+        self.swapped = np.zeros(self.lanes, dtype=int)
+        days, steps = typical[0].power.shape
+        self.cell_days = len(packs.counted) * days * steps / operation.steps_per_day
         balanced = None if packs.leakage is None else jnp.zeros_like(jnp.asarray(packs.leakage))
         self.first_capacity = self.at_start = self._capacity(Service.start(packs.slow, balanced))
 
     def rates(self, state: Service, running: np.ndarray) -> Evaluated:
-        """Share the power of the site among the packs that run, and run its typical days; see `Days`."""
+        """Share the power of each site among its packs that run, and run its typical days; see `Days`."""
         capacity = self._capacity(state)
         carrying = running[:: self.groups] & self.counted & np.isfinite(capacity) & (capacity > 0.0)
-        capacity = np.where(carrying, capacity, 0.0)
-        share = np.asarray(_shares(self.fleet, capacity, self.at_start, carrying, self.count))
-        capability = max(float(capacity.sum() / self.at_start[self.counted].sum()), 1e-6)
+        now, start, runs = (self._by_site(v) for v in (np.where(carrying, capacity, 0.0), self.at_start, carrying))
+        shared = np.asarray(_shares(self.fleet, now, start, runs, self.count))
+        capability = np.maximum(now.sum(axis=1) / start.sum(axis=1), 1e-6)
         # The pack with the largest share is the first whose converter is full.
-        duty = dispatched_again(self.year, jnp.asarray(capability), jnp.asarray(1.0 / max(share.max(), 1.0)))
-        share = np.repeat(np.where(self.counted, share, share[self.counted][-1]), self.groups)
+        converters = 1.0 / np.maximum(shared.max(axis=1), 1.0)
+        duty = jax.tree.map(np.asarray, dispatched_again(self.year, jnp.asarray(capability), jnp.asarray(converters)))
+        share = np.repeat(np.pad(shared.ravel(), (0, self.lanes - shared.size), mode="edge"), self.groups)
 
         def run(part: slice) -> Evaluated:
             here, inputs, leakage = _lanes((state, self.inputs, self.leakage), part)
-            begin = charge_at(self.operation, here, inputs, self._year(duty, share[part]), self._hours)
-            days = self._days(duty, share[part], begin)
+            of_site = np.repeat(self.of_site, self.groups)[part]
+            hours = np.stack([typical.first_hour for typical in self.typical], axis=-1)[:, of_site]
+            year = self._year(duty, of_site, share[part])
+            begin = charge_at(self.operation, here, inputs, year, jnp.asarray(hours))
+            days = self._days(duty, of_site, share[part], begin)
             apart = drifted(here, None if leakage is None else jnp.asarray(leakage))
-            found = daily_rates(self.operation, self.typical.spin_up, here.slow, inputs, days, apart)
+            found = daily_rates(self.operation, self.typical[0].spin_up, here.slow, inputs, days, apart)
             rate, hottest, window = jax.tree.map(np.asarray, found)
             return Evaluated(rate, hottest, window, site=None)
 
         tiles = list(self.each(run, self._tiles()))
         together = jax.tree.map(lambda *parts: np.concatenate(parts, axis=-1), *tiles)
-        return together._replace(site=SiteDay(np.asarray(duty.energy), capability))
+        return together._replace(site=SiteDay(duty.energy, capability))
 
     def deviation(self, one: SlowState, other: SlowState) -> np.ndarray:
         """Compare two slow states, tile by tile; see `Days`."""
@@ -127,7 +136,8 @@ class Site:
         limit = (self.fleet.replace_below or 0.0) * self.cell.nominal_capacity
         packs = self.counted & ~(capacity[:: self.groups] >= limit)
         self.swapped += packs
-        like = (np.arange(len(packs)) + self.swapped) % self.count
+        first = self.count * self.of_site
+        like = first + (np.arange(self.lanes) - first + self.swapped) % self.count
         self.at_start = np.where(packs, self.first_capacity[like], self.at_start)
         lanes = np.repeat(packs, self.groups)
         of = (like[:, None] * self.groups + np.arange(self.groups)).ravel()
@@ -141,6 +151,14 @@ class Site:
         )
         return lanes, jax.tree.map(swapped, start.slow, slow)
 
+    def replaced(self) -> np.ndarray:
+        """Return how many packs of each site were replaced so far."""
+        return self.packs.weight * np.bincount(self.of_site, self.swapped, len(self.typical))
+
+    def _by_site(self, values: np.ndarray) -> np.ndarray:
+        """Values of packs by site, without what fills up the tiles."""
+        return values[: self.count * len(self.typical)].reshape(len(self.typical), self.count)
+
     def _capacity(self, state: Service) -> np.ndarray:
         """Capacity of each pack [A.h], found tile by tile."""
         parts = [_lanes((state, self.inputs), part) for part in self._tiles()]
@@ -150,28 +168,40 @@ class Site:
         size = self.packs.tile
         return [slice(at, at + size) for at in range(0, len(self.packs.counted), size)]
 
-    def _year(self, duty: SiteDuty, share: Float[np.ndarray, " lanes"]) -> HourlyYear:
+    def _year(self, duty: SiteDuty, of_site: np.ndarray, share: Float[np.ndarray, " lanes"]) -> HourlyYear:
         """Year of each lane of a tile by the hour."""
-        hours = [np.asarray(values).reshape(HOURS, -1).mean(axis=1)[:, None] for values in (duty.power, duty.air)]
-        power, air = hours[0] * (share * self.cell.nameplate_energy), hours[1] + KELVIN + 0.0 * share
-        return HourlyYear(jnp.asarray(power), jnp.asarray(air))
+        power, air = (
+            values.reshape(HOURS, -1, values.shape[1]).mean(axis=1)[:, of_site] for values in (duty.power, duty.air)
+        )
+        return HourlyYear(jnp.asarray(power * (share * self.cell.nameplate_energy)), jnp.asarray(air + KELVIN))
 
-    def _days(self, duty: SiteDuty, share: Float[np.ndarray, " lanes"], begin: Float[Array, "days lanes"]) -> DayBatch:
+    def _days(
+        self, duty: SiteDuty, of_site: np.ndarray, share: Float[np.ndarray, " lanes"], begin: Float[Array, "days lanes"]
+    ) -> DayBatch:
         """Typical days of a tile."""
-        typical, steps = self.typical, self.operation.steps_per_day
-        power, air = (_day_rows(values, steps, typical) for values in (duty.power, duty.air))
-        even = np.ones(len(share))
+        steps = self.operation.steps_per_day
+
+        def of_lanes(*sites: np.ndarray) -> np.ndarray:
+            """Give each lane the values of its site, `(days, ...)`; days come last but for lanes."""
+            return np.stack([each.T for each in sites], axis=-1)[..., of_site]
+
+        power, air = (
+            of_lanes(*(_day_rows(values[:, n], steps, typical) for n, typical in enumerate(self.typical)))
+            for values in (duty.power, duty.air)
+        )
+        # Swings are those of the year as first dispatched.
+        swings = [typical.ripple for typical in self.typical]
+        ripple: Ripple | None = jax.tree.map(lambda *sites: jnp.asarray(of_lanes(*sites)), *swings)
         return DayBatch(
-            weight=jnp.asarray(np.outer(typical.weight, even)),
+            weight=jnp.asarray(of_lanes(*(typical.weight for typical in self.typical))),
             state_of_charge=begin,
-            power=jnp.asarray(power.T[:, :, None] * (share * self.cell.nameplate_energy)),
-            ambient=jnp.asarray(air.T[:, :, None] + KELVIN + 0.0 * even),
-            # Swings are those of the year as first dispatched.
-            ripple=None if typical.ripple is None else _shared(typical.ripple, share),
+            power=jnp.asarray(power * (share * self.cell.nameplate_energy)),
+            ambient=jnp.asarray(air + KELVIN),
+            ripple=None if ripple is None else ripple.delivered(jnp.asarray(share)[None, None]),
         )
 
 
-def _day_rows(values: Float[Array, " step"], steps: int, typical: TypicalDays) -> np.ndarray:
+def _day_rows(values: Float[Array | np.ndarray, " step"], steps: int, typical: TypicalDays) -> np.ndarray:
     """Days of a year with the end of the day before each, `(days, steps)`."""
     by_day = np.asarray(values).reshape(-1, steps)
     before = by_day[typical.day - 1, steps - typical.spin_up :]
@@ -179,12 +209,6 @@ def _day_rows(values: Float[Array, " step"], steps: int, typical: TypicalDays) -
 
 
 T = TypeVar("T")
-
-
-def _shared(ripple: Ripple, share: Float[np.ndarray, " lanes"]) -> Ripple:
-    """Swings of typical days in packs that carry these shares."""
-    lanes = jax.tree.map(lambda values: jnp.asarray(np.repeat(values.T[:, :, None], len(share), axis=2)), ripple)
-    return lanes.delivered(jnp.asarray(share)[None, None])
 
 
 def _lanes(values: T, part: slice) -> T:
@@ -200,4 +224,12 @@ def _pack_capacity(operation: Operation, state: Service, inputs: Inputs) -> Floa
     return capacity[0]
 
 
-_shares = partial(jax.jit, static_argnums=(0, 4))(shares)
+@partial(jax.jit, static_argnums=(0, 4))
+def _shares(
+    fleet: Fleet,
+    capacity: Float[Array, "sites packs"],
+    at_start: Float[Array, "sites packs"],
+    running: Bool[Array, "sites packs"],
+    packs: int,
+) -> Float[Array, "sites packs"]:
+    return jax.vmap(partial(shares, fleet, packs=packs))(capacity, at_start, running)

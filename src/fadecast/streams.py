@@ -1,6 +1,6 @@
 """Write a dataset larger than memory block by block, as a netCDF-4 file like any other of a run."""
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 
 import h5netcdf
@@ -8,11 +8,13 @@ import numpy as np
 import xarray as xr
 
 from fadecast import variables
-from fadecast.fade import Block, block_slices
+
+Block = tuple[Mapping[str, slice], xr.Dataset]
+"""Part of a dataset, and where it lies along the dimensions that it has a part of."""
 
 
 def write_blocks(path: Path, header: xr.Dataset, blocks: Iterable[Block]) -> None:
-    """Write a fade dataset of blocks; the first of them says which variables there are.
+    """Write a dataset of blocks; the first of them says which variables there are.
 
     Each block is checked as `fadecast.variables.describe` does; HDF5 chunks are blocks.
 
@@ -35,14 +37,17 @@ def write_blocks(path: Path, header: xr.Dataset, blocks: Iterable[Block]) -> Non
         file.attrs.update(header.attrs)
         for name, array in header.variables.items():
             _create(file, str(name), array, {})[...] = array.values
-        for block in blocks:
-            described = variables.describe(block.dataset)
-            for name, values in described.data_vars.items():
+        for where, dataset in blocks:
+            sizes = {str(dim): size for dim, size in dataset.sizes.items()}
+            for name, values in variables.describe(dataset).data_vars.items():
                 if name not in file.variables:
-                    _create(
-                        file, str(name), values.variable, {str(dim): size for dim, size in block.dataset.sizes.items()}
-                    )
-                file.variables[name][block_slices(block, values.dims)] = values.values
+                    _create(file, str(name), values.variable, sizes)
+                file.variables[name][block_slices(where, values.dims)] = values.values
+
+
+def block_slices(where: Mapping[str, slice], dims: tuple[Hashable, ...]) -> tuple[slice, ...]:
+    """Return where a block lies in a variable of the whole."""
+    return tuple(where.get(str(dim), slice(None)) for dim in dims)
 
 
 def _create(file: h5netcdf.File, name: str, array: xr.Variable, block: dict[str, int]) -> h5netcdf.Variable:
@@ -50,7 +55,7 @@ def _create(file: h5netcdf.File, name: str, array: xr.Variable, block: dict[str,
     sizes = {dim: len(file.dimensions[dim]) for dim in map(str, array.dims)}
     options = {}
     if array.ndim and array.dtype.kind in "fi":
-        chunks = tuple(min(block.get(dim, 1 if dim == "site" else size), size) for dim, size in sizes.items())
+        chunks = tuple(min(block.get(dim, size), size) for dim, size in sizes.items())
         options = {"chunks": chunks, "compression": "gzip", "compression_opts": 4, "shuffle": True}
     fill = np.nan if array.dtype.kind == "f" else None
     made = file.create_variable(name, tuple(sizes), array.dtype, fillvalue=fill, **options)

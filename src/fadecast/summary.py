@@ -5,7 +5,7 @@ import json
 import numpy as np
 import xarray as xr
 
-from fadecast.figures.statistics import capacity_left, outcome_counts, quantiles
+from fadecast.figures.statistics import capacity_left, outcome_counts, quantiles, standing_for
 from fadecast.outcome import Outcome
 from fadecast.warranty import summary_line
 from fadecast.warranty.premium import SUMMARY_LEVEL
@@ -56,7 +56,7 @@ def population_line(population: xr.Dataset) -> str:
 def fade_lines(fade: xr.Dataset) -> list[str]:
     """Return what a forecast says of capacity, and how many packs it lost."""
     draws, packs = fade.sizes["draw"], fade.sizes["pack"]
-    lines = [f"packs: {packs}  draws: {draws}  years: {fade['time'].values[-1]:g}"]
+    lines = [f"packs: {packs}{standing_for(fade)}  draws: {draws}  years: {fade['time'].values[-1]:g}"]
     if "cell_days" in fade.attrs:
         lines.append(f"cell_days: {float(fade.attrs['cell_days']):.0f}  mode: {fade.attrs['mode']}")
     if "soh_error_pp" in fade.attrs:

@@ -84,6 +84,8 @@ VARIABLES: Mapping[str, Variable] = {
         ("group",), "1", "share of the groups of a pack that a simulated one stands for", _FRACTION
     ),
     "balancing": Variable((), "day-1", "most that balancing takes from a group over nameplate capacity", _NONNEGATIVE),
+    "pack_number": Variable(_STATE, "1", "number of the pack among all of the study", _NONNEGATIVE),
+    "pack_weight": Variable((), "1", "packs that each pack stands for", (1.0, None)),
     "retired_class": Variable(_STATE, "1", "class of retired cells that a pack is sampled from"),
     # fade
     "capacity": Variable(_FADE, "A.h", "C/10 discharge capacity of the representative cell", _NONNEGATIVE),
@@ -106,6 +108,7 @@ VARIABLES: Mapping[str, Variable] = {
     "energy_unserved": Variable(_FADE, "kW.h", "cumulative energy demanded of a pack, not delivered", _NONNEGATIVE),
     "energy_spilled": Variable(_FADE, "kW.h", "cumulative charging energy offered to a pack, not taken", _NONNEGATIVE),
     "outcome": Variable(_STATE, "1", "how the pack's run ended"),
+    "duty_draw": Variable(("draw",), "1", "draw of weather and workload that the packs follow", _NONNEGATIVE),
     # fade: sites whose packs feel each other
     "site_of_pack": Variable(("pack",), "1", "site that a pack stands at", _NONNEGATIVE),
     "site_unserved": Variable(_SITE, "kW.h", "cumulative load that dispatch could not serve", _NONNEGATIVE),

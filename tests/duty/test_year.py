@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 from pydantic import TypeAdapter, ValidationError
 
-from fadecast.duty import Container, Dispatch, Duty, Site, Solar, Workload, make_duty
+from fadecast.duty import Container, Dispatch, Duty, Site, Solar, Workload, duty_years, make_duty
 from fadecast.variables import VARIABLES
 
 HOURLY = Duty(timestep_minutes=60)
@@ -41,6 +42,11 @@ def test_a_draw_is_the_same_in_any_company(year):
     alone = make_duty(Site(), HOURLY, draws=1, packs=64, seed=1)
     for name in year.data_vars:
         np.testing.assert_array_equal(year[name].isel(draw=0), alone[name].isel(draw=0))
+
+
+def test_years_come_one_by_one_as_they_come_together(year):
+    for draw, alone in enumerate(duty_years(Site(), HOURLY, draws=2, packs=64, seed=1)):
+        xr.testing.assert_identical(alone, year.isel(draw=[draw]))
 
 
 def test_powers_grow_with_packs_and_packs_feel_the_same(year):

@@ -21,7 +21,7 @@ def _coverage(sample, truth, draws, seeds=800):
     hits = 0
     for seed in range(seeds):
         values = sample(np.random.default_rng([draws, seed]), draws)
-        width = half_widths(_mean_of(values), draws, 0.90, seed)["mean"]
+        width = half_widths(_mean_of(values), np.arange(draws), 0.90, seed)["mean"]
         hits += abs(values.mean() - truth) <= width
     return hits / seeds
 
@@ -47,15 +47,22 @@ def test_of_four_skewed_draws_it_holds_less_than_it_says():
 def test_for_a_mean_it_is_the_t_interval(draws):
     values = np.random.default_rng(draws).normal(size=draws)
     expected = stats.t.ppf(0.95, draws - 1) * values.std(ddof=1) / np.sqrt(draws)
-    assert half_widths(_mean_of(values), draws, 0.90, 0)["mean"] == pytest.approx(expected, rel=0.06)
+    assert half_widths(_mean_of(values), np.arange(draws), 0.90, 0)["mean"] == pytest.approx(expected, rel=0.06)
 
 
 def test_a_single_draw_has_no_interval():
-    assert np.isnan(half_widths(_mean_of(np.ones(1)), 1, 0.90, 0)["mean"])
+    assert np.isnan(half_widths(_mean_of(np.ones(1)), np.arange(1), 0.90, 0)["mean"])
 
 
 def test_sampling_in_blocks_changes_nothing(monkeypatch):
     values = np.random.default_rng(0).normal(size=10)
-    whole = half_widths(_mean_of(values), 10, 0.90, 7)["mean"]
+    whole = half_widths(_mean_of(values), np.arange(10), 0.90, 7)["mean"]
     monkeypatch.setattr("fadecast.warranty.intervals._BLOCK", 1000)
-    assert half_widths(_mean_of(values), 10, 0.90, 7)["mean"] == pytest.approx(whole, rel=1e-12)
+    assert half_widths(_mean_of(values), np.arange(10), 0.90, 7)["mean"] == pytest.approx(whole, rel=1e-12)
+
+
+def test_draws_that_share_a_year_count_as_one():
+    values = np.random.default_rng(1).normal(size=12)
+    shared = half_widths(_mean_of(np.repeat(values, 5)), np.repeat(np.arange(12), 5), 0.90, 3)["mean"]
+    assert shared == pytest.approx(half_widths(_mean_of(values), np.arange(12), 0.90, 3)["mean"], rel=1e-12)
+    assert shared > 2.0 * half_widths(_mean_of(np.repeat(values, 5)), np.arange(60), 0.90, 3)["mean"]

@@ -3,7 +3,7 @@ import pytest
 
 from fadecast.outcome import Outcome
 from fadecast.warranty import observed
-from fadecast.warranty.observed import blocks, check_fade, interpolate
+from fadecast.warranty.observed import blocks, check_fade, clusters, interpolate
 
 from .hand_made import fade_of, linear_fade
 
@@ -24,6 +24,9 @@ FADE = linear_fade([[0.8, 0.6]])
         (FADE.isel(time=[0, 2, 1, 10]), "not rising at index 2"),
         (FADE.isel(time=slice(0, 6)), "ends after 5 years, the contract after 10"),
         (FADE.assign(retention=FADE.retention.assign_attrs(units="%")), "is in '%'"),
+        (FADE.assign(pack_weight=0.0), "pack_weight is 0"),
+        (FADE.assign(pack_weight=("pack", [1.0, 2.0])), "pack_weight is"),
+        (FADE.assign(duty_draw=("pack", [0, 1])), "duty_draw has dims"),
         (FADE.assign(outcome=(("pack", "time"), np.zeros((2, 11)))), "'outcome' has dims"),
     ],
 )
@@ -69,3 +72,9 @@ def test_interpolation_is_straight(year, expected):
 
 def test_interpolation_into_the_unknown_is_unknown():
     assert np.isnan(interpolate(np.array([[[1.0, np.nan]]]), np.array([0.0, 2.0]), 1.0))
+
+
+def test_draws_are_independent_unless_they_name_a_year_that_they_share():
+    fade = linear_fade([[0.8], [0.7], [0.6]])
+    np.testing.assert_array_equal(clusters(fade), [0, 1, 2])
+    np.testing.assert_array_equal(clusters(fade.assign(duty_draw=("draw", [4, 2, 4]))), [1, 0, 1])

@@ -48,12 +48,12 @@ Passed = Callable[[float], None]
 
 
 class SiteDay(NamedTuple):
-    """A site on an average day."""
+    """Sites on an average day."""
 
     energy: np.ndarray
-    """Energies per day [kW.h] in the order of `SITE_ENERGIES`."""
-    capability: float
-    """Capacity of the packs that run over that of all packs at the start [1]."""
+    """Energies per day [kW.h] in the order of `SITE_ENERGIES`, `(sites, energies)`."""
+    capability: np.ndarray
+    """Capacity of the packs that run over that of all packs at the start [1], `(sites,)`."""
 
 
 SITE_ENERGIES = ("unserved", "spilled", "curtailed", "generator", "grid")
@@ -95,6 +95,9 @@ class Swaps(Protocol):
     def swap(self, slow: SlowState, capacity: np.ndarray) -> tuple[np.ndarray, SlowState]:
         """Swap packs of these capacities [A.h]: which lanes, and the slow state after it."""
 
+    def replaced(self) -> np.ndarray:
+        """Return how many packs of each site were swapped so far."""
+
 
 @dataclass(frozen=True)
 class History:
@@ -115,8 +118,8 @@ class History:
     macro_steps
         Times between which the slow state was advanced [day], from 0; of the leap only.
     site
-        Quantities of a site, each of shape `(times,)`: `SITE_ENERGIES` since the start [kW.h], `capability` [1] and
-        packs replaced so far, `replacements`. Empty where packs do not feel each other.
+        Quantities of sites, each of shape `(times, sites)`: `SITE_ENERGIES` since the start [kW.h], `capability` [1]
+        and packs replaced so far, `replacements`. Empty where packs do not feel each other.
     """
 
     service: Service
@@ -168,7 +171,6 @@ class Macro:
         self.last_good = np.where(self.running, np.inf, -np.inf)
         self.hottest = np.full(len(outcome), -np.inf)
         self.original = np.ones(len(outcome), dtype=bool)
-        self.replacements = 0
         self.evaluations = 0
 
     def run(self, start: Service, times: np.ndarray) -> History:
@@ -260,8 +262,7 @@ class Macro:
         output.keep(relaxed, lanes & self.original)
         self._mark(lanes & self.original, np.full(len(lanes), Outcome.REPLACED), np.inf)
         self.original, self.running = self.original & ~lanes, self.running | lanes
-        self.replacements += int(lanes.sum())
-        output.replacements = self.replacements
+        output.replacements = swaps.replaced()
         fresh = Service.start(slow, None if state.headroom is None else jnp.zeros_like(state.headroom))
         state = straighten(jax.tree.map(lambda old, new: np.where(lanes, new, old), relaxed, fresh))
         return state, self._evaluate(state)
@@ -302,9 +303,10 @@ class _Output:
     def __init__(self, start: Service, hottest: np.ndarray, site: SiteDay | None) -> None:
         self.rows, self.hottest = [start], [hottest]
         self.kept: Service | None = None
-        self.replacements = 0
-        self.energy = np.zeros(len(SITE_ENERGIES))
-        self.site_rows = [(self.energy, site.capability, 0)] if site else []
+        self.site_rows: list[tuple[np.ndarray, ...]] = []
+        if site is not None:
+            self.energy, self.replacements = np.zeros_like(site.energy), np.zeros_like(site.capability)
+            self.site_rows.append((self.energy, site.capability, self.replacements))
 
     def add(self, row: Service, original: np.ndarray, hottest: np.ndarray) -> None:
         """Add the packs at one time."""
@@ -319,11 +321,11 @@ class _Output:
         self.kept = jax.tree.map(lambda old, new: np.where(lanes, new, old), before, last)
 
     def add_site(self, time: float, step: float, here: SiteDay | None, there: SiteDay | None, at: np.ndarray) -> None:
-        """Add up a step of the site, its rates taken as linear in time, and read it at some times in it."""
+        """Add up a step of the sites, their rates taken as linear in time, and read them at some times in it."""
         if here is None or there is None:
             return
 
-        def after(days: float) -> tuple[np.ndarray, float]:
+        def after(days: float) -> tuple[np.ndarray, np.ndarray]:
             share = days / step
             energy = self.energy + days * (here.energy + 0.5 * share * (there.energy - here.energy))
             return energy, here.capability + share * (there.capability - here.capability)
@@ -336,12 +338,12 @@ class _Output:
         return jax.tree.map(lambda *parts: np.stack(parts), *self.rows)
 
     def site(self) -> dict[str, np.ndarray]:
-        """Return the site, each quantity `(times,)`."""
+        """Return the sites, each quantity `(times, sites)`."""
         if not self.site_rows:
             return {}
         energy, capability, replacements = (np.array(part) for part in zip(*self.site_rows, strict=True))
         return {
-            **dict(zip(SITE_ENERGIES, energy.T, strict=True)),
+            **dict(zip(SITE_ENERGIES, np.moveaxis(energy, -1, 0), strict=True)),
             "capability": capability,
             "replacements": replacements,
         }

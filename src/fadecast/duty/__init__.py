@@ -11,7 +11,7 @@ from fadecast.duty.sources import Generator, Grid, LookAhead
 from fadecast.duty.trace import Trace
 from fadecast.duty.training import Training
 from fadecast.duty.workload import Workload
-from fadecast.duty.year import Duty, make_duty
+from fadecast.duty.year import Duty, duty_years, make_duty
 
 __all__ = [
     "Climate",
@@ -30,5 +30,6 @@ __all__ = [
     "Trace",
     "Training",
     "Workload",
+    "duty_years",
     "make_duty",
 ]

@@ -1,5 +1,6 @@
 """Dispatch again: a site whose packs have faded, under the same weather and load."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -12,13 +13,13 @@ from fadecast.duty.year import Duty, site_plant
 
 
 class SiteYear(NamedTuple):
-    """What a site meets with in a year, and what it was planned to do; arrays `(step, 1)`."""
+    """What sites of one plant meet with in a year, and what they were planned to do; arrays `(step, site)`."""
 
     plant: Plant
     demand: Demand
     plan: Plan
     nameplate: float
-    """First-life nameplate energy of its packs [kWh]."""
+    """First-life nameplate energy of the packs of a site [kWh]."""
     step_hours: float
 
     @classmethod
@@ -42,23 +43,34 @@ class SiteYear(NamedTuple):
             plan = Plan(mean("grid_power"), mean("generator_power"), mean("curtailed_power"))
         return cls(site_plant(duty, packs), demand, plan, packs * duty.dispatch.pack_kwh, step_minutes / 60.0)
 
+    @classmethod
+    def together(cls, years: Sequence["SiteYear"]) -> "SiteYear":
+        """Put sites of one plant beside each other."""
+
+        def beside(*parts: Array) -> Array:
+            return jnp.concatenate(parts, axis=1)
+
+        demand = jax.tree.map(beside, *(year.demand for year in years))
+        plan = jax.tree.map(beside, *(year.plan for year in years))
+        return years[0]._replace(demand=demand, plan=plan)
+
 
 class SiteDuty(NamedTuple):
-    """A year of a site, fields `(step,)`."""
+    """A year of some sites."""
 
-    power: Float[Array, " step"]
+    power: Float[Array, "step site"]
     """Of an equal share, at the terminals, over nameplate energy, discharge positive [1/h]."""
-    state_of_charge: Float[Array, " step"]
+    state_of_charge: Float[Array, "step site"]
     """At step start [1]."""
-    air: Float[Array, " step"]
+    air: Float[Array, "step site"]
     """In the containers [degC]."""
-    energy: Float[Array, " 5"]
+    energy: Float[Array, "site 5"]
     """Unserved, spilled, curtailed, of the generator and of the grid (net) per day [kWh]."""
 
 
 @jax.jit
-def dispatched_again(year: SiteYear, capability: Float[Array, ""], converters: Float[Array, ""]) -> SiteDuty:
-    """Dispatch a site that has faded.
+def dispatched_again(year: SiteYear, capability: Float[Array, " site"], converters: Float[Array, " site"]) -> SiteDuty:
+    """Dispatch sites that have faded.
 
     Parameters
     ----------
@@ -75,8 +87,8 @@ def dispatched_again(year: SiteYear, capability: Float[Array, ""], converters: F
     _, done = repeated_year(plant, year.demand, year.step_hours, year.plan)
     spent = (done.unserved, done.spilled, done.curtailed, done.generator, done.grid)
     return SiteDuty(
-        power=jnp.asarray(plant.terminal(done.battery))[:, 0] / year.nameplate,
-        state_of_charge=jnp.clip(done.energy / plant.capacity, plant.soc_min, plant.soc_max)[:, 0],
-        air=jnp.asarray(done.air)[:, 0],
-        energy=24.0 * jnp.stack([part.mean() for part in spent]),
+        power=jnp.asarray(plant.terminal(done.battery)) / year.nameplate,
+        state_of_charge=jnp.clip(done.energy / jnp.asarray(plant.capacity)[None], plant.soc_min, plant.soc_max),
+        air=jnp.asarray(done.air),
+        energy=24.0 * jnp.stack([part.mean(axis=0) for part in spent], axis=-1),
     )

@@ -1,5 +1,6 @@
 """A year of duty: weather, load and dispatch of a site, assembled into the duty dataset."""
 
+from collections.abc import Iterator
 from dataclasses import field
 from typing import Annotated, Literal, NamedTuple
 
@@ -7,7 +8,6 @@ import numpy as np
 import xarray as xr
 from annotated_types import Ge, Le
 
-from fadecast import variables
 from fadecast.duty.climate import Site
 from fadecast.duty.container import Container
 from fadecast.duty.cooling import site_load
@@ -16,11 +16,12 @@ from fadecast.duty.look_ahead import Planner, planned_year
 from fadecast.duty.services import Cycling, Regulation, cycling_power, regulation_power
 from fadecast.duty.solar import Solar, solar_power
 from fadecast.duty.sources import Generator, Grid, LookAhead
-from fadecast.duty.sun import HOURS, clear_sky
-from fadecast.duty.weather import draw_weather
+from fadecast.duty.sun import HOURS, Sky, clear_sky
+from fadecast.duty.weather import Weather, draw_weather
 from fadecast.duty.weather_file import climate_of
 from fadecast.duty.workload import Measured, Workload, draw_it_power
 from fadecast.settings import settings
+from fadecast.variables import describe
 
 _SEED_KEY = 1
 """Key of this stage in every random seed, so that no other stage shares its streams."""
@@ -56,6 +57,8 @@ class Duty:
     """What is asked where service is regulation."""
     cycling: Cycling = field(default_factory=Cycling)
     """What is asked where service is cycling."""
+    distinct_years: Annotated[int, Ge(1)] | None = None
+    """Years of weather and workload that are drawn, which the draws of a study take in turn; null: each has its own."""
     rest_charge: Annotated[float, Ge(0), Le(1)] = 0.5
     """State of charge that packs keep where service is rest [1]."""
 
@@ -71,7 +74,7 @@ class Duty:
 
 
 class Asked(NamedTuple):
-    """What is asked of a site, `(draw, step)` [kW], and its weather."""
+    """What a year asks of a site, `(step,)` [kW], and its weather."""
 
     it_power: np.ndarray
     load: np.ndarray
@@ -82,7 +85,12 @@ class Asked(NamedTuple):
 
 
 def make_duty(site: Site, duty: Duty, draws: int, packs: int, seed: int) -> xr.Dataset:
-    """Draw years of weather and of what is asked, and dispatch the battery through them.
+    """Draw years of duty and hold all of them in memory, on `draw, hour`; see `duty_years`."""
+    return describe(xr.concat(list(duty_years(site, duty, draws, packs, seed)), "draw"))
+
+
+def duty_years(site: Site, duty: Duty, draws: int, packs: int, seed: int) -> Iterator[xr.Dataset]:
+    """Draw years of weather and of what is asked one by one, and dispatch the battery through each.
 
     All powers grow in proportion to the number of packs. A draw is the same whatever the number of draws, and its
     weather and workload are the same at every step length. In services besides that of a site `load_power` is what is
@@ -95,41 +103,45 @@ def make_duty(site: Site, duty: Duty, draws: int, packs: int, seed: int) -> xr.D
     duty
         Load, sun, container and dispatch.
     draws
-        Number of years to draw.
+        Number of years to draw, without regard to `distinct_years`.
     packs
         Number of packs in the site.
     seed
         Seed of the study.
 
-    Returns
-    -------
+    Yields
+    ------
     xr.Dataset
-        The duty variables of `fadecast.variables` on `draw, hour`; `hour` is the start of a step.
+        The duty variables of `fadecast.variables` on `draw, hour`, of one draw; `hour` is the start of a step.
     """
     minutes = duty.timestep_minutes
-    asked = _draw(site, duty, draws, packs, seed)
-    waits = duty.workload.curtailable_share if duty.service == "site" else 0.0
+    climate = climate_of(site.climate)
+    sky = clear_sky(climate.place, min(minutes, _SKY_MINUTES))
     plant = site_plant(duty, packs)
-    demand = Demand((1 - waits) * asked.load, waits * asked.load, asked.solar, asked.ambient)
-    done = _dispatched(duty, plant, demand, minutes / 60)
-    arrays = {
-        "it_power": asked.it_power,
-        "load_power": asked.load + done.conditioning,
-        "conditioning_power": done.conditioning,
-        "solar_power": asked.solar,
-        "battery_power": done.battery,
-        "grid_power": done.grid,
-        "generator_power": done.generator,
-        "curtailed_power": done.curtailed,
-        "unserved_power": done.unserved,
-        "spilled_power": done.spilled,
-        "pack_power": np.asarray(plant.terminal(done.battery)) / (packs * duty.dispatch.pack_kwh),
-        "state_of_charge": states_of_charge(plant, done.energy),
-        "ambient_temperature": asked.ambient,
-        "pack_ambient_temperature": done.air,
-    }
-    coordinates = {"draw": np.arange(draws), "hour": np.arange(HOURS * 60 // minutes) * minutes / 60}
-    return variables.describe(xr.Dataset({k: (("draw", "hour"), v) for k, v in arrays.items()}, coordinates))
+    planner = Planner(plant, duty.generator, duty.grid, duty.look_ahead)
+    hour = np.arange(HOURS * 60 // minutes) * minutes / 60
+    for draw in range(draws):
+        weather_rng, load_rng = (np.random.default_rng([seed, _SEED_KEY, draw, part]) for part in range(2))
+        asked = _asked(duty, draw_weather(weather_rng, climate, sky), sky, load_rng, packs)
+        done = _dispatched(duty, planner, asked)
+        arrays = {
+            "it_power": asked.it_power,
+            "load_power": asked.load + done.conditioning,
+            "conditioning_power": done.conditioning,
+            "solar_power": asked.solar,
+            "battery_power": done.battery,
+            "grid_power": done.grid,
+            "generator_power": done.generator,
+            "curtailed_power": done.curtailed,
+            "unserved_power": done.unserved,
+            "spilled_power": done.spilled,
+            "pack_power": np.asarray(plant.terminal(done.battery)) / (packs * duty.dispatch.pack_kwh),
+            "state_of_charge": states_of_charge(plant, done.energy),
+            "ambient_temperature": asked.ambient,
+            "pack_ambient_temperature": done.air,
+        }
+        year = {name: (("draw", "hour"), values[None]) for name, values in arrays.items()}
+        yield describe(xr.Dataset(year, {"draw": [draw], "hour": hour}))
 
 
 def site_plant(duty: Duty, packs: int) -> Plant:
@@ -148,40 +160,30 @@ def site_plant(duty: Duty, packs: int) -> Plant:
     return plant
 
 
-def _dispatched(duty: Duty, plant: Plant, demand: Demand, step_hours: float) -> Dispatched:
-    """Dispatch every draw; arrays are (draw, step).
-
-    One draw at a time: XLA's last bit depends on how many are done together.
-    """
-    planner = Planner(plant, duty.generator, duty.grid, duty.look_ahead)
-    years = []
-    for draw in range(len(demand.firm)):
-        alone = Demand(*(part[draw, :, None] for part in demand))
-        if duty.dispatch.policy == "rule" or duty.service != "site":
-            done = repeated_year(plant, alone, step_hours)[1]
-        else:
-            done = planned_year(planner, alone, step_hours)
-        years.append([np.asarray(part)[:, 0] for part in done])
-    return Dispatched(*(np.stack(each) for each in zip(*years, strict=True)))
+def _dispatched(duty: Duty, planner: Planner, asked: Asked) -> Dispatched:
+    """Dispatch a year by itself (XLA's last bit depends on how many are done together); arrays are `(step,)`."""
+    waits = duty.workload.curtailable_share if duty.service == "site" else 0.0
+    parts = ((1 - waits) * asked.load, waits * asked.load, asked.solar, asked.ambient)
+    demand, step_hours = Demand(*(part[:, None] for part in parts)), duty.timestep_minutes / 60
+    if duty.dispatch.policy == "rule" or duty.service != "site":
+        done = repeated_year(planner.plant, demand, step_hours)[1]
+    else:
+        done = planned_year(planner, demand, step_hours)
+    return Dispatched(*(np.asarray(part)[:, 0] for part in done))
 
 
-def _draw(site: Site, duty: Duty, draws: int, packs: int, seed: int) -> Asked:
-    climate, minutes = climate_of(site.climate), duty.timestep_minutes
-    sky = clear_sky(climate.place, min(minutes, _SKY_MINUTES))
-    years = []
-    for draw in range(draws):
-        weather_rng, load_rng = (np.random.default_rng([seed, _SEED_KEY, draw, part]) for part in range(2))
-        weather = draw_weather(weather_rng, climate, sky)
-        ambient = _means(weather.temperature, minutes)
-        if duty.service == "site":
-            sun = _means(solar_power(duty.solar, sky, weather), minutes) * duty.solar.kw_per_pack
-            computing = draw_it_power(load_rng, duty.workload, Measured.load(), minutes)
-            it_power = computing * duty.workload.rated_kw_per_pack
-            years.append((it_power, site_load(duty.workload.cooling, it_power, ambient), sun, ambient))
-        else:
-            power = _other_service(load_rng, duty, site_plant(duty, 1))
-            years.append((0.0 * power, np.maximum(power, 0.0), np.maximum(-power, 0.0), ambient))
-    it_power, load, sun, ambient = (np.stack(part) for part in zip(*years, strict=True))
+def _asked(duty: Duty, weather: Weather, sky: Sky, load_rng: np.random.Generator, packs: int) -> Asked:
+    """Find what a year asks of a site."""
+    minutes = duty.timestep_minutes
+    ambient = _means(weather.temperature, minutes)
+    if duty.service == "site":
+        sun = _means(solar_power(duty.solar, sky, weather), minutes) * duty.solar.kw_per_pack
+        computing = draw_it_power(load_rng, duty.workload, Measured.load(), minutes)
+        it_power = computing * duty.workload.rated_kw_per_pack
+        load = site_load(duty.workload.cooling, it_power, ambient)
+    else:
+        power = _other_service(load_rng, duty, site_plant(duty, 1))
+        it_power, load, sun = 0.0 * power, np.maximum(power, 0.0), np.maximum(-power, 0.0)
     return Asked(packs * it_power, packs * load, packs * sun, ambient)
 
 

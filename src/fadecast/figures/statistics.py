@@ -104,7 +104,7 @@ def sample_note(fade: xr.Dataset, *, of_capacity: bool = True) -> str:
     draws, packs = fade.sizes["draw"], fade.sizes["pack"]
     exhausted = counts.pop(Outcome.CAPACITY_EXHAUSTED)
     failed = sum(counts.values()) - counts[Outcome.COMPLETED]
-    note = f"{_count(draws, 'draw')} of {_count(packs, 'pack')}."
+    note = f"{_count(draws, 'draw')} of {_count(packs, 'pack')}{standing_for(fade)}."
     if failed:
         verb = "is" if failed == 1 else "are"
         note += f" {failed:,} of {draws * packs:,} runs failed and {verb} left out from then on."
@@ -113,6 +113,12 @@ def sample_note(fade: xr.Dataset, *, of_capacity: bool = True) -> str:
         verb = "counts" if exhausted == 1 else "count"
         note += f" {_count(exhausted, 'pack')} reached the end of life and {verb} {how} from then on."
     return note
+
+
+def standing_for(fade: xr.Dataset) -> str:
+    """Say for how many packs each stands, where it is for more than itself."""
+    weight = float(fade.get("pack_weight", 1.0))
+    return f", each of which stands for {weight:.4g}" if weight != 1.0 else ""
 
 
 def _count(number: int, noun: str) -> str:

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 
 from fadecast.population.keys import Inside
 from fadecast.population.priors import LogNormalPrior
+from fadecast.population.retirement import RetiredPacks
 from fadecast.settings import settings
 
 DAYS_PER_MONTH = 365.25 / 12.0
@@ -57,15 +58,13 @@ class Groups:
         return None if self.n_series == 1 else Inside(self.n_series, self.within_share)
 
 
-class Pool(NamedTuple):
-    """All groups of each draw, those of a pack after each other."""
+class Packed(NamedTuple):
+    """The groups of each pack, `(draw, pack, group)` or with parameters after that."""
 
-    parameters: Float[np.ndarray, "draw column parameter"]
-    soh: Float[np.ndarray, "draw column"]
+    parameters: Float[np.ndarray, "draw pack group parameter"]
+    soh: Float[np.ndarray, "draw pack group"]
     """Capacity over nameplate at the start [1]."""
-    excess_resistance: Float[np.ndarray, "draw column"]
-    """Over that of a good cell, on any scale."""
-    self_discharge: Float[np.ndarray, "draw column"]
+    self_discharge: Float[np.ndarray, "draw pack group"]
     """[1/day]"""
 
 
@@ -79,24 +78,24 @@ class Simulated(NamedTuple):
     """Share of the pack's groups that each stands for [1]."""
 
 
-def build_packs(groups: Groups, pool: Pool, member: Int[np.ndarray, "draw column"]) -> Simulated:
-    """Build packs from the groups of each draw and choose those to simulate, the weakest first.
+def pack_order(groups: Groups, retired: RetiredPacks) -> Int[np.ndarray, "draw pack group"]:
+    """Fill packs with the groups that were sampled: the column of each group of each pack. Packs keep their class."""
+    member = retired.member
+    order = np.tile(np.arange(member.shape[1]), (len(member), 1))
+    if groups.sorting != "random" and groups.inside is not None:
+        key = retired.soh if groups.sorting == "capacity" else retired.excess_resistance
+        for draw, row in enumerate(member):
+            for each in np.unique(row):
+                columns = np.flatnonzero(row == each)
+                order[draw, columns] = columns[np.argsort(key[draw, columns], kind="stable")]
+    return order.reshape(len(order), -1, groups.n_series)
 
-    Parameters
-    ----------
-    groups
-        Settings, of more than one group.
-    pool
-        Groups, as `n_series` of each pack.
-    member
-        Class of cells of each group, one for all groups of a pack. Packs keep theirs.
-    """
+
+def choose_groups(groups: Groups, packed: Packed) -> Simulated:
+    """Choose which groups of packs to simulate, the weakest first."""
     n, k = groups.n_series, groups.weakest
-    order = _sorted(groups, pool, member)
-    packed = [_taken(values, order).reshape(len(order), -1, n, *values.shape[2:]) for values in pool]
-    soh = packed[1]
-    weakest = np.argsort(soh, axis=2, kind="stable")
-    parameters, soh, _, leaks = (_taken_in_pack(values, weakest) for values in packed)
+    weakest = np.argsort(packed.soh, axis=2, kind="stable")
+    parameters, soh, leaks = (_taken_in_pack(values, weakest) for values in packed)
     if k is None:
         return Simulated(parameters, soh, leaks, np.full(n, 1.0 / n))
     weight = np.append(np.full(k, 1.0 / n), (n - k) / n)
@@ -106,23 +105,6 @@ def build_packs(groups: Groups, pool: Pool, member: Int[np.ndarray, "draw column
 def _lumped(values: np.ndarray, kept: int) -> np.ndarray:
     """Keep the first groups of each pack, and make one mean group of the rest."""
     return np.concatenate([values[:, :, :kept], values[:, :, kept:].mean(axis=2, keepdims=True)], axis=2)
-
-
-def _sorted(groups: Groups, pool: Pool, member: Int[np.ndarray, "draw column"]) -> Int[np.ndarray, "draw column"]:
-    """Return the columns of the pool in the order in which packs are filled."""
-    order = np.tile(np.arange(member.shape[1]), (len(member), 1))
-    if groups.sorting == "random":
-        return order
-    key = pool.soh if groups.sorting == "capacity" else pool.excess_resistance
-    for draw, row in enumerate(member):
-        for each in np.unique(row):
-            columns = np.flatnonzero(row == each)
-            order[draw, columns] = columns[np.argsort(key[draw, columns], kind="stable")]
-    return order
-
-
-def _taken(values: np.ndarray, order: Int[np.ndarray, "draw column"]) -> np.ndarray:
-    return np.take_along_axis(values, order.reshape(*order.shape, *(1,) * (values.ndim - 2)), axis=1)
 
 
 def _taken_in_pack(values: np.ndarray, order: Int[np.ndarray, "draw pack group"]) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 import xarray as xr
 from annotated_types import Ge, Gt, Lt
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from fadecast import variables
 from fadecast.population.evidence import (
@@ -17,7 +17,7 @@ from fadecast.population.evidence import (
     fitted_rates,
     retired_classes,
 )
-from fadecast.population.groups import DAYS_PER_MONTH, Groups, Pool, Simulated, build_packs
+from fadecast.population.groups import DAYS_PER_MONTH, Groups, Packed, Simulated, choose_groups, pack_order
 from fadecast.population.keys import Inside
 from fadecast.population.modes import MODE_NAMES, CapacityOf, sample_directions, scale_to_soh
 from fadecast.population.priors import (
@@ -28,6 +28,7 @@ from fadecast.population.priors import (
     sample_rate,
     sample_share,
 )
+from fadecast.population.representatives import choose_representatives
 from fadecast.population.retirement import LOW_LEVEL, RetiredPacks, cells_in_band, sample_retired
 from fadecast.settings import settings
 
@@ -85,6 +86,9 @@ class Population:
     """Ageing-rate parameters; by default as fitted to the calendar and cycle ageing of the LG M50."""
     groups: Groups = Groups()
     """Groups in series that a pack is made of."""
+    representatives: Annotated[int, Ge(1)] | None = None
+    """Packs of each site that are simulated, each standing for as many of it: chosen evenly by SOH, others in every
+    draw. Null: every pack is."""
 
     def __post_init__(self) -> None:
         low, high = self.soh_range
@@ -107,7 +111,9 @@ class Population:
             raise ValueError(f"named more than once among states, rates and classes: {twice}; keep one of each")
 
 
-def make_population(population: Population, draws: int, packs: int, seed: int, capacity_of: CapacityOf) -> xr.Dataset:
+def make_population(
+    population: Population, draws: int, packs: int, seed: int, capacity_of: CapacityOf, sites: int = 1
+) -> xr.Dataset:
     """Sample the packs of a study.
 
     SOH and resistance come from measured retired cells, the split of the losses from measured LG M50T cells;
@@ -124,11 +130,14 @@ def make_population(population: Population, draws: int, packs: int, seed: int, c
         Of the study, at least 0.
     capacity_of
         Capacity over fresh capacity of cells with given LLI, LAM_NE, LAM_PE, from the cell engine.
+    sites
+        Sites that the packs are divided among, one after the other.
 
     Returns
     -------
     `parameter_value(draw, pack, parameter)` with coordinates `parameter_units` and `parameter_kind`,
-    `initial_soh(draw, pack)` and `retired_class(draw, pack)`. The attributes name what is measured, what is a
+    `initial_soh(draw, pack)`, `retired_class(draw, pack)`, and `pack_number(draw, pack)` with `pack_weight`: which of
+    the packs these are, and for how many each stands. The attributes name what is measured, what is a
     prior, and where a measurement is used outside its range or chemistry. Packs of several groups also have
     `group_parameter_value(draw, pack, group, parameter)`, `group_initial_soh`, `group_self_discharge`, `group_weight`
     and `balancing`; `parameter_value` is then the mean over the groups of a pack, `initial_soh` that of the weakest.
@@ -136,16 +145,23 @@ def make_population(population: Population, draws: int, packs: int, seed: int, c
     Raises
     ------
     ValueError
-        When a class has too few measured cells in the band, or a pack's SOH cannot be reached.
+        When a class has too few measured cells in the band, a pack's SOH cannot be reached, or sites have fewer packs
+        than representatives.
     """
     classes = [retired_classes()[share.name] for share in population.classes]
     weights = [share.weight for share in population.classes]
     inside = population.groups.inside
-    retired = sample_retired(seed, classes, weights, population.soh_range, draws, packs, inside)
-    values = _sampled(population, retired, draws, packs, seed, capacity_of, inside)
+    everything = sample_retired(seed, classes, weights, population.soh_range, draws, packs, inside)
+    numbers, columns = _simulated_packs(population, everything, sites, seed)
+    retired = everything.taken(columns)
+    values = _sampled(population, retired, draws, packs, columns, seed, capacity_of, inside)
     soh, member, simulated = retired.soh, retired.member, None
     if inside is not None:
-        simulated = _packed(population.groups, values, retired, draws, packs, seed)
+        alone = Inside(inside.groups, 1.0)
+        leaks = sample_lognormal(seed, SELF_DISCHARGE, population.groups.self_discharge, draws, packs, alone)
+        leaks = np.take_along_axis(leaks, columns, axis=1) / DAYS_PER_MONTH
+        by_pack = (part.reshape(draws, -1, inside.groups, *part.shape[2:]) for part in (values, retired.soh, leaks))
+        simulated = choose_groups(population.groups, Packed(*by_pack))
         values = (simulated.weight[:, None] * simulated.parameters).sum(axis=2)
         soh, member = simulated.soh.min(axis=2), member[:, :: inside.groups]
     rates = population.rates
@@ -154,10 +170,12 @@ def make_population(population: Population, draws: int, packs: int, seed: int, c
             "parameter_value": (("draw", "pack", "parameter"), values),
             "initial_soh": (("draw", "pack"), soh),
             "retired_class": (("draw", "pack"), np.array([entry.name for entry in classes])[member]),
+            "pack_number": (("draw", "pack"), numbers),
+            "pack_weight": packs / numbers.shape[1],
         },
         coords={
             "draw": np.arange(draws),
-            "pack": np.arange(packs),
+            "pack": np.arange(numbers.shape[1]),
             "parameter": [*STATE_UNITS, *(rate.name for rate in rates)],
             "parameter_units": ("parameter", [*STATE_UNITS.values(), *(rate.units for rate in rates)]),
             "parameter_kind": ("parameter", ["state"] * len(STATE_UNITS) + ["rate"] * len(rates)),
@@ -167,40 +185,43 @@ def make_population(population: Population, draws: int, packs: int, seed: int, c
     return variables.describe(dataset if simulated is None else _with_groups(dataset, simulated, population.groups))
 
 
+def _simulated_packs(
+    population: Population, retired: RetiredPacks, sites: int, seed: int
+) -> tuple[Int[np.ndarray, "draw pack"], Int[np.ndarray, "draw column"]]:
+    """Choose the packs to simulate: their numbers, and the columns of their groups."""
+    order = pack_order(population.groups, retired)
+    draws = len(order)
+    numbers = np.tile(np.arange(order.shape[1]), (draws, 1))
+    if population.representatives is not None:
+        weakest = np.take_along_axis(retired.soh, order.reshape(draws, -1), axis=1).reshape(order.shape).min(axis=2)
+        numbers = choose_representatives(seed, weakest, sites, population.representatives)
+    return numbers, np.take_along_axis(order, numbers[:, :, None], axis=1).reshape(draws, -1)
+
+
 def _sampled(
     population: Population,
     retired: RetiredPacks,
     draws: int,
     packs: int,
+    columns: Int[np.ndarray, "draw column"],
     seed: int,
     capacity_of: CapacityOf,
     inside: Inside | None,
 ) -> Float[np.ndarray, "draw column parameter"]:
-    """Sample the states, in the order of `STATE_UNITS`, and the rates of packs or of their groups."""
-    directions = sample_directions(seed, degradation_modes(), draws, packs, inside)
+    """Sample the states, in the order of `STATE_UNITS`, and the rates of some packs, or of their groups."""
+
+    def some(values: Float[np.ndarray, "draw pack"]) -> Float[np.ndarray, "draw column"]:
+        return np.take_along_axis(values, columns, axis=1)
+
+    directions = np.stack([some(each) for each in sample_directions(seed, degradation_modes(), draws, packs, inside)])
     states = {
         **dict(zip(MODE_NAMES, scale_to_soh(directions, retired.soh, capacity_of), strict=True)),
-        DEAD_LITHIUM: sample_share(seed, DEAD_LITHIUM, population.dead_lithium_share, draws, packs, inside),
-        CRACK_LENGTH: sample_lognormal(seed, CRACK_LENGTH, population.crack_length, draws, packs, inside),
+        DEAD_LITHIUM: some(sample_share(seed, DEAD_LITHIUM, population.dead_lithium_share, draws, packs, inside)),
+        CRACK_LENGTH: some(sample_lognormal(seed, CRACK_LENGTH, population.crack_length, draws, packs, inside)),
         CONTACT_RESISTANCE: population.reference_resistance * retired.excess_resistance,
     }
-    rates = [sample_rate(seed, rate, draws, packs, inside) for rate in population.rates]
+    rates = [some(sample_rate(seed, rate, draws, packs, inside)) for rate in population.rates]
     return np.stack([*(states[name] for name in STATE_UNITS), *rates], axis=-1)
-
-
-def _packed(
-    groups: Groups,
-    values: Float[np.ndarray, "draw column parameter"],
-    retired: RetiredPacks,
-    draws: int,
-    packs: int,
-    seed: int,
-) -> Simulated:
-    """Build packs from the groups sampled, each of which leaks by itself."""
-    alone = Inside(groups.n_series, 1.0)
-    leaks = sample_lognormal(seed, SELF_DISCHARGE, groups.self_discharge, draws, packs, alone)
-    pool = Pool(values, retired.soh, retired.excess_resistance, leaks / DAYS_PER_MONTH)
-    return build_packs(groups, pool, retired.member)
 
 
 def _with_groups(dataset: xr.Dataset, simulated: Simulated, groups: Groups) -> xr.Dataset:

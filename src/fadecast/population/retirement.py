@@ -25,6 +25,11 @@ class RetiredPacks:
     excess_resistance: Float[np.ndarray, "draw pack"]
     member: Int[np.ndarray, "draw pack"]
 
+    def taken(self, columns: Int[np.ndarray, "draw column"]) -> "RetiredPacks":
+        """Return some of them."""
+        fields = (self.soh, self.excess_resistance, self.member)
+        return RetiredPacks(*(np.take_along_axis(field, columns, axis=1) for field in fields))
+
 
 def cells_in_band(retired: RetiredCandidates, soh_range: tuple[float, float]) -> float:
     """Return how many measured cells of a class the retirement band holds, by its quantile table."""

@@ -29,7 +29,7 @@ class Claims:
     base_energy: Float[Array, "draw pack"]
     """Energy that the guarantee refers to [kWh]; NaN for excluded packs."""
     paid: Float[Array, "draw policy_year"]
-    """Undiscounted claims of all packs by policy year [USD]."""
+    """Undiscounted claims by policy year [USD], of all packs that those of the forecast stand for."""
     loss_years: Float[Array, " draw"]
     """Discounted claims of all packs times their time of payment [USD.year]."""
     tail_events: Float[Array, " draw"]
@@ -75,6 +75,8 @@ def settle(fade: xr.Dataset, contract: Contract, discount_rate: float, pack_ener
         _set_base_energy(claims, block, contract, time, pack_energy_kwh)
         _pay(claims, block, contract, time, discount_rate)
         _count_tail_events(claims, block, time)
+    # Of packs that stand for others all ratios are those of all; only this is an amount.
+    claims.paid[...] *= float(fade.get("pack_weight", 1.0))
     return claims
 
 

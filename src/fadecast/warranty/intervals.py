@@ -1,7 +1,8 @@
 """Monte-Carlo interval of a price: how far it would move with other draws.
 
 The draw is the unit of independence: packs that share a draw share its weather, workload and ageing rates, so
-resampling packs would pretend to more than is known. Whole draws are resampled (cluster bootstrap), the price
+resampling packs would pretend to more than is known. Whole draws, or all draws that share a year of weather and
+workload, are resampled (cluster bootstrap), the price
 is computed anew each time, and its standard error widens to an interval by Student's t with one degree of
 freedom less than there are draws. For an average this is the textbook t-interval. Bootstrap percentiles are
 not used: with four draws they are too short by half.
@@ -11,7 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy import stats
 
 from fadecast.warranty.contract import Array
@@ -27,15 +28,17 @@ Statistic = Callable[[Float[Array, "replicate draw"]], Mapping[str, Array]]
 """Named quantities for weighted draws; `replicate` is the first dimension of each."""
 
 
-def half_widths(statistic: Statistic, draws: int, confidence: float, seed: int) -> dict[str, Array]:
+def half_widths(
+    statistic: Statistic, cluster: Int[np.ndarray, " draw"], confidence: float, seed: int
+) -> dict[str, Array]:
     """Return the half-width of the Monte-Carlo interval of every quantity.
 
     Parameters
     ----------
     statistic
         Computes the quantities from the weights of the draws.
-    draws
-        Number of draws.
+    cluster
+        Number from 0 of what draws have in common, the same for draws that are not independent.
     confidence
         Probability that the interval holds the value of infinitely many draws.
     seed
@@ -43,18 +46,22 @@ def half_widths(statistic: Statistic, draws: int, confidence: float, seed: int) 
 
     Returns
     -------
-    Half-widths, in the units and shapes of the quantities without `replicate`; NaN for a single draw, which
+    Half-widths, in the units and shapes of the quantities without `replicate`; NaN for a single cluster, which
     says nothing about its error.
     """
-    replicates = list(_replicates(statistic, draws, seed))
+    count = int(cluster.max()) + 1
+    replicates = list(_replicates(statistic, cluster, count, seed))
     # The bootstrap variance of a mean is (n - 1) / n of the unbiased one.
-    factor = stats.t.ppf(0.5 + 0.5 * confidence, draws - 1) * np.sqrt(draws / (draws - 1)) if draws > 1 else np.nan
+    factor = stats.t.ppf(0.5 + 0.5 * confidence, count - 1) * np.sqrt(count / (count - 1)) if count > 1 else np.nan
     return {name: factor * np.std(np.concatenate([r[name] for r in replicates]), axis=0) for name in replicates[0]}
 
 
-def _replicates(statistic: Statistic, draws: int, seed: int) -> Iterator[Mapping[str, Array]]:
+def _replicates(
+    statistic: Statistic, cluster: Int[np.ndarray, " draw"], count: int, seed: int
+) -> Iterator[Mapping[str, Array]]:
     rng = np.random.default_rng([seed, _STAGE])
-    step = max(1, _BLOCK // draws)
+    step = max(1, _BLOCK // cluster.size)
     for first in range(0, REPLICATES, step):
         size = min(step, REPLICATES - first)
-        yield statistic(rng.multinomial(draws, np.full(draws, 1.0 / draws), size=size).astype(np.float64))
+        weights = rng.multinomial(count, np.full(count, 1.0 / count), size=size).astype(np.float64)
+        yield statistic(weights[:, cluster])

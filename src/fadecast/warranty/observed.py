@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from fadecast.outcome import Outcome
 from fadecast.variables import VARIABLES
@@ -64,6 +64,7 @@ def check_fade(fade: xr.Dataset, last_year: float) -> xr.Dataset:
         if fade[name].attrs.get("units", "1") != "1":
             raise ValueError(f"{name!r} is in {fade[name].attrs['units']!r}, expected '1': convert it to a fraction")
     _check_time(fade, last_year)
+    _check_shared(fade)
     wanted = [*_MEASURES, *(["outcome"] if "outcome" in fade else [])]
     plain = fade[wanted].reset_coords(drop=True).transpose(*_DIMS, missing_dims="ignore")
     if "outcome" in plain and plain["outcome"].dims != _DIMS[:2]:
@@ -71,8 +72,24 @@ def check_fade(fade: xr.Dataset, last_year: float) -> xr.Dataset:
     return plain
 
 
+def clusters(fade: xr.Dataset) -> Int[np.ndarray, " draw"]:
+    """Return a number of each draw, the same for those that share their year of weather and workload."""
+    shared = fade["duty_draw"].values if "duty_draw" in fade else np.arange(fade.sizes["draw"])
+    return np.asarray(np.unique(shared, return_inverse=True)[1])
+
+
 def _names(names: object) -> str:
     return ", ".join(sorted(map(str, names))) or "nothing"  # type: ignore[call-overload]
+
+
+def _check_shared(fade: xr.Dataset) -> None:
+    """Check what says for how many packs each stands, and which draws share their weather."""
+    if "pack_weight" in fade:
+        weight = fade["pack_weight"].values
+        if weight.ndim or not (np.isfinite(weight) and weight > 0.0):
+            raise ValueError(f"pack_weight is {weight}; expected one number above 0: packs that each stands for")
+    if "duty_draw" in fade and fade["duty_draw"].dims != _DIMS[:1]:
+        raise ValueError(f"duty_draw has dims {fade['duty_draw'].dims}, expected {_DIMS[:1]}: one number per draw")
 
 
 def _check_time(fade: xr.Dataset, last_year: float) -> None:

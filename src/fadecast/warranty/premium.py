@@ -18,6 +18,7 @@ from fadecast.variables import describe
 from fadecast.warranty.claims import Claims, settle
 from fadecast.warranty.contract import Array, Contract
 from fadecast.warranty.intervals import half_widths
+from fadecast.warranty.observed import clusters
 from fadecast.warranty.tails import draws_needed, resolved, value_at_risk
 
 SUMMARY_LEVEL = 0.995
@@ -140,7 +141,7 @@ def price(fade: xr.Dataset, contract: Contract, premium: Premium, pack_energy_kw
     levels = np.array(sorted({*premium.levels, premium.capital.capital_level, SUMMARY_LEVEL}))
     evaluate = partial(_evaluate, pool, premium, levels)
     values = {name: value[0] for name, value in evaluate(np.ones((1, draws))).items()}
-    widths = half_widths(evaluate, draws, premium.confidence, seed)
+    widths = half_widths(evaluate, clusters(fade), premium.confidence, seed)
     dataset = _dataset(fade, claims, levels, values, widths)
     dataset.attrs = {
         "coverage": "capacity fade only: sudden failures, defects and thermal events are not in the price",
