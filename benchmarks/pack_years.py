@@ -7,14 +7,18 @@ same minute load on a few of the same packs for a day, a process on each core; y
 costing the same. Compilation is left out of both.
 
 `python benchmarks/pack_years.py` writes `results/pack_years/pack_years.csv`; `--quick`: 128 packs, in under 5 minutes.
+`--scale` forecasts a year of 100 packs to 20,125 packs of 25 sites, without PyBaMM, and writes `scale.csv`: how time
+and memory grow with packs.
 """
 
 import argparse
 import multiprocessing
 import os
+import resource
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import NamedTuple
 
@@ -28,16 +32,21 @@ from fadecast.decades.service import KELVIN
 from fadecast.decades.years import DAYS_PER_YEAR
 from fadecast.duty import make_duty
 from fadecast.ensemble import Ensemble, make_ensemble, run_shards
-from fadecast.fade import capacity_of, leap_error
+from fadecast.fade import Forecast, capacity_of, leap_error
 from fadecast.pipeline import use_compilation_cache
 from fadecast.population import make_population
+from fadecast.runs import Shards
+from fadecast.streams import write_blocks
 from fadecast.study import Study, load_study
 from rivals import Load, in_processes
 
 ROOT = Path(__file__).parents[1]
+OUT = ROOT / "results" / "pack_years"
 CORES = os.cpu_count() or 1
 CELLS, TOLERANCE = 8, 1e-6
 SIZES, QUICK = (64, 128, 256, 512, 805), (128,)
+SCALE = ((100, 1), (805, 1), (4025, 5), (20125, 25))
+"""Packs, and the sites that they are divided among."""
 
 
 class Slice(NamedTuple):
@@ -66,24 +75,22 @@ def main() -> None:
     """Time both and print how they compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one size only")
-    sizes = QUICK if parser.parse_args().quick else SIZES
+    parser.add_argument("--scale", action="store_true", help="how time grows with packs")
+    arguments = parser.parse_args()
+    sizes = QUICK if arguments.quick else SIZES
     use_compilation_cache()
+    if arguments.scale:
+        scale()
+        return
     study = load_study(ROOT / "configs" / "nevada.yaml", [f"packs={max(sizes)}", "draws=1"])
-    duty = make_duty(study.site, study.duty, 1, study.packs, study.seed)
-    population = make_population(
-        study.population, 1, study.packs, study.seed, capacity_of(build_cell(study.cell.chemistry))
-    )
-    whole = Slice(study, duty, population)
+    whole = slice_of(study)
     table = pd.DataFrame([forecast(whole, packs) for packs in sizes])
     rival = pybamm_rate(whole)
     table["ratio_to_pybamm"] = table["pack_years_per_core_second"] / rival
     table["pybamm_pack_years_per_core_second"] = rival
     error = leap_error(whole.ensemble(max(sizes), study.years))
     table["soh_error_pp"] = error["soh_error_pp"]
-    out = ROOT / "results" / "pack_years"
-    out.mkdir(parents=True, exist_ok=True)
-    table.to_csv(out / "pack_years.csv", index=False, float_format="%.5g")
-    print(table.to_string(index=False, float_format="%.4g"))
+    report(table, "pack_years.csv")
     step = study.decades.load_step_minutes or study.duty.timestep_minutes
     print(
         f"load step {step} min of a load by {study.duty.timestep_minutes} min; SOH against direct mode at the latter "
@@ -94,6 +101,44 @@ def main() -> None:
         f"pack_years_per_core_second: {last['pack_years_per_core_second']:.3g} "
         f"ratio_to_pybamm: {last['ratio_to_pybamm']:.0f} soh_error_pp: {last['soh_error_pp']:.4f}"
     )
+
+
+def slice_of(study: Study) -> Slice:
+    """Make duty and packs of a study of one draw."""
+    sites = study.fleet.sites
+    duty = make_duty(study.site, study.duty, 1, study.packs // sites, study.seed)
+    capacity = capacity_of(build_cell(study.cell.chemistry))
+    return Slice(study, duty, make_population(study.population, 1, study.packs, study.seed, capacity, sites))
+
+
+def report(table: pd.DataFrame, name: str) -> None:
+    """Write a table and print it."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    table.to_csv(OUT / name, index=False, float_format="%.5g")
+    print(table.to_string(index=False, float_format="%.4g"))
+
+
+def scale() -> None:
+    """Forecast a year of more and more packs, shards to disk as a run does; print how time and memory grow."""
+    rows = []
+    for packs, sites in SCALE:
+        study = load_study(ROOT / "configs" / "nevada.yaml", [f"packs={packs}", f"fleet.sites={sites}", "draws=1"])
+        whole = slice_of(study)
+        run(whole.ensemble(packs, 1.0 / DAYS_PER_YEAR), 1)
+        ensemble = replace(whole.ensemble(packs, 1.0), decades=replace(study.decades, check_days=0))
+        with TemporaryDirectory() as folder:
+            begin = perf_counter()
+            fade = Forecast(ensemble, Shards(Path(folder)), study.pack_energy_kwh)
+            fade.run(lambda event, details: None)
+            write_blocks(Path(folder) / "fade.nc", fade.header(), fade.blocks())
+            seconds = perf_counter() - begin
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        rows.append({"packs": packs, "sites": sites, "seconds": seconds, "peak_memory_GiB": peak})
+        print(rows[-1], flush=True)
+    table = pd.DataFrame(rows)
+    table["milliseconds_per_pack"] = 1e3 * table["seconds"] / table["packs"]
+    table["over_one_site"] = table["milliseconds_per_pack"] / table["milliseconds_per_pack"][1]
+    report(table, "scale.csv")
 
 
 def forecast(whole: Slice, packs: int) -> dict[str, float]:
@@ -112,9 +157,9 @@ def forecast(whole: Slice, packs: int) -> dict[str, float]:
     }
 
 
-def run(ensemble: Ensemble) -> float:
-    """Forecast all shards; return the days simulated."""
-    shards = run_shards(ensemble, ensemble.shards(), lambda event, details: None)
+def run(ensemble: Ensemble, most: int | None = None) -> float:
+    """Forecast all shards, or the first of them; return the days simulated."""
+    shards = run_shards(ensemble, ensemble.shards()[:most], lambda event, details: None)
     return sum(history.cell_days for _, history, _ in shards)
 
 

@@ -98,4 +98,5 @@ def test_a_faster_rate_or_more_lithium_lost_moves_fade_and_price(duty, populatio
 def test_the_error_of_the_leap_is_measured(duty, population):
     measured = forecast(duty, population, decades=Decades(typical_days=2, output_interval_days=182.5, check_days=30))
     assert 0 < measured.attrs["soh_error_pp"] < 0.2
+    assert 0 < measured.attrs["resistance_error_percent"] < 1.0
     assert measured.attrs["soh_error_days"] == 30

@@ -212,7 +212,8 @@ def leap_error(ensemble: Ensemble) -> dict[str, float]:
 
     Returns
     -------
-    `soh_error_pp`, the largest difference of SOH in percentage points, after `soh_error_days`, over `soh_error_lanes`.
+    `soh_error_pp`, the largest difference of SOH in percentage points, and `resistance_error_percent`, that of the
+    resistance, after `soh_error_days`, over `soh_error_lanes`.
     """
     days = min(float(ensemble.decades.check_days), float(np.floor(ensemble.times[-1])))
     lanes = np.linspace(0, ensemble.lanes - 1, _CHECKED_LANES).round().astype(int)
@@ -224,12 +225,19 @@ def leap_error(ensemble: Ensemble) -> dict[str, float]:
     )
     filled = np.resize(lanes, ensemble.execution.tile)
     found, expected = leapt.simulate(filled), truth.simulate(lanes)
-    soh = [np.asarray(health.capacity)[-1, :_CHECKED_LANES] for _, health in (found, expected)]
-    difference = (soh[1] - soh[0]) / ensemble.operation.cell.nominal_capacity
+    (capacity, resistance), (true_capacity, true_resistance) = (
+        (np.asarray(values)[-1, :_CHECKED_LANES] for values in health) for _, health in (found, expected)
+    )
+    apart = (true_capacity - capacity) / ensemble.operation.cell.nominal_capacity, resistance / true_resistance - 1.0
     completed = [history.outcome[:_CHECKED_LANES] == Outcome.COMPLETED for history, _ in (found, expected)]
-    sound = completed[0] & completed[1] & np.isfinite(difference)
-    error = 100.0 * float(np.abs(difference[sound]).max(initial=0.0))
-    return {"soh_error_pp": error, "soh_error_days": days, "soh_error_lanes": int(sound.sum())}
+    sound = completed[0] & completed[1] & np.isfinite(apart).all(axis=0)
+    soh_error, resistance_error = (100.0 * float(np.abs(part[sound]).max(initial=0.0)) for part in apart)
+    return {
+        "soh_error_pp": soh_error,
+        "resistance_error_percent": resistance_error,
+        "soh_error_days": days,
+        "soh_error_lanes": int(sound.sum()),
+    }
 
 
 def _key(number: int) -> str:

@@ -61,7 +61,8 @@ def fade_lines(fade: xr.Dataset) -> list[str]:
         lines.append(f"cell_days: {float(fade.attrs['cell_days']):.0f}  mode: {fade.attrs['mode']}")
     if "soh_error_pp" in fade.attrs:
         lines.append(
-            f"soh_error_pp: {fade.attrs['soh_error_pp']:.4f}  against day-by-day simulation of "
+            f"soh_error_pp: {fade.attrs['soh_error_pp']:.4f}  resistance_error_percent: "
+            f"{fade.attrs['resistance_error_percent']:.3f}  against day-by-day simulation of "
             f"{fade.attrs['soh_error_lanes']} packs over {fade.attrs['soh_error_days']:.0f} days"
         )
     lines += [*_unlike_their_year(fade), *_sites(fade)]
