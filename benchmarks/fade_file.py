@@ -15,8 +15,7 @@ import numpy as np
 import xarray as xr
 
 from fadecast import variables
-from fadecast.fade import Block
-from fadecast.streams import write_blocks
+from fadecast.streams import Block, write_blocks
 
 PACKS, BLOCK, MONTHS = 100_000, 805, 120
 NAMES = [
@@ -61,12 +60,13 @@ def header(packs: int) -> xr.Dataset:
 def blocks(packs: int) -> Iterator[Block]:
     """Draw blocks: what fades, noise and all, compresses as little as a forecast does."""
     for first in range(0, packs, BLOCK):
-        shape = (1, min(BLOCK, packs - first), MONTHS + 1)
+        here = slice(first, min(first + BLOCK, packs))
+        shape = (1, here.stop - first, MONTHS + 1)
         rng = np.random.default_rng(first)
         retention = np.cumprod(1.0 - 0.001 * rng.random(shape), axis=2)
         values = {name: (("draw", "pack", "time"), 0.5 * retention * rng.random(shape)) for name in NAMES}
         values["retention"] = (("draw", "pack", "time"), retention)
-        yield Block(0, first, None, xr.Dataset(values))
+        yield {"pack": here}, xr.Dataset(values)
 
 
 def peak() -> str:
