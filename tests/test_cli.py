@@ -14,7 +14,7 @@ from fadecast.cli import app, main
 from fadecast.duty import Duty, Site, make_duty
 from fadecast.pipeline import STAGES
 from fadecast.runs import read_netcdf, write_netcdf
-from fadecast.summary import duty_line
+from fadecast.summary import duty_lines
 from fadecast.warranty import summary_line
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -125,9 +125,9 @@ def test_duty_alone(tiny, tmp_path, command):
 
 def test_a_broken_balance_shows():
     duty = make_duty(Site(), Duty(timestep_minutes=60), draws=1, packs=4, seed=0)
-    assert float(duty_line(duty).split()[1]) < 1e-9
+    assert float(duty_lines(duty)[-1].split()[1]) < 1e-9
     duty["battery_power"][0, 100] += 0.01 * duty["load_power"].max()
-    assert float(duty_line(duty).split()[1]) == pytest.approx(0.01, rel=1e-6)
+    assert float(duty_lines(duty)[-1].split()[1]) == pytest.approx(0.01, rel=1e-6)
 
 
 def test_results_go_under_the_name_of_the_study(tiny, tmp_path, monkeypatch, command):

@@ -61,7 +61,7 @@ def duty(config: Config, out: Out = None, overrides: Overrides = None) -> None:
     from fadecast.summary import duty_lines
 
     print(f"{folder.path / 'duty.nc'}")
-    print("\n".join(duty_lines(folder.read_dataset("duty.nc"))), f"seconds: {time.perf_counter() - began:.1f}")
+    print("\n".join(duty_lines(folder.open_dataset("duty.nc"))), f"seconds: {time.perf_counter() - began:.1f}")
 
 
 @app.command(epilog="Example: fadecast population configs/demo.yaml --set population.soh_range='[0.65, 0.75]'")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from threading import RLock
 from typing import Annotated, Any
 
 import jax
@@ -41,6 +42,9 @@ from fadecast.pack.groups import Imbalance
 from fadecast.pack.sharing import Fleet
 from fadecast.settings import settings
 from fadecast.site import Mapper, Packs, Sites
+
+_PREPARING = RLock()
+"""Held where a year is prepared, so that tiles that run at the same time do not do it twice."""
 
 Observer = Callable[[str, Mapping[str, Any]], None]
 """Told what happened and details of it."""
@@ -111,7 +115,7 @@ class Ensemble:
         """Load steps of spin-up."""
         return round(self.decades.spin_up_hours * 3600.0 / self.operation.load_step)
 
-    def duty_draw(self, draw: np.ndarray) -> np.ndarray:
+    def duty_draw(self, draw: np.ndarray | int) -> np.ndarray:
         """Return which draw of the duty draws of the packs follow."""
         return np.asarray(draw % self.duty.sizes["draw"])
 
@@ -129,42 +133,46 @@ class Ensemble:
         """Steps of the duty in a load step."""
         return coarseness(self.decades, self.duty)
 
-    @property
-    def years(self) -> list[YearOfDuty]:
-        """Each draw of the duty in load steps."""
-        return [year for year, _ in self._prepared]
+    @cached_property
+    def _years(self) -> dict[int, YearOfDuty]:
+        return {}
 
-    @property
-    def typical(self) -> list[TypicalDays]:
-        """Typical days of each draw of the duty."""
-        return [typical for _, typical in self._prepared]
+    def year(self, draw: int) -> YearOfDuty:
+        """Return a draw of the duty in load steps, which is kept."""
+        with _PREPARING:
+            if draw not in self._years:
+                self._years[draw] = coarser(self.duty_year(draw), self.coarseness)
+        return self._years[draw]
 
     @cached_property
-    def _prepared(self) -> list[tuple[YearOfDuty, TypicalDays]]:
-        """Each draw of the duty in load steps, and its typical days; one year in its own steps in memory at a time."""
-        return [self._prepare(draw) for draw in range(self.duty.sizes["draw"])]
+    def _typical(self) -> dict[int, TypicalDays]:
+        return {}
 
-    def _prepare(self, draw: int) -> tuple[YearOfDuty, TypicalDays]:
+    def typical(self, draw: int) -> TypicalDays:
+        """Return the typical days of a draw of the duty, which are kept."""
+        with _PREPARING:
+            if draw not in self._typical:
+                self._typical[draw] = self._choose_typical(draw)
+        return self._typical[draw]
+
+    def _choose_typical(self, draw: int) -> TypicalDays:
+        days = choose_typical_days(self.year(draw), self.decades.typical_days, self.spin_up)
+        if not self.rippled:
+            return days
         fine = self.duty_year(draw)
-        year = coarser(fine, self.coarseness)
-        typical = choose_typical_days(year, self.decades.typical_days, self.spin_up)
-        if self.rippled:
-            ripple = ripple_of_days(self.operation.cell, fine, typical.day, self.spin_up, self.coarseness)
-            typical = replace(typical, ripple=ripple)
-        return year, typical
+        ripple = ripple_of_days(self.operation.cell, fine, days.day, self.spin_up, self.coarseness)
+        return replace(days, ripple=ripple)
 
     @property
     def rippled(self) -> bool:
         """Whether ageing sees swings inside load steps."""
         return self.decades.variance_correction and self.coarseness > 1
 
-    @cached_property
-    def ripples(self) -> list[Ripple | None]:
-        """Swings inside the load steps of each draw of the duty."""
-        draws = range(self.duty.sizes["draw"])
+    def ripple(self, draw: int) -> Ripple | None:
+        """Return the swings inside the load steps of a draw of the duty; None where ageing does not see them."""
         if not self.rippled:
-            return [None] * len(draws)
-        return [ripple_of_year(self.operation.cell, self.duty_year(draw), self.coarseness) for draw in draws]
+            return None
+        return ripple_of_year(self.operation.cell, self.duty_year(draw), self.coarseness)
 
     @cached_property
     def mid_stoichiometry(self) -> tuple[float, float]:
@@ -275,7 +283,7 @@ class Ensemble:
         passed: Passed,
     ) -> History:
         count = self.decades.typical_days + EXTREME_DAYS
-        days = day_batch([self.typical[draw] for draw in draws], self.operation.cell, count)
+        days = day_batch([self.typical(draw) for draw in draws], self.operation.cell, count)
         begin = self.beginning(inputs, draws, count)
         settings, spin_up = self.decades.leap, self.spin_up
         return leap(
@@ -304,7 +312,7 @@ class Ensemble:
         draws = [int(draw) for draw in self.duty_draw(np.unique(lanes // self.packs_of_site) // self.fleet.sites)]
         whole = round(weight * self.packs_of_site)
         years = [SiteYear.of(self.served, self.duty.isel(draw=draw), whole, minutes) for draw in draws]
-        typical = [self.typical[draw].filled(self.decades.typical_days + EXTREME_DAYS) for draw in draws]
+        typical = [self.typical(draw).filled(self.decades.typical_days + EXTREME_DAYS) for draw in draws]
         sites = Sites(self.operation, self.fleet, SiteYear.together(years), typical, packs, each)
         macro = Macro(sites, self.decades.leap, outcome, packs.counted, sites, passed)
         return macro.run(Service.start(slow, imbalance and imbalance.headroom), np.asarray(self.times, float))
@@ -313,20 +321,21 @@ class Ensemble:
         self, slow: SlowState, inputs: Inputs, draws: np.ndarray, outcome: np.ndarray, imbalance: Imbalance | None
     ) -> History:
         power, ambient = self._asked(draws)
-        soc = jnp.asarray([[self.years[draw].state_of_charge[0, 0] for draw in draws]])
-        ripple = jax.tree.map(lambda *values: jnp.asarray(np.stack(values, axis=-1)), *(self.ripples[d] for d in draws))
+        soc = jnp.asarray([[self.year(draw).state_of_charge[0, 0] for draw in draws]])
+        swings = {draw: self.ripple(draw) for draw in np.unique(draws)}
+        ripple = jax.tree.map(lambda *values: jnp.asarray(np.stack(values, axis=-1)), *(swings[d] for d in draws))
         load = jnp.asarray(power), jnp.asarray(ambient)
         return direct(self.operation, slow, inputs, soc, *load, self.times, outcome, imbalance, ripple)
 
     def beginning(self, inputs: Inputs, draws: np.ndarray, count: int) -> Beginning:
         """Find how full the cells of some draws are when their typical days begin, by the year that they carry."""
         year = HourlyYear.of(*self._asked(draws))
-        hours = np.stack([self.typical[draw].filled(count).first_hour for draw in draws], axis=-1)
+        hours = np.stack([self.typical(draw).filled(count).first_hour for draw in draws], axis=-1)
         return lambda state: charge_at(self.operation, state, inputs, year, jnp.asarray(hours))
 
     def _asked(self, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Terminal power of the cell [W] and ambient temperature [K] of some draws, `(days, steps, draws)`."""
-        years = [self.years[draw] for draw in draws]
+        years = [self.year(draw) for draw in draws]
         power = np.stack([year.power for year in years], axis=-1) * self.operation.cell.nameplate_energy
         return power, np.stack([year.ambient for year in years], axis=-1) + KELVIN
 

@@ -179,7 +179,9 @@ class Forecast:
             "outcomes": json.dumps({o.name.lower(): int(outcomes[o]) for o in Outcome}),
         }
         if decades.mode == "leap":
-            found["typical_day_error"] = json.dumps([days.error for days in self.ensemble.typical])
+            found["typical_day_error"] = json.dumps(
+                [self.ensemble.typical(draw).error for draw in range(self.ensemble.duty.sizes["draw"])]
+            )
             if decades.check_days:
                 found |= leap_error(self.ensemble)
         return found
@@ -310,7 +312,7 @@ def typical_day_trace(
     operation = make_operation(cell, settings, decades, duty, population)
     ensemble = Ensemble(operation, decades, duty, population, np.zeros(1))
     slow, inputs, _ = ensemble.start(np.array([draw * ensemble.packs + pack]))
-    days = ensemble.typical[draw]
+    days = ensemble.typical(int(ensemble.duty_draw(draw)))
     chosen = int(days.weight.argmax())
     power, ambient = (
         jnp.asarray(np.repeat(values[:, None], ensemble.groups, axis=1))

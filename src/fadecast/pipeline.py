@@ -20,7 +20,7 @@ import xarray as xr
 from fadecast import __version__
 from fadecast.cell.model import build_cell
 from fadecast.decades.years import represented
-from fadecast.duty import duty_years
+from fadecast.duty import duty_years, years_drawn
 from fadecast.ensemble import make_ensemble
 from fadecast.errors import InputError, RunError
 from fadecast.fade import Forecast, capacity_of, typical_day_trace
@@ -174,8 +174,8 @@ def _seconds(began: float) -> float:
 
 
 def _make_duty(study: Study, run: RunFolder, observe: Observer) -> list[str]:
-    count = min(study.duty.distinct_years or study.draws, study.draws)
-    years = duty_years(study.site, study.duty, count, study.packs // study.fleet.sites, study.seed)
+    count = years_drawn(study.duty, study.draws)
+    years = duty_years(study.site, study.duty, study.draws, study.packs // study.fleet.sites, study.seed)
     first = next(years)
     header = describe(xr.Dataset(coords={"draw": np.arange(count), "hour": first["hour"].values}))
     blocks = (({"draw": slice(n, n + 1)}, year) for n, year in enumerate(chain([first], years)))

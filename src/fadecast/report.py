@@ -156,9 +156,14 @@ def _question(study: Mapping[str, Any], fade: xr.Dataset) -> str:
     where = f" in the climate of {place}" if place else ""
     return (
         f"How fast do retired electric-vehicle packs fade in {in_years(years)} of second-life service{where}, and what "
-        f"does a guarantee of their capacity cost? Forecast: {packs:,} packs{standing_for(fade)} in each of {draws:,} "
-        "draws of what is not known about all of them (ageing rates, weather, load)."
+        f"does a guarantee of their capacity cost? Forecast: in each of {draws:,} draws of what is not known about all "
+        f"of them (ageing rates, weather, load) {packs:,} packs{standing_for(fade)}."
     )
+
+
+def _summed(duty: xr.Dataset, name: str) -> float:
+    """Sum a power over all draws, one in memory at a time."""
+    return sum(float(duty[name].isel(draw=draw).sum()) for draw in range(duty.sizes["draw"]))
 
 
 def _asked(study: Mapping[str, Any], duty: xr.Dataset) -> str:
@@ -173,7 +178,8 @@ def _asked(study: Mapping[str, Any], duty: xr.Dataset) -> str:
             return "a year of rest."
     planned = settings.get("dispatch", {}).get("policy") == "look_ahead"
     others = "then grid, generator and putting off, where the site has them" + (", by plans ahead" if planned else "")
-    share = float(duty["unserved_power"].sum()) / (float(duty["load_power"].sum()) or 1.0)
+    unserved, load = (_summed(duty, name) for name in ("unserved_power", "load_power"))
+    share = unserved / (load or 1.0)
     return (
         f"the duty of the site: sun first, the battery next, {others}; {100.0 * share:.1f} % of the site's load is not "
         "served."

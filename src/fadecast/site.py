@@ -77,12 +77,11 @@ class Sites:
         )
         self.cell: CellModel = operation.cell
         self.groups = 1 if operation.series is None else operation.series.groups
-        counted = packs.counted[:: self.groups]
-        self.lanes, self.count = len(counted), int(counted.sum()) // len(typical)
-        self.of_site = np.minimum(np.arange(self.lanes) // self.count, len(typical) - 1)
-        self.counted = counted
+        self.counted = packs.counted[:: self.groups]
+        self.places, self.count = len(self.counted), int(self.counted.sum()) // len(typical)
+        self.of_site = np.minimum(np.arange(self.places) // self.count, len(typical) - 1)
         self.inputs, self.leakage = dict(packs.inputs), packs.leakage
-        self.swapped = np.zeros(self.lanes, dtype=int)
+        self.swapped = np.zeros(self.places, dtype=int)
         days, steps = typical[0].power.shape
         self.cell_days = len(packs.counted) * days * steps / operation.steps_per_day
         balanced = None if packs.leakage is None else jnp.zeros_like(jnp.asarray(packs.leakage))
@@ -98,7 +97,7 @@ class Sites:
         # The pack with the largest share is the first whose converter is full.
         converters = 1.0 / np.maximum(shared.max(axis=1), 1.0)
         duty = jax.tree.map(np.asarray, dispatched_again(self.year, jnp.asarray(capability), jnp.asarray(converters)))
-        share = np.repeat(np.pad(shared.ravel(), (0, self.lanes - shared.size), mode="edge"), self.groups)
+        share = np.repeat(np.pad(shared.ravel(), (0, self.places - shared.size), mode="edge"), self.groups)
 
         def run(part: slice) -> Evaluated:
             here, inputs, leakage = _lanes((state, self.inputs, self.leakage), part)
@@ -137,7 +136,7 @@ class Sites:
         packs = self.counted & ~(capacity[:: self.groups] >= limit)
         self.swapped += packs
         first = self.count * self.of_site
-        like = first + (np.arange(self.lanes) - first + self.swapped) % self.count
+        like = first + (np.arange(self.places) - first + self.swapped) % self.count
         self.at_start = np.where(packs, self.first_capacity[like], self.at_start)
         lanes = np.repeat(packs, self.groups)
         of = (like[:, None] * self.groups + np.arange(self.groups)).ravel()
@@ -152,7 +151,7 @@ class Sites:
         return lanes, jax.tree.map(swapped, start.slow, slow)
 
     def replaced(self) -> np.ndarray:
-        """Return how many packs of each site were replaced so far."""
+        """Return how many packs of each site were replaced so far, those that they stand for included."""
         return self.packs.weight * np.bincount(self.of_site, self.swapped, len(self.typical))
 
     def _by_site(self, values: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """What a run found, in a few lines of text. The last line of each is meant for scripts."""
 
 import json
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -15,36 +16,64 @@ _RATE = "USD/kWh"
 _NOTICED = 0.01
 
 
-def duty_line(duty: xr.Dataset) -> str:
-    """Return how well the powers of a duty dataset balance, and the share of the load that is not served.
+class _Year(NamedTuple):
+    """What a year of duty comes to: powers [kW] and energies [kW.h]."""
 
-    The balance is load - curtailed - unserved = solar - spilled + battery + grid + generator at every step; its error
-    is relative to the largest load.
-    """
-    served = duty["load_power"] - duty["curtailed_power"] - duty["unserved_power"]
-    given = sum(duty[name] for name in ("solar_power", "battery_power", "grid_power", "generator_power"))
-    # A store that only trades or rests has no load.
-    largest, load = (float(abs(duty[name]).max()) for name in ("battery_power", "load_power"))
-    error = float(abs(served - given + duty["spilled_power"]).max()) / (load or largest or 1.0)
-    unserved = float(duty["unserved_power"].sum()) / (float(duty["load_power"].sum()) or 1.0)
-    return f"energy_balance_error: {error:.1e} unserved_fraction: {unserved:.5f}"
+    error: float
+    largest: float
+    """Power of the battery."""
+    most: float
+    """Load."""
+    load: float
+    unserved: float
+    curtailed: float
+    generator: float
+    running: float
+    """Hours of the generator [h]."""
+    bought: float
+    sold: float
+
+    @classmethod
+    def of(cls, duty: xr.Dataset) -> "_Year":
+        """Add up one draw."""
+        hours = float(duty["hour"][1] - duty["hour"][0])
+        power = {name: duty[f"{name}_power"].to_numpy() for name in _POWERS}
+        served = power["load"] - power["curtailed"] - power["unserved"]
+        given = power["solar"] + power["battery"] + power["grid"] + power["generator"]
+        energy = {name: hours * float(power[name].sum()) for name in ("load", "unserved", "curtailed", "generator")}
+        return cls(
+            error=float(np.abs(served - given + power["spilled"]).max()),
+            largest=float(np.abs(power["battery"]).max()),
+            most=float(power["load"].max()),
+            **energy,
+            running=hours * float((power["generator"] > 0.0).sum()),
+            bought=hours * float(np.maximum(power["grid"], 0.0).sum()),
+            sold=-hours * float(np.minimum(power["grid"], 0.0).sum()),
+        )
+
+
+_POWERS = ("load", "curtailed", "unserved", "spilled", "solar", "battery", "grid", "generator")
 
 
 def duty_lines(duty: xr.Dataset) -> list[str]:
-    """Return what besides sun and battery served a load, a year, and `duty_line` last."""
-    hours = float(duty["hour"][1] - duty["hour"][0])
-    energy = {name: hours * duty[f"{name}_power"].sum("hour").mean("draw") for name in ("curtailed", "generator")}
-    grid = duty["grid_power"]
-    bought, sold = (hours * part.sum("hour").mean("draw") for part in (grid.clip(min=0.0), -grid.clip(max=0.0)))
+    """Return what besides sun and battery served a load, a year; last how well powers balance, and what is not served.
+
+    The balance is load - curtailed - unserved = solar - spilled + battery + grid + generator at every step; its error
+    is relative to the largest load. Years are read one by one.
+    """
+    years = [_Year.of(duty.isel(draw=draw)) for draw in range(duty.sizes["draw"])]
+    mean = _Year(*(float(np.mean(values)) for values in zip(*years, strict=True)))
+    error, largest, most = (max(getattr(year, name) for year in years) for name in ("error", "largest", "most"))
     lines = []
-    if energy["curtailed"] > 0.0:
-        lines.append(f"curtailed: {float(energy['curtailed']):.0f} kWh a year")
-    if energy["generator"] > 0.0:
-        running = hours * (duty["generator_power"] > 0.0).sum("hour").mean("draw")
-        lines.append(f"generator: {float(energy['generator']):.0f} kWh in {float(running):.0f} h a year")
-    if bought + sold > 0.0:
-        lines.append(f"grid: {float(bought):.0f} kWh bought, {float(sold):.0f} kWh sold a year")
-    return [*lines, duty_line(duty)]
+    if mean.curtailed > 0.0:
+        lines.append(f"curtailed: {mean.curtailed:.0f} kWh a year")
+    if mean.generator > 0.0:
+        lines.append(f"generator: {mean.generator:.0f} kWh in {mean.running:.0f} h a year")
+    if mean.bought + mean.sold > 0.0:
+        lines.append(f"grid: {mean.bought:.0f} kWh bought, {mean.sold:.0f} kWh sold a year")
+    # A store that only trades or rests has no load.
+    balance = f"energy_balance_error: {error / (most or largest or 1.0):.1e}"
+    return [*lines, f"{balance} unserved_fraction: {mean.unserved / (mean.load or 1.0):.5f}"]
 
 
 def population_line(population: xr.Dataset) -> str:

@@ -19,7 +19,7 @@ from fadecast.duty import (
     make_duty,
 )
 from fadecast.duty.services import cycling_power, regulation_power
-from fadecast.summary import duty_line
+from fadecast.summary import duty_lines
 
 
 def year(**settings):
@@ -67,7 +67,7 @@ def test_the_grid_makes_up_what_regulation_loses():
     # What the grid gives over the year is what both conversions lose, and what was asked more than offered.
     asked = float((duty.load_power - duty.solar_power).mean())
     assert float(duty.grid_power.mean()) == pytest.approx(float((stored - battery).mean()) + asked, rel=1e-3)
-    assert float(duty_line(duty).split()[1]) < 1e-12
+    assert float(duty_lines(duty)[-1].split()[1]) < 1e-12
 
 
 @pytest.mark.parametrize(("restored", "minutes"), [(0.5, 60), (2.5, 60), (10.0, 15), (10.0, 60)])
@@ -122,7 +122,7 @@ def test_cycles_go_from_limit_to_limit(rate):
     # The last step of each half asks for no more than is left: a full year wastes nothing.
     assert float(duty.unserved_power.sum()) < 1e-3 * float(duty.load_power.sum())
     assert float(duty.spilled_power.sum()) < 1e-3 * float(duty.solar_power.sum())
-    assert float(duty_line(duty).split()[1]) < 1e-12
+    assert float(duty_lines(duty)[-1].split()[1]) < 1e-12
 
 
 def test_a_cycle_at_half_the_rate_takes_twice_as_long():

@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from fadecast.warranty.intervals import half_widths
+from fadecast.warranty.premium import _standard_deviation
 
 
 def _mean_of(values):
@@ -66,3 +67,12 @@ def test_draws_that_share_a_year_count_as_one():
     shared = half_widths(_mean_of(np.repeat(values, 5)), np.repeat(np.arange(12), 5), 0.90, 3)["mean"]
     assert shared == pytest.approx(half_widths(_mean_of(values), np.arange(12), 0.90, 3)["mean"], rel=1e-12)
     assert shared > 2.0 * half_widths(_mean_of(np.repeat(values, 5)), np.arange(60), 0.90, 3)["mean"]
+
+
+def test_years_that_draws_share_unevenly_keep_the_interval_of_a_premium_by_standard_deviation():
+    """A pile of draws of few years: what a row of weights sums to differs, and is no spread of the loss."""
+    loss = 10.0 + np.random.default_rng(2).normal(size=8)
+    found = {}
+    for name, cluster in (("own", np.arange(8)), ("shared", np.arange(8) % 3)):
+        found[name] = half_widths(lambda w: {"sd": _standard_deviation(loss, w)}, cluster, 0.90, 1)["sd"]
+    assert found["shared"] < 3.0 * found["own"]

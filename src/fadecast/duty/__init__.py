@@ -11,7 +11,7 @@ from fadecast.duty.sources import Generator, Grid, LookAhead
 from fadecast.duty.trace import Trace
 from fadecast.duty.training import Training
 from fadecast.duty.workload import Workload
-from fadecast.duty.year import Duty, duty_years, make_duty
+from fadecast.duty.year import Duty, duty_years, make_duty, years_drawn
 
 __all__ = [
     "Climate",
@@ -32,4 +32,5 @@ __all__ = [
     "Workload",
     "duty_years",
     "make_duty",
+    "years_drawn",
 ]

@@ -57,7 +57,7 @@ class Duty:
     """What is asked where service is regulation."""
     cycling: Cycling = field(default_factory=Cycling)
     """What is asked where service is cycling."""
-    distinct_years: Annotated[int, Ge(1)] | None = None
+    distinct_years: Annotated[int, Ge(2)] | None = None
     """Years of weather and workload that are drawn, which the draws of a study take in turn; null: each has its own."""
     rest_charge: Annotated[float, Ge(0), Le(1)] = 0.5
     """State of charge that packs keep where service is rest [1]."""
@@ -84,6 +84,11 @@ class Asked(NamedTuple):
     """[degC]"""
 
 
+def years_drawn(duty: Duty, draws: int) -> int:
+    """Return how many years of duty are drawn for so many draws of a study."""
+    return min(duty.distinct_years or draws, draws)
+
+
 def make_duty(site: Site, duty: Duty, draws: int, packs: int, seed: int) -> xr.Dataset:
     """Draw years of duty and hold all of them in memory, on `draw, hour`; see `duty_years`."""
     return describe(xr.concat(list(duty_years(site, duty, draws, packs, seed)), "draw"))
@@ -103,7 +108,7 @@ def duty_years(site: Site, duty: Duty, draws: int, packs: int, seed: int) -> Ite
     duty
         Load, sun, container and dispatch.
     draws
-        Number of years to draw, without regard to `distinct_years`.
+        Draws of the study; each has a year, unless `distinct_years` says otherwise.
     packs
         Number of packs in the site.
     seed
@@ -120,7 +125,7 @@ def duty_years(site: Site, duty: Duty, draws: int, packs: int, seed: int) -> Ite
     plant = site_plant(duty, packs)
     planner = Planner(plant, duty.generator, duty.grid, duty.look_ahead)
     hour = np.arange(HOURS * 60 // minutes) * minutes / 60
-    for draw in range(draws):
+    for draw in range(years_drawn(duty, draws)):
         weather_rng, load_rng = (np.random.default_rng([seed, _SEED_KEY, draw, part]) for part in range(2))
         asked = _asked(duty, draw_weather(weather_rng, climate, sky), sky, load_rng, packs)
         done = _dispatched(duty, planner, asked)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from fadecast.decades.representation import Representation
 
+_MOST_YEARS = 16
+"""Draws of duty that the statistics of the load are drawn of."""
+
 __all__ = ["CAPTIONS", "Caption", "make_figures"]
 
 
@@ -78,8 +81,9 @@ def _drawings(
     if trace is not None:
         yield "typical_day", lambda: site.typical_day(trace)
     yield "site_weeks", lambda: site.site_weeks(duty)
-    if float(duty["load_power"].max()) > 0.0:
-        yield "load_statistics", lambda: load.load_statistics(duty)
+    few = duty.isel(draw=slice(_MOST_YEARS))
+    if float(few["load_power"].max()) > 0.0:
+        yield "load_statistics", lambda: load.load_statistics(few)
     if typical is not None:
         yield "typical_days", lambda: typical_figure.typical_days(typical)
     if "site_unserved" in fade:

@@ -61,9 +61,9 @@ CAPTIONS: Mapping[str, Caption] = {
     ),
     "load_statistics": Caption(
         "What the load is like",
-        "Computing power over its mean: how high for what share of the year, one line a draw; its spectrum, a mean of "
-        "the draws; how much it changes from one step to the next. Above right: power of a pack over its first-life "
-        "nameplate energy, where it is not idle.",
+        "Computing power over its mean: how high for what share of the year, one line a draw, 16 at most; its "
+        "spectrum, a mean of these; how much it changes from one step to the next. Above right: power of a pack over "
+        "its first-life nameplate energy, where it is not idle.",
         "Swings shorter than a step are averaged away, and with them the fastest changes that accelerators make.",
     ),
     "typical_days": Caption(

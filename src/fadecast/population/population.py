@@ -118,7 +118,8 @@ def make_population(
 
     SOH and resistance come from measured retired cells, the split of the losses from measured LG M50T cells;
     the split is scaled so that `capacity_of` gives exactly the sampled SOH. Dead lithium, cracks and rates
-    are priors. Draw i and pack j are the same whatever the number of draws and packs.
+    are priors. Draw i and pack j are the same whatever the number of draws and packs; which of them are representatives
+    is not.
 
     Parameters
     ----------

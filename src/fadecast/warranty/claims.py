@@ -31,7 +31,7 @@ class Claims:
     paid: Float[Array, "draw policy_year"]
     """Undiscounted claims by policy year [USD], of all packs that those of the forecast stand for."""
     loss_years: Float[Array, " draw"]
-    """Discounted claims of all packs times their time of payment [USD.year]."""
+    """Discounted claims of the packs of the forecast times their time of payment [USD.year]."""
     tail_events: Float[Array, " draw"]
     """Packs with the tail event [1]."""
     tail_packs: Float[Array, " draw"]

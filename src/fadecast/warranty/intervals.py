@@ -4,7 +4,7 @@ The draw is the unit of independence: packs that share a draw share its weather,
 resampling packs would pretend to more than is known. Whole draws, or all draws that share a year of weather and
 workload, are resampled (cluster bootstrap), the price
 is computed anew each time, and its standard error widens to an interval by Student's t with one degree of
-freedom less than there are draws. For an average this is the textbook t-interval. Bootstrap percentiles are
+freedom less than there are of these. For an average this is the textbook t-interval. Bootstrap percentiles are
 not used: with four draws they are too short by half.
 """
 

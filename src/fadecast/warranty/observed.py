@@ -42,7 +42,7 @@ def check_fade(fade: xr.Dataset, last_year: float) -> xr.Dataset:
     ----------
     fade
         `retention` and `soh` on `draw`, `pack`, `time`, in any order, `time` in units `year`; `outcome` on
-        `draw`, `pack` if there is one. Anything else is ignored.
+        `draw`, `pack`, `pack_weight` and `duty_draw` on `draw`, if there are any. Anything else is ignored.
     last_year
         Time that the forecast must reach [year].
 

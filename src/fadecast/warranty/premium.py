@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import numpy as np
 import xarray as xr
 from annotated_types import Ge, Gt, Lt, MinLen
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from fadecast.settings import settings
 from fadecast.variables import describe
@@ -86,7 +86,7 @@ class Warranty:
 
 @dataclass(frozen=True)
 class _Pool:
-    """Totals of the portfolio in each draw."""
+    """Totals of the packs that were simulated, in each draw."""
 
     loss: Float[Array, " draw"]
     """Discounted claims [USD]."""
@@ -107,7 +107,8 @@ def price(fade: xr.Dataset, contract: Contract, premium: Premium, pack_energy_kw
     ----------
     fade
         `retention` and `soh` on `draw`, `pack`, `time`, with `time` in units `year` from 0 to the end of the
-        term or later; `outcome` on `draw`, `pack` if there is one. Anything else is ignored.
+        term or later; if there are any `outcome` on `draw`, `pack`, `pack_weight` and `duty_draw` on `draw`. Anything
+        else is ignored.
     contract
         What is guaranteed.
     premium
@@ -141,18 +142,24 @@ def price(fade: xr.Dataset, contract: Contract, premium: Premium, pack_energy_kw
     levels = np.array(sorted({*premium.levels, premium.capital.capital_level, SUMMARY_LEVEL}))
     evaluate = partial(_evaluate, pool, premium, levels)
     values = {name: value[0] for name, value in evaluate(np.ones((1, draws))).items()}
-    widths = half_widths(evaluate, clusters(fade), premium.confidence, seed)
+    shared = clusters(fade)
+    widths = half_widths(evaluate, shared, premium.confidence, seed)
     dataset = _dataset(fade, claims, levels, values, widths)
     dataset.attrs = {
         "coverage": "capacity fade only: sudden failures, defects and thermal events are not in the price",
         "capital_basis": _capital_basis(premium.capital, levels, draws)[1],
-        "interval": f"{premium.confidence:g} Monte-Carlo interval from {draws} draws, without model error",
+        "interval": f"{premium.confidence:g} Monte-Carlo interval from {_basis(shared)}, without model error",
         "contract": json.dumps(asdict(contract)),
         "premium_settings": json.dumps(asdict(premium)),
         "pack_energy_kwh": pack_energy_kwh,
         "seed": seed,
     }
     return describe(dataset)
+
+
+def _basis(shared: Int[np.ndarray, " draw"]) -> str:
+    years = int(shared.max()) + 1
+    return f"{shared.size} draws" + (f" that share {years} years of weather and load" if years < shared.size else "")
 
 
 def _refuse_failed(claims: Claims, premium: Premium, contract: Contract) -> None:
@@ -224,9 +231,10 @@ def _capital_basis(capital: Capital, levels: Float[Array, " level"], draws: int)
 def _standard_deviation(
     values: Float[Array, " draw"], weights: Float[Array, "replicate draw"]
 ) -> Float[Array, " replicate"]:
-    mean = weights @ values / values.size
+    total, draws = weights.sum(axis=1), values.size
+    mean = weights @ values / total
     squares = np.einsum("rd,rd->r", weights, (values - mean[:, None]) ** 2)
-    deviation: Array = np.sqrt(squares / max(values.size - 1, 1))
+    deviation: Array = np.sqrt(squares / total * draws / max(draws - 1, 1))
     return deviation
 
 

@@ -35,7 +35,7 @@ def value_at_risk(
     loss
         Loss of each draw, in any unit.
     weights
-        How often each draw counts, the same total in every row.
+        How often each draw counts.
     levels
         Probability levels.
 
