@@ -82,9 +82,9 @@ def main() -> None:
     if arguments.scale:
         scale()
         return
-    study = load_study(ROOT / "configs" / "nevada.yaml", [f"packs={max(sizes)}", f"draws={CORES}"])
-    whole = slice_of(study)
-    table = pd.DataFrame([forecast(whole, packs) for packs in sizes])
+    slices = [slice_of(of_reference(packs=packs, draws=CORES)) for packs in sizes]
+    table = pd.DataFrame([forecast(each, packs) for each, packs in zip(slices, sizes, strict=True)])
+    whole, study = slices[-1], slices[-1].study
     rival = pybamm_rate(whole)
     table["ratio_to_pybamm"] = table["pack_years_per_core_second"] / rival
     table["pybamm_pack_years_per_core_second"] = rival
@@ -101,6 +101,11 @@ def main() -> None:
         f"pack_years_per_core_second: {last['pack_years_per_core_second']:.3g} "
         f"ratio_to_pybamm: {last['ratio_to_pybamm']:.0f} soh_error_pp: {last['soh_error_pp']:.4f}"
     )
+
+
+def of_reference(**changes: int) -> Study:
+    """Return the reference study with some settings changed."""
+    return load_study(ROOT / "configs" / "nevada.yaml", [f"{key}={value}" for key, value in changes.items()])
 
 
 def slice_of(study: Study) -> Slice:
@@ -122,7 +127,7 @@ def scale() -> None:
     """Forecast a year of more and more packs, shards to disk as a run does; print how time and memory grow."""
     rows = []
     for packs, sites in SCALE:
-        study = load_study(ROOT / "configs" / "nevada.yaml", [f"packs={packs}", f"fleet.sites={sites}", "draws=1"])
+        study = of_reference(packs=packs, draws=1, **{"fleet.sites": sites})
         whole = slice_of(study)
         run(whole.ensemble(packs, 1.0 / DAYS_PER_YEAR), 1)
         ensemble = replace(whole.ensemble(packs, 1.0), decades=replace(study.decades, check_days=0))
