@@ -1,5 +1,8 @@
 """Packs of one site that feel each other: shared power, fade fed back into dispatch, replacement, divided work."""
 
+from dataclasses import replace
+
+import jax
 import numpy as np
 import pytest
 
@@ -12,6 +15,7 @@ from fadecast.operated import Cell
 from fadecast.outcome import Outcome
 from fadecast.pack.sharing import Fleet
 from fadecast.population import Population, make_population
+from fadecast.site import Packs, Sites
 
 DRAWS, PACKS, YEARS = 1, 24, 3.0
 SERVED = Duty(timestep_minutes=60)
@@ -97,6 +101,36 @@ def test_packs_that_stand_for_others_make_a_site_of_the_whole(equal):
     numbers = few["pack_number"].values[0]
     np.testing.assert_allclose(found["soh"].values[0], equal["soh"].values[0, numbers], atol=5e-4)
     np.testing.assert_allclose(found["site_unserved"], equal["site_unserved"], rtol=0.02)
+
+
+def test_a_pack_is_replaced_by_the_next_of_its_own_site_and_counts_for_those_it_stands_for(population):
+    """Two sites of three packs in one tile."""
+    fleet = Fleet(sharing="equal", replace_below=0.5)
+    duty = make_duty(Site(), SERVED, DRAWS, 3, 1)
+    ensemble = make_ensemble(
+        Cell(),
+        DECADES,
+        duty,
+        population.isel(pack=slice(6)),
+        YEARS,
+        Execution(tile=16),
+        replace(fleet, sites=2),
+        SERVED,
+    )
+    (lanes,) = ensemble.shards()
+    slow, inputs, _ = ensemble.start(lanes)
+    packs = Packs(16, jax.tree.map(np.asarray, slow), inputs, np.arange(16) < 6, weight=2.0)
+    sites = Sites(ensemble.operation, fleet, None, [ensemble.typical(0)] * 2, packs)
+    capacity = np.full(16, 4.0)
+    capacity[[1, 4]] = 1.0
+    gone, swapped = sites.swap(packs.slow, capacity)
+    assert np.flatnonzero(gone).tolist() == [1, 4]
+    np.testing.assert_array_equal(swapped.sei[0, [1, 4]], packs.slow.sei[0, [2, 5]])
+    np.testing.assert_array_equal(sites.replaced(), [2.0, 2.0])
+    capacity[1] = 4.0
+    _, again = sites.swap(swapped, capacity)
+    np.testing.assert_array_equal(again.sei[0, [1, 4]], packs.slow.sei[0, [2, 3]])
+    np.testing.assert_array_equal(sites.replaced(), [2.0, 4.0])
 
 
 def test_a_replaced_pack_keeps_its_last_day_and_the_site_goes_on_with_another(population, equal):
