@@ -65,7 +65,7 @@ def export(folder: Path) -> None:
     lanes = np.arange(SIZES[0])
     slow, inputs, _ = ensemble.start(lanes)
     days = day_batch(
-        [ensemble.typical(0)] * len(lanes), ensemble.operation.cell, study.decades.typical_days + EXTREME_DAYS
+        [ensemble.prepared.typical(0)] * len(lanes), ensemble.operation.cell, study.decades.typical_days + EXTREME_DAYS
     )
     given = (tuple(slow), dict(inputs), days)
     flat, structure = jax.tree.flatten(given)

@@ -176,7 +176,7 @@ def pybamm_rate(whole: Slice) -> float:
     ensemble = fine.ensemble(CELLS, whole.study.years)
     cell = build_cell(whole.study.cell.chemistry)
     slow, inputs, _ = ensemble.start(np.arange(CELLS))
-    day = ensemble.year(0)
+    day = ensemble.prepared.year(0)
     kelvin = np.full(CELLS, float(day.ambient[0].mean()) + KELVIN)
     charge = jnp.full((1, CELLS), day.state_of_charge[0, 0])
     start = np.asarray(ensemble.operation.begin_day(slow, inputs, charge, jnp.asarray(kelvin[None]))[0])

@@ -61,8 +61,8 @@ def soh(result: Result) -> np.ndarray:
 def long_steps(ensemble: Ensemble) -> np.ndarray:
     """Return SOH by steps of a year, NaN from where no material is left."""
     slow, inputs, _ = ensemble.start(np.arange(len(FACTORS)))
-    count = len(ensemble.typical(0).day)
-    days = day_batch([ensemble.typical(0)] * len(FACTORS), ensemble.operation.cell, count)
+    count = len(ensemble.prepared.typical(0).day)
+    days = day_batch([ensemble.prepared.typical(0)] * len(FACTORS), ensemble.operation.cell, count)
     rows = march(ensemble.operation, slow, inputs, days, ensemble.spin_up, LONG)
     measure = jax.jit(check_up, static_argnums=0)
     capacity = [

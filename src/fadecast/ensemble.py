@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from threading import RLock
 from typing import Annotated, Any
 
 import jax
@@ -24,16 +23,15 @@ from fadecast.cell.aged import Diagnosis, SlowState, aged_state
 from fadecast.cell.health import Health, check_up, electrode_window, fresh_mid_stoichiometry, window_met
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import CellModel, build_cell
-from fadecast.cell.ripple import Ripple
-from fadecast.decades.coarser import coarser, ripple_of_days, ripple_of_year
 from fadecast.decades.direct import direct
 from fadecast.decades.leap import Beginning, leap
 from fadecast.decades.macro import History, Macro, Passed
+from fadecast.decades.prepared import PreparedYears
 from fadecast.decades.service import KELVIN, Operation, Service
 from fadecast.decades.store import HourlyYear, charge_at
-from fadecast.decades.typical_days import EXTREME_DAYS, TypicalDays, YearOfDuty, choose_typical_days
+from fadecast.decades.typical_days import EXTREME_DAYS
 from fadecast.decades.whole import of_packs
-from fadecast.decades.years import DAYS_PER_YEAR, Decades, coarseness, day_batch, forecast_times, year_of_duty
+from fadecast.decades.years import DAYS_PER_YEAR, Decades, day_batch, forecast_times
 from fadecast.duty.again import SiteYear
 from fadecast.duty.year import Duty
 from fadecast.operated import Cell, make_operation, varied_parameters
@@ -42,9 +40,6 @@ from fadecast.pack.groups import Imbalance
 from fadecast.pack.sharing import Fleet
 from fadecast.settings import settings
 from fadecast.site import Mapper, Packs, Sites
-
-_PREPARING = RLock()
-"""Held where a year is prepared, so that tiles that run at the same time do not do it twice."""
 
 Observer = Callable[[str, Mapping[str, Any]], None]
 """Told what happened and details of it."""
@@ -119,60 +114,10 @@ class Ensemble:
         """Return which draw of the duty draws of the packs follow."""
         return np.asarray(draw % self.duty.sizes["draw"])
 
-    def duty_year(self, draw: int) -> YearOfDuty:
-        """Read a draw of the duty in its own steps."""
-        return year_of_duty(self.duty.isel(draw=draw))
-
-    @property
-    def duty_step(self) -> float:
-        """Step of the duty [s]."""
-        return self.operation.load_step / self.coarseness
-
-    @property
-    def coarseness(self) -> int:
-        """Steps of the duty in a load step."""
-        return coarseness(self.decades, self.duty)
-
     @cached_property
-    def _years(self) -> dict[int, YearOfDuty]:
-        return {}
-
-    def year(self, draw: int) -> YearOfDuty:
-        """Return a draw of the duty in load steps, which is kept."""
-        with _PREPARING:
-            if draw not in self._years:
-                self._years[draw] = coarser(self.duty_year(draw), self.coarseness)
-        return self._years[draw]
-
-    @cached_property
-    def _typical(self) -> dict[int, TypicalDays]:
-        return {}
-
-    def typical(self, draw: int) -> TypicalDays:
-        """Return the typical days of a draw of the duty, which are kept."""
-        with _PREPARING:
-            if draw not in self._typical:
-                self._typical[draw] = self._choose_typical(draw)
-        return self._typical[draw]
-
-    def _choose_typical(self, draw: int) -> TypicalDays:
-        days = choose_typical_days(self.year(draw), self.decades.typical_days, self.spin_up)
-        if not self.rippled:
-            return days
-        fine = self.duty_year(draw)
-        ripple = ripple_of_days(self.operation.cell, fine, days.day, self.spin_up, self.coarseness)
-        return replace(days, ripple=ripple)
-
-    @property
-    def rippled(self) -> bool:
-        """Whether ageing sees swings inside load steps."""
-        return self.decades.variance_correction and self.coarseness > 1
-
-    def ripple(self, draw: int) -> Ripple | None:
-        """Return the swings inside the load steps of a draw of the duty; None where ageing does not see them."""
-        if not self.rippled:
-            return None
-        return ripple_of_year(self.operation.cell, self.duty_year(draw), self.coarseness)
+    def prepared(self) -> PreparedYears:
+        """Years of the duty as they are followed."""
+        return PreparedYears(self.operation.cell, self.decades, self.duty, self.spin_up)
 
     @cached_property
     def mid_stoichiometry(self) -> tuple[float, float]:
@@ -283,7 +228,7 @@ class Ensemble:
         passed: Passed,
     ) -> History:
         count = self.decades.typical_days + EXTREME_DAYS
-        days = day_batch([self.typical(draw) for draw in draws], self.operation.cell, count)
+        days = day_batch([self.prepared.typical(draw) for draw in draws], self.operation.cell, count)
         begin = self.beginning(inputs, draws, count)
         settings, spin_up = self.decades.leap, self.spin_up
         return leap(
@@ -312,7 +257,7 @@ class Ensemble:
         draws = [int(draw) for draw in self.duty_draw(np.unique(lanes // self.packs_of_site) // self.fleet.sites)]
         whole = round(weight * self.packs_of_site)
         years = [SiteYear.of(self.served, self.duty.isel(draw=draw), whole, minutes) for draw in draws]
-        typical = [self.typical(draw).filled(self.decades.typical_days + EXTREME_DAYS) for draw in draws]
+        typical = [self.prepared.typical(draw).filled(self.decades.typical_days + EXTREME_DAYS) for draw in draws]
         sites = Sites(self.operation, self.fleet, SiteYear.together(years), typical, packs, each)
         macro = Macro(sites, self.decades.leap, outcome, packs.counted, sites, passed)
         return macro.run(Service.start(slow, imbalance and imbalance.headroom), np.asarray(self.times, float))
@@ -321,8 +266,8 @@ class Ensemble:
         self, slow: SlowState, inputs: Inputs, draws: np.ndarray, outcome: np.ndarray, imbalance: Imbalance | None
     ) -> History:
         power, ambient = self._asked(draws)
-        soc = jnp.asarray([[self.year(draw).state_of_charge[0, 0] for draw in draws]])
-        swings = {draw: self.ripple(draw) for draw in np.unique(draws)}
+        soc = jnp.asarray([[self.prepared.year(draw).state_of_charge[0, 0] for draw in draws]])
+        swings = {draw: self.prepared.ripple(draw) for draw in np.unique(draws)}
         ripple = jax.tree.map(lambda *values: jnp.asarray(np.stack(values, axis=-1)), *(swings[d] for d in draws))
         load = jnp.asarray(power), jnp.asarray(ambient)
         return direct(self.operation, slow, inputs, soc, *load, self.times, outcome, imbalance, ripple)
@@ -330,12 +275,12 @@ class Ensemble:
     def beginning(self, inputs: Inputs, draws: np.ndarray, count: int) -> Beginning:
         """Find how full the cells of some draws are when their typical days begin, by the year that they carry."""
         year = HourlyYear.of(*self._asked(draws))
-        hours = np.stack([self.typical(draw).filled(count).first_hour for draw in draws], axis=-1)
+        hours = np.stack([self.prepared.typical(draw).filled(count).first_hour for draw in draws], axis=-1)
         return lambda state: charge_at(self.operation, state, inputs, year, jnp.asarray(hours))
 
     def _asked(self, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Terminal power of the cell [W] and ambient temperature [K] of some draws, `(days, steps, draws)`."""
-        years = [self.year(draw) for draw in draws]
+        years = [self.prepared.year(draw) for draw in draws]
         power = np.stack([year.power for year in years], axis=-1) * self.operation.cell.nameplate_energy
         return power, np.stack([year.ambient for year in years], axis=-1) + KELVIN
 

@@ -180,7 +180,7 @@ class Forecast:
         }
         if decades.mode == "leap":
             found["typical_day_error"] = json.dumps(
-                [self.ensemble.typical(draw).error for draw in range(self.ensemble.duty.sizes["draw"])]
+                [self.ensemble.prepared.typical(draw).error for draw in range(self.ensemble.duty.sizes["draw"])]
             )
             if decades.check_days:
                 found |= leap_error(self.ensemble)
@@ -223,7 +223,11 @@ def leap_error(ensemble: Ensemble) -> dict[str, float]:
     truth = replace(
         leapt,
         decades=replace(ensemble.decades, mode="direct", load_step_minutes=None),
-        operation=replace(ensemble.operation, load_step=ensemble.duty_step, stepping=Stepping()),
+        operation=replace(
+            ensemble.operation,
+            load_step=ensemble.operation.load_step / ensemble.prepared.coarseness,
+            stepping=Stepping(),
+        ),
     )
     filled = np.resize(lanes, ensemble.execution.tile)
     found, expected = leapt.simulate(filled), truth.simulate(lanes)
@@ -312,7 +316,7 @@ def typical_day_trace(
     operation = make_operation(cell, settings, decades, duty, population)
     ensemble = Ensemble(operation, decades, duty, population, np.zeros(1))
     slow, inputs, _ = ensemble.start(np.array([draw * ensemble.packs + pack]))
-    days = ensemble.typical(int(ensemble.duty_draw(draw)))
+    days = ensemble.prepared.typical(int(ensemble.duty_draw(draw)))
     chosen = int(days.weight.argmax())
     power, ambient = (
         jnp.asarray(np.repeat(values[:, None], ensemble.groups, axis=1))
@@ -338,7 +342,7 @@ def typical_day_trace(
         "trace_state_of_charge": soc,
         "trace_temperature": temperature - KELVIN,
     }
-    hours = duty["hour"].values[:: ensemble.coarseness][: len(demand)]
+    hours = duty["hour"].values[:: ensemble.prepared.coarseness][: len(demand)]
     trace = xr.Dataset({name: ("hour", values) for name, values in columns.items()}, coords={"hour": hours})
     trace.attrs = {
         "draw": draw,

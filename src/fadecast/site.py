@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from fadecast.cell.aged import SlowState
 from fadecast.cell.health import electrode_window
@@ -223,12 +223,4 @@ def _pack_capacity(operation: Operation, state: Service, inputs: Inputs) -> Floa
     return capacity[0]
 
 
-@partial(jax.jit, static_argnums=(0, 4))
-def _shares(
-    fleet: Fleet,
-    capacity: Float[Array, "sites packs"],
-    at_start: Float[Array, "sites packs"],
-    running: Bool[Array, "sites packs"],
-    packs: int,
-) -> Float[Array, "sites packs"]:
-    return jax.vmap(partial(shares, fleet, packs=packs))(capacity, at_start, running)
+_shares = partial(jax.jit, static_argnums=(0, 4))(shares)

@@ -67,7 +67,7 @@ def test_hours_of_a_duty_by_quarters_age_cells_as_the_quarters_do(cell, mode):
         ensemble = replace(make_ensemble(Cell(), decades, duty, population, 1.0), times=np.array([0.0, 3.0]))
         operation = ensemble.operation
         assert operation.load_step == 60.0 * (decades.load_step_minutes or 15)
-        assert ensemble.year(0).power.shape == (365, operation.steps_per_day)
+        assert ensemble.prepared.year(0).power.shape == (365, operation.steps_per_day)
         length = ensemble.simulate(np.arange(4))[0].service.slow.crack_length
         return (length[-1] - length[0]).mean()
 

@@ -48,12 +48,12 @@ class Fleet:
 
 def shares(
     fleet: Fleet,
-    capacity: Float[Array, " lanes"],
-    at_start: Float[Array, " lanes"],
-    running: Bool[Array, " lanes"],
+    capacity: Float[Array, "*sites packs"],
+    at_start: Float[Array, "*sites packs"],
+    running: Bool[Array, "*sites packs"],
     packs: int,
-) -> Float[Array, " lanes"]:
-    """Share the power of a site among the packs that run.
+) -> Float[Array, "*sites packs"]:
+    """Share the power of each site among its packs that run.
 
     Parameters
     ----------
@@ -62,23 +62,27 @@ def shares(
     running
         Which packs carry anything.
     packs
-        Packs that the site began with.
+        Packs that a site began with.
 
     Returns
     -------
-    Power of each pack over an equal share of the packs that the site began with [1]; they sum to `packs` unless none
-    runs.
+    Power of each pack over an equal share of the packs that its site began with [1]; those of a site sum to `packs`
+    unless none runs.
     """
     merit = {
         "equal": jnp.ones_like(capacity),
         "health": capacity,
         "remaining_warranty": jnp.maximum(capacity / at_start - fleet.guaranteed_retention, 0.0),
     }[fleet.sharing]
-    count = jnp.maximum(jnp.sum(running), 1)
+
+    def total(of_packs: Array) -> Array:
+        return jnp.sum(of_packs, axis=-1, keepdims=True)
+
+    count = jnp.maximum(total(running), 1)
     low, high = 1.0 / fleet.largest_share, fleet.largest_share
     # No merit at all is no difference.
     merit = jnp.where(running, merit + 1e-12, 0.0)
-    relative = jnp.maximum(merit * count / jnp.maximum(jnp.sum(merit), 1e-30), _LEAST)
+    relative = jnp.maximum(merit * count / jnp.maximum(total(merit), 1e-30), _LEAST)
 
     def bounded(scale: Array) -> Array:
         return jnp.where(running, jnp.clip(scale * relative, low, high), 0.0)
@@ -87,10 +91,10 @@ def shares(
         # The mean share grows with the scale: what bounds cut off some, others get.
         below, above = between
         middle = 0.5 * (below + above)
-        enough = jnp.sum(bounded(middle)) >= count
+        enough = total(bounded(middle)) >= count
         return jnp.where(enough, below, middle), jnp.where(enough, middle, above)
 
-    largest = jnp.asarray(high / _LEAST)
+    largest = jnp.full(count.shape, high / _LEAST)
     _, scale = jax.lax.fori_loop(0, _ROUNDS, halve, (jnp.zeros_like(largest), largest))
     found = bounded(scale)
-    return packs * found / jnp.maximum(jnp.sum(found), 1e-30)
+    return packs * found / jnp.maximum(total(found), 1e-30)
