@@ -69,10 +69,10 @@ def test_draws_that_share_a_year_count_as_one():
     assert shared > 2.0 * half_widths(_mean_of(np.repeat(values, 5)), np.arange(60), 0.90, 3)["mean"]
 
 
-def test_years_that_draws_share_unevenly_keep_the_interval_of_a_premium_by_standard_deviation():
-    """A pile of draws of few years: what a row of weights sums to differs, and is no spread of the loss."""
-    loss = 10.0 + np.random.default_rng(2).normal(size=8)
-    found = {}
-    for name, cluster in (("own", np.arange(8)), ("shared", np.arange(8) % 3)):
-        found[name] = half_widths(lambda w: {"sd": _standard_deviation(loss, w)}, cluster, 0.90, 1)["sd"]
-    assert found["shared"] < 3.0 * found["own"]
+def test_the_spread_over_draws_is_that_of_repeated_draws_whatever_a_row_of_weights_sums_to():
+    """Where draws share years unevenly, rows of a bootstrap hold more or fewer draws than there are."""
+    loss, cluster = 10.0 + np.random.default_rng(2).normal(size=8), np.arange(8) % 3
+    weights = np.array([[3, 0, 0], [0, 1, 2], [1, 1, 1]])[:, cluster]
+    assert sorted(weights.sum(axis=1)) == [7, 8, 9]
+    expected = [np.std(np.repeat(loss, row)) * np.sqrt(8 / 7) for row in weights]
+    np.testing.assert_allclose(_standard_deviation(loss, weights.astype(float)), expected, rtol=1e-12)
