@@ -190,7 +190,10 @@ def test_the_terms_survive_the_price_dataset():
 
 
 def test_the_note_names_what_is_not_resolved():
-    note = resolution_note(hand_made_study.priced(hand_made_study.fade(2, 2)))
+    priced = hand_made_study.priced(hand_made_study.fade(2, 2))
+    assert "Draws share" not in resolution_note(priced)
+    assert "Draws share 1 year of weather" in resolution_note(priced.assign_attrs(years_of_duty=1))
+    note = resolution_note(priced)
     assert "2 draws" in note
     assert "99.5 % (needs 4,000 draws)" in note
 

@@ -1,6 +1,7 @@
 """How well do a few packs stand for a site? Samples of a whole forecast, their losses held against those of all packs.
 
-Run as `fadecast run configs/nevada.yaml` and then `python experiments/representatives/study.py results/nevada`.
+Run as `fadecast run configs/nevada.yaml` and then `python experiments/representatives/study.py results/nevada`. With
+`--few results/nevada_tail` a forecast of representatives alone is held against it too, in the draws that both have.
 """
 
 import argparse
@@ -22,7 +23,9 @@ def main() -> None:
     """Settle the contract on all packs, and on samples of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="run folder of a study of one site with all its packs")
-    folder = RunFolder(parser.parse_args().folder)
+    parser.add_argument("--few", type=Path, help="run folder of the same study with representatives")
+    arguments = parser.parse_args()
+    folder = RunFolder(arguments.folder)
     study, fade = load_study(folder.study_file), folder.open_dataset("fade.nc")
     warranty = study.warranty
     claims = settle(fade, warranty.contract, warranty.premium.discount_rate, study.pack_energy_kwh)
@@ -36,6 +39,28 @@ def main() -> None:
     whole = loss.sum(axis=1) / energy.sum(axis=1)
     spread = whole.std(ddof=1)
     print(f"all packs: loss {whole.mean():.4f} USD/kWh, standard deviation over {len(whole)} draws {spread:.4f}")
+    if arguments.few:
+        print_same_draws(folder, RunFolder(arguments.few))
+
+
+def print_same_draws(folder: RunFolder, few: RunFolder) -> None:
+    """Compare a forecast of representatives with that of all packs, in the draws of both."""
+    whole, some = (each.open_dataset("fade.nc") for each in (folder, few))
+    draws = min(whole.sizes["draw"], some.sizes["draw"])
+    number = few.read_dataset("population.nc")["pack_number"].to_numpy()[:draws, :, None]
+    same = np.take_along_axis(whole["soh"].to_numpy()[:draws], number, axis=1)
+    apart = 100.0 * np.abs(same - some["soh"].to_numpy()[:draws]).max()
+    losses = []
+    for each in (folder, few):
+        priced = each.read_dataset("price.nc").isel(draw=slice(draws))
+        losses.append((priced["loss"].sum("pack") / priced["base_energy"].sum("pack")).to_numpy())
+    noise = np.sqrt(np.mean((losses[1] - losses[0]) ** 2)) / losses[0].std(ddof=1)
+    unserved = [fade["site_unserved"].to_numpy()[:draws, :, -1] for fade in (some, whole)]
+    ratio = unserved[0] / unserved[1]
+    print(
+        f"the same {draws} draws: SOH of the same packs {apart:.4f} points apart, noise of a draw over spread "
+        f"{noise:.3f}, unserved load {ratio.min():.3f} to {ratio.max():.3f} of that of the whole site"
+    )
 
 
 def compared(loss: np.ndarray, energy: np.ndarray, soh: np.ndarray, count: int, how: str) -> dict[str, object]:

@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from fadecast.figures import style
-from fadecast.figures.statistics import quantiles
+from fadecast.figures.statistics import quantiles, standing_for
 
 _BAND = (0.05, 0.50, 0.95)
 
@@ -41,5 +41,6 @@ def site_years(fade: xr.Dataset) -> Figure:
     for axes in (left, right):
         style.time_axis(axes, time[-1])
     of = {name: fade.sizes[name] for name in ("draw", "site", "pack")}
-    style.note(figure, ", ".join(f"{count:,} {name}{'s' if count > 1 else ''}" for name, count in of.items()) + ".")
+    counted = ", ".join(f"{count:,} {name}{'s' if count > 1 else ''}" for name, count in of.items())
+    style.note(figure, f"{counted}{standing_for(fade)}.")
     return figure

@@ -122,7 +122,7 @@ def price(fade: xr.Dataset, contract: Contract, premium: Premium, pack_energy_kw
     -------
     The price variables of `fadecast.variables`. Quantiles that the draws do not resolve are NaN, as are
     intervals from a single draw. Attributes name what the capital load rests on (`capital_basis`), the terms,
-    and that only fade is covered.
+    how many years of weather and load the draws share (`years_of_duty`), and that only fade is covered.
 
     Raises
     ------
@@ -153,6 +153,7 @@ def price(fade: xr.Dataset, contract: Contract, premium: Premium, pack_energy_kw
         "premium_settings": json.dumps(asdict(premium)),
         "pack_energy_kwh": pack_energy_kwh,
         "seed": seed,
+        "years_of_duty": int(shared.max()) + 1,
     }
     return describe(dataset)
 
