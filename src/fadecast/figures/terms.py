@@ -28,7 +28,8 @@ def resolution_note(price: xr.Dataset) -> str:
     years = int(price.attrs.get("years_of_duty", draws))
     note = f"{draws:,} draw{'s' if draws != 1 else ''}; packs of one draw share weather, load and ageing rates."
     if years < draws:
-        note += f" Draws share {years:,} year{'s' if years != 1 else ''} of weather and load, which intervals count; quantiles count draws."
+        of = f"{years:,} year{'s' if years != 1 else ''} of weather and load"
+        note += f" Draws share {of}, which intervals count; quantiles count draws."
     if not missing:
         return f"{note} Every quantile asked for is resolved."
     wanted = ", ".join(f"{100 * level:g} % (needs {draws_needed(level):,} draws)" for level in missing)
