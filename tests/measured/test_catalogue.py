@@ -8,6 +8,7 @@ from fadecast.measured.catalogue import CATALOGUE, MeasuredDataError, MissingDat
 
 TOY = Source(
     name="toy",
+    what="toys",
     folder="ageing/toy",
     files=("one.csv", "two.csv"),
     sha256=hashlib.sha256(b"first second").hexdigest(),

@@ -1,5 +1,6 @@
 """Which measured data fadecast reads: citation, licence, checksum, public origin, place on this machine."""
 
+import difflib
 import hashlib
 import os
 from collections.abc import Mapping
@@ -7,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+
+from fadecast.errors import InputError
+from fadecast.package_data import shipped
 
 DATA_VARIABLE = "FADECAST_DATA"
 
@@ -24,6 +28,7 @@ class Source:
     """A set of measured files; `sha256` is that of the files' contents, concatenated in the order listed."""
 
     name: str
+    what: str
     folder: str
     files: tuple[str, ...]
     sha256: str
@@ -36,77 +41,31 @@ class Source:
         return {"name": self.name, "citation": self.citation, "licence": self.licence, "origin": self.origin}
 
 
-_LGM50T_CELLS = {"A": 10, "B": 10, "C": 25, "D": 25, "E": 40, "F": 40}
-
-_SOURCES = (
-    Source(
-        name="pulsebat_retired_ev",
-        folder="ageing/pulsebat_retired_ev",
-        files=("LFP_35Ah_W_5000.xlsx", "LMO_10Ah_W_5000.xlsx", "NMC_21Ah_W_5000.xlsx"),
-        sha256="8bb9c955d703a18355b05864c47c337e903dd12055a04f11fa6f1b949635f963",
-        citation="Tao et al., Nature Communications (2024), doi:10.1038/s41467-024-54454-0",
-        licence="MIT",
-        origin="GitHub terencetaothucb/Pulse-Voltage-Response-Generation, commit 92aeb9b8, ProcessedData_adjustable",
-    ),
-    Source(
-        name="pulsebat2_retired_lfp",
-        folder="ageing/pulsebat2_retired_lfp",
-        files=("v2_LFP_20Ah_W_5000.xlsx", "v2_LFP_68Ah_W_5000.xlsx"),
-        sha256="6051b320dfc609215d2d2c524ef7a4537a76fcac10ede3e10215e404a0e61e74",
-        citation="Tao et al., data of 'Constant-flux diffusion scaling maps pulse-excitation informativeness "
-        "for battery capacity diagnosis' (2026)",
-        licence="MIT",
-        origin="GitHub terencetaothucb/pulse-excitation-informativeness-for-battery-capacity-diagnosis, "
-        "commit ea2dde5f",
-    ),
-    Source(
-        name="kirkaldy2024_lgm50t_expt2_2",
-        folder="ageing/kirkaldy2024_lgm50t_expt2_2",
-        files=tuple(
-            f"Expt 2,2 - {file}.csv"
-            for cell, temperature in _LGM50T_CELLS.items()
-            for file in (
-                f"cell {cell} ({temperature}degC) - Extracted Data",
-                f"DM data from OCV-fitting for cell {cell}",
-                f"Capacity and offset data from OCV-fitting for cell {cell}",
-                f"fitting parameters from OCV-fitting for cell {cell}",
-            )
-        ),
-        sha256="fb539ab5cc483891de7e08714b61bb4aab0562e5b9fa6561e7b59411baac539c",
-        citation="Kirkaldy, Samieian, Offer, Marinescu, Patel, J. Power Sources 603 (2024) 234185, "
-        "doi:10.1016/j.jpowsour.2024.234185",
-        licence="CC-BY-4.0",
-        origin="Zenodo doi:10.5281/zenodo.10637534, 'Expt 2,2 - C-based Degradation 2'",
-    ),
-    Source(
-        name="kuzhiyil2024_lgm50_calendar",
-        folder="ageing/kuzhiyil2024_lgm50_calendar",
-        files=("calendar_capacity_tidy.csv", "calendar_RPTx_tidy.csv"),
-        sha256="81022a66cbf3a833248906490eb443287aacd8d83b2a789f94aea1ee8189d11f",
-        citation="Kuzhiyil, Damoulas, Brosa Planella, Widanage, 'Lithium-ion battery degradation modelling "
-        "using universal differential equations' (2024)",
-        licence="MIT",
-        origin="GitHub JishnuKuzhiyil/Calendar-Ageing-Modelling-using--UDE---Julia-Code, commit 3f52aa05, "
-        "its .mat tables written as tidy CSV",
-    ),
-    Source(
-        name="lgm50_fresh_ocv_pulse_rate",
-        folder="ageing/lgm50_fresh_ocv_pulse_rate",
-        files=("LGM50_5Ah_Pulse.mat",),
-        sha256="8067781fcf662ede90af3ab6cf45badaf91ec35b1066d517b2897ca581f26a27",
-        citation="Kuzhiyil, Damoulas, Widanage, Applied Energy 371 (2024) 123692",
-        licence="BSD-3-Clause",
-        origin="GitHub pybop-team/PyBOP, commit e8165e04, examples/data/LG_M50_ECM/data",
-    ),
-)
-
-CATALOGUE: Mapping[str, Source] = {source.name: source for source in _SOURCES}
+CATALOGUE: Mapping[str, Source] = {
+    name: Source(name=name, **{**entry, "files": tuple(entry["files"])}) for name, entry in shipped("catalogue").items()
+}
+"""The measured sets by name, of `data/catalogue.json`."""
 
 
 def data_root() -> Path:
     """Return `$FADECAST_DATA`, else `shared/data` beside the working checkout."""
     named = os.environ.get(DATA_VARIABLE)
     return Path(named) if named else Path(__file__).resolve().parents[3].parent / "shared" / "data"
+
+
+def known_source(name: str) -> Source:
+    """Return a set of the catalogue.
+
+    Raises
+    ------
+    InputError
+        When there is no such set; says which there are.
+    """
+    if name not in CATALOGUE:
+        close = difflib.get_close_matches(name, CATALOGUE, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else f"; must be one of {', '.join(CATALOGUE)}"
+        raise InputError(f"no measured set {name!r}{hint}")
+    return CATALOGUE[name]
 
 
 def available(name: str) -> bool:

@@ -1,0 +1,47 @@
+"""Where a measured file that a configuration names lies."""
+
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+
+from fadecast.measured.catalogue import CATALOGUE, MeasuredDataError, fetch
+
+PACKAGE, DATA = "package:", "data:"
+
+
+def find_measured(name: str, folder: Path) -> Path:
+    """Return the path of a measured file.
+
+    Parameters
+    ----------
+    name
+        `package:NAME/path` inside an installed Python package, `data:SET/file` of the catalogue, or a path, if relative
+        then to `folder`.
+    folder
+        Of the configuration.
+
+    Raises
+    ------
+    MeasuredDataError
+        When there is no such package, set or file.
+    MissingDataError
+        When the files of the set are not on this machine; says how to get them.
+    """
+    if name.startswith(PACKAGE):
+        package, _, inside = name.removeprefix(PACKAGE).partition("/")
+        if not package.isidentifier() or find_spec(package) is None:
+            raise MeasuredDataError(f"{name}: no Python package {package!r}; install it with: pip install {package}")
+        path = Path(str(files(package))) / inside
+    elif name.startswith(DATA):
+        source, _, file = name.removeprefix(DATA).partition("/")
+        if source not in CATALOGUE:
+            raise MeasuredDataError(f"{name}: no set {source!r} in the catalogue; it has {', '.join(CATALOGUE)}")
+        known = fetch(source)
+        if file not in known:
+            raise MeasuredDataError(f"{name}: no file {file!r} in the set {source}; it has {', '.join(known)}")
+        return known[file]
+    else:
+        path = folder / name
+    if not path.is_file():
+        raise MeasuredDataError(f"{name}: {'is a folder' if path.is_dir() else f'no such file ({path})'}")
+    return path
