@@ -30,7 +30,11 @@ app = typer.Typer(
     "Exit codes: 0 done, 1 a run failed or was stopped, 2 the input is wrong.",
 )
 
+data = typer.Typer(help="Measured data that fadecast knows: what there is, where it comes from, whether it is sound.")
+app.add_typer(data, name="data", no_args_is_help=True)
+
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="Study file (YAML).", show_default=False)]
+SetName = Annotated[str, typer.Argument(metavar="NAME", help="A set of the catalogue.", show_default=False)]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Run folder.", show_default=False)]
 Out = Annotated[
     Path | None,
@@ -101,6 +105,25 @@ def price(config: Config, out: Out = None, overrides: Overrides = None, fade: Fa
     _print_price(priced)
 
 
+@app.command(epilog="Example: fadecast calibrate configs/calibrate_ampworks.yaml --out results/ampworks")
+def calibrate(config: Config, out: Out = None, overrides: Overrides = None) -> None:
+    """Find the state of degraded cells from slow charge or discharge curves: posterior.nc, states.csv, report.html."""
+    document = read_document(config, overrides or [])
+    from fadecast.calibrating import check_calibration
+
+    calibration = check_calibration(document)
+    from fadecast.calibration_run import calibration_lines, run_calibration
+    from fadecast.pipeline import use_compilation_cache
+    from fadecast.runs import RunFolder
+
+    use_compilation_cache()
+    folder = RunFolder(out or Path("results") / calibration.name)
+    with _Fitting(len(calibration.curves)) as fitting:
+        found = run_calibration(calibration, document, folder, fitting)
+    print(f"{folder.path / 'posterior.nc'}  report: {folder.path / 'report.html'}")
+    print("\n".join(calibration_lines(found)))
+
+
 @app.command(epilog="Example: fadecast report configs/demo.yaml --out results/trial")
 def report(config: Config, out: Out = None, overrides: Overrides = None) -> None:
     """Draw the figures and write report.html. Missing stages are made first."""
@@ -134,6 +157,56 @@ def status(folder: Folder) -> None:
     if shards:
         print(f"{shards} tiles of the forecast are kept; go on with: fadecast resume {folder}")
     print("a process works in this folder" if run_folder.is_locked() else "no process works in this folder")
+
+
+@data.command("list", epilog="Example: fadecast data list")
+def data_list() -> None:
+    """List the sets of the catalogue, and whether they are on this machine."""
+    from fadecast.measured.catalogue import CATALOGUE, available, data_root
+
+    width = max(map(len, CATALOGUE))
+    for name, source in CATALOGUE.items():
+        print(f"{name:<{width}}  {'here' if available(name) else '-':<4}  {source.what} [{source.licence}]")
+    print(f"looked for under {data_root()}; set FADECAST_DATA for another place")
+
+
+@data.command("show", epilog="Example: fadecast data show kirkaldy2024_lgm50t_expt2_2")
+def data_show(name: SetName) -> None:
+    """Say what a set is, who measured it, under which licence, and where its files are."""
+    from fadecast.measured.catalogue import available, data_root, known_source
+
+    source = known_source(name)
+    for key in ("name", "what", "citation", "licence", "origin", "sha256"):
+        print(f"{key}: {getattr(source, key)}")
+    print(f"folder: {data_root() / source.folder} ({'here' if available(name) else 'not all files are here'})")
+    print("files:", *source.files, sep="\n  ")
+
+
+@data.command("check", epilog="Example: fadecast data check")
+def data_check(name: Annotated[str | None, typer.Argument(help="A set; all that are here by default.")] = None) -> None:
+    """Compare the files of sets with their checksums; exit 1 where one differs or a set that was named is missing."""
+    from fadecast.measured.catalogue import (
+        CATALOGUE,
+        MeasuredDataError,
+        MissingDataError,
+        available,
+        fetch,
+        known_source,
+    )
+
+    wanted = [known_source(name).name] if name else [each for each in CATALOGUE if available(each)]
+    sound = 0
+    for each in wanted:
+        try:
+            fetch(each)
+        except (MeasuredDataError, MissingDataError) as error:
+            print(f"{each}: {error}", file=sys.stderr)
+        else:
+            print(f"{each}: sound")
+            sound += 1
+    print(f"sets: {len(CATALOGUE)} checked: {len(wanted)} sound: {sound}")
+    if sound < len(wanted):
+        raise typer.Exit(1)
 
 
 @app.command(epilog="Example: fadecast schema > study.schema.json")
@@ -278,3 +351,27 @@ class _Display:
             print(line, file=sys.stderr, flush=True)
         else:
             self._progress.console.print(line, markup=False)
+
+
+class _Fitting:
+    """What a person sees while curves are fitted, on stderr."""
+
+    def __init__(self, curves: int) -> None:
+        from rich.console import Console
+        from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        console = Console(stderr=True)
+        columns = SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn()
+        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._progress.add_task("curves", total=curves)
+
+    def __enter__(self) -> "_Fitting":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def __call__(self, done: int, what: str) -> None:
+        """Show how many curves are done."""
+        self._progress.update(self._task, completed=done, description=f"curves {what}")

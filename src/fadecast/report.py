@@ -1,6 +1,5 @@
 """The report of a study: one HTML file that needs nothing beside it, on screen and in print."""
 
-import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,9 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from fadecast.figures import CAPTIONS, Caption
 from fadecast.figures.statistics import (
     capacity_left,
     draw_medians,
@@ -25,6 +22,7 @@ from fadecast.figures.statistics import (
 from fadecast.figures.terms import contract_of, resolution_note
 from fadecast.figures.units import readable
 from fadecast.outcome import Outcome
+from fadecast.pages import embedded, render
 from fadecast.warranty import Contract, price_table
 from fadecast.warranty.contract import guaranteed_level
 from fadecast.warranty.observed import interpolate
@@ -74,15 +72,6 @@ class PriceRow:
 
 
 @dataclass(frozen=True)
-class EmbeddedFigure:
-    """A picture inside the report."""
-
-    caption: Caption
-    data: str
-    """PNG in base 64."""
-
-
-@dataclass(frozen=True)
 class FailedPack:
     """A pack whose run did not complete."""
 
@@ -119,14 +108,8 @@ def render_report(
     A self-contained HTML document without scripts.
     """
     datasets = {"duty": duty, "population": population, "fade": fade, "price": price}
-    environment = Environment(
-        loader=PackageLoader("fadecast", "data"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(_TEMPLATE).render(
+    return render(
+        _TEMPLATE,
         study=study,
         question=_question(study, fade),
         asked=_asked(study, duty),
@@ -136,7 +119,7 @@ def render_report(
         interval=price.attrs.get("interval", ""),
         price_rows=price_rows(price),
         resolution=resolution_note(price),
-        figures=_embedded(figures),
+        figures=embedded(figures),
         extrapolation=population.attrs.get("extrapolation", ""),
         outcomes=[(words(o.name), count, o.remedy) for o, count in outcome_counts(fade).items()],
         failed=failed_packs(fade)[:_MOST_FAILED],
@@ -281,19 +264,6 @@ def _price_label(name: str) -> tuple[str, str]:
     if quantity not in _QUANTILES:
         return _QUANTITIES.get(name, words(name)), "the forecast does not reach far enough"
     return f"{_QUANTILES[quantity]}, {level} %", f"needs {draws_needed(float(level) / 100.0):,} draws"
-
-
-def _embedded(figures: Sequence[Path]) -> list[EmbeddedFigure]:
-    order = list(CAPTIONS)
-    known = [path for path in figures if path.stem in CAPTIONS]
-    others = [path for path in figures if path.stem not in CAPTIONS]
-    return [
-        EmbeddedFigure(
-            CAPTIONS.get(path.stem, Caption(words(path.stem), "", "")),
-            base64.b64encode(path.read_bytes()).decode("ascii"),
-        )
-        for path in [*sorted(known, key=lambda path: order.index(path.stem)), *others]
-    ]
 
 
 def failed_packs(fade: xr.Dataset) -> list[FailedPack]:

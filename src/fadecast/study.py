@@ -91,7 +91,7 @@ class Study(Pricing):
         return self
 
 
-AnyStudy = TypeVar("AnyStudy", bound=Pricing)
+AnyModel = TypeVar("AnyModel", bound=BaseModel)
 
 
 def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
@@ -107,7 +107,7 @@ def check_study(document: Document) -> Study:
     InputError
         When anything in it is wrong.
     """
-    study = _validated(Study, document)
+    study = validated(Study, document)
     problems = [*_climate_problems(study), *_trace_problems(study), *_band_problems(study)]
     if problems:
         raise document.refuse(problems)
@@ -123,7 +123,7 @@ def check_pricing(document: Document) -> Pricing:
         When anything in it is wrong.
     """
     if document.content.keys() <= Pricing.model_fields.keys():
-        return _validated(Pricing, document)
+        return validated(Pricing, document)
     return check_study(document)
 
 
@@ -240,7 +240,14 @@ def _band_problems(study: Study) -> Iterable[str]:
         yield f"population.soh_range: got {shown(list(population.soh_range))}; {error}"
 
 
-def _validated(model: type[AnyStudy], document: Document) -> AnyStudy:
+def validated(model: type[AnyModel], document: Document) -> AnyModel:
+    """Return what a file describes, by a model; all that is wrong is said at once.
+
+    Raises
+    ------
+    InputError
+        When anything in it is wrong.
+    """
     try:
         # Strict JSON takes a list for a tuple and an integer for a float, but neither "10" nor 10.0 for 10.
         return model.model_validate_json(json.dumps(document.content), strict=True)
@@ -251,7 +258,7 @@ def _validated(model: type[AnyStudy], document: Document) -> AnyStudy:
         raise document.refuse(list(dict.fromkeys(problems))) from None
 
 
-def _problem(error: ErrorDetails, model: type[Pricing]) -> list[str]:
+def _problem(error: ErrorDetails, model: type[BaseModel]) -> list[str]:
     """Say what is wrong with a key: its dotted name, its value, what is allowed."""
     loc = tuple(part for part in error["loc"] if not str(part).startswith(_KINDS))
     key = ".".join(map(str, loc))

@@ -29,6 +29,8 @@ _STATE = ("draw", "pack")
 _GROUP = ("draw", "pack", "group")
 _FADE = ("draw", "pack", "time")
 _SITE = ("draw", "site", "time")
+_POSTERIOR = ("chain", "draw", "curve")
+_CURVE = ("curve", "step")
 _NONNEGATIVE = (0.0, None)
 _FRACTION = (0.0, 1.0)
 
@@ -44,6 +46,9 @@ COORDINATES: Mapping[str, Variable] = {
     "parameter_kind": Variable(("parameter",), "1", "state (of a pack) or rate (of a draw)"),
     "level": Variable(("level",), "1", "probability level of a quantile", _FRACTION),
     "policy_year": Variable(("policy_year",), "1", "year of the warranty term, from 1", (1.0, None)),
+    "chain": Variable(("chain",), "1", "chain of the sampler"),
+    "curve": Variable(("curve",), "1", "measured slow curve"),
+    "step": Variable(("step",), "1", "step of a curve, in the order in which the cell is charged"),
 }
 
 VARIABLES: Mapping[str, Variable] = {
@@ -153,6 +158,40 @@ VARIABLES: Mapping[str, Variable] = {
         (), "1", "share of packs left out because their forecast failed within the term", _FRACTION
     ),
     "exhausted_share": Variable((), "1", "share of packs at the end of life within the term", _FRACTION),
+    # state of degraded cells
+    "electrode_capacity_ne": Variable(
+        _POSTERIOR, "A.h", "capacity of the negative half cell over its whole range", _NONNEGATIVE
+    ),
+    "electrode_capacity_pe": Variable(
+        _POSTERIOR, "A.h", "capacity of the positive half cell over its whole range", _NONNEGATIVE
+    ),
+    "second_share_ne": Variable(
+        _POSTERIOR, "1", "share of the second material in the negative electrode's capacity", _FRACTION
+    ),
+    "stoichiometry_ne_empty": Variable(_POSTERIOR, "1", "negative stoichiometry of the empty cell"),
+    "stoichiometry_ne_full": Variable(_POSTERIOR, "1", "negative stoichiometry of the full cell"),
+    "stoichiometry_pe_empty": Variable(_POSTERIOR, "1", "positive stoichiometry of the empty cell"),
+    "stoichiometry_pe_full": Variable(_POSTERIOR, "1", "positive stoichiometry of the full cell"),
+    "capacity_at_rest": Variable(_POSTERIOR, "A.h", "charge between the voltage limits at rest", _NONNEGATIVE),
+    "lithium_inventory": Variable(
+        _POSTERIOR, "A.h", "lithium in both electrodes, from the ends of their half-cell curves", _NONNEGATIVE
+    ),
+    "polarisation": Variable(_POSTERIOR, "V", "overpotential beyond that of the half-cell curves, positive on charge"),
+    "discrepancy": Variable(_POSTERIOR, "V", "standard deviation of the smooth model discrepancy", _NONNEGATIVE),
+    "noise": Variable(_POSTERIOR, "V", "standard deviation of the noise", _NONNEGATIVE),
+    "lli_since": Variable(_POSTERIOR, "1", "loss of lithium inventory since the curve of comparison"),
+    "lam_ne_since": Variable(_POSTERIOR, "1", "loss of negative active material since the curve of comparison"),
+    "lam_pe_since": Variable(_POSTERIOR, "1", "loss of positive active material since the curve of comparison"),
+    "lam_primary_since": Variable(_POSTERIOR, "1", "loss of the first negative material since the curve of comparison"),
+    "lam_second_since": Variable(_POSTERIOR, "1", "loss of the second negative material since the curve of comparison"),
+    "lp": Variable(_POSTERIOR, "1", "log posterior density, up to a constant"),
+    "acceptance_rate": Variable(_POSTERIOR, "1", "probability with which a proposal was taken", _FRACTION),
+    "second_mode": Variable(("curve",), "1", "log posterior of the best mode less that of the next", _NONNEGATIVE),
+    "voltage_measured": Variable(_CURVE, "V", "measured voltage, mean over a step of charge"),
+    "voltage_fitted": Variable(_CURVE, "V", "voltage of the most probable electrodes, mean over a step of charge"),
+    "charge": Variable(_CURVE, "A.h", "charge from the low end of the curve to the middle of a step", _NONNEGATIVE),
+    "compared_with": Variable(("curve",), "1", "curve that losses are counted from"),
+    "curve_rmse": Variable(("curve",), "V", "root mean square of measured less fitted voltage", _NONNEGATIVE),
 }
 
 

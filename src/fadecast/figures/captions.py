@@ -103,5 +103,31 @@ CAPTIONS: Mapping[str, Caption] = {
         "In the leap mode the highest temperature is that of the days that were simulated. The dispatch does not "
         "shift what a weak pack cannot deliver to a stronger one.",
     ),
+    "state_fit": Caption(
+        "Measured and fitted voltage",
+        "Above: slow curves as measured (points) and as their most probable electrodes have them (lines), over the "
+        "charge from the low end of the curve. Below: the difference, with one standard deviation of the smooth "
+        "discrepancy as a band.",
+        "A small difference does not say that the electrodes are right: other electrodes may fit as well; the notes say"
+        " where that was found.",
+    ),
+    "state_derivative": Caption(
+        "Differential voltage",
+        "Slope of the same curves, measured and fitted. Peaks are phase changes of single electrodes: where they lie "
+        "is what tells the electrodes apart.",
+        "Slopes are shown, not fitted: what is fitted is voltage.",
+    ),
+    "state_losses": Caption(
+        "Losses of lithium inventory and active material",
+        "Mean and 90 % interval of the posterior, against the curve that each is compared with.",
+        "The discrepancies of two curves are taken as independent; what half cells have wrong for both is not in the "
+        "intervals.",
+    ),
+    "state_pairs": Caption(
+        "What goes with what",
+        "Draws of the posterior, by pairs, from the mean of each curve. A narrow slope says that the curve tells a "
+        "combination of the two, and neither by itself.",
+        "",
+    ),
 }
 """Captions by the name of a figure's file, in the order of the report."""

@@ -1,0 +1,245 @@
+"""The calibration file, and what `fadecast calibrate` makes of it: the state of degraded cells from slow curves."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from annotated_types import Ge, Gt, Le, MinLen
+from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
+
+from fadecast.calibration.curve_posterior import Priors
+from fadecast.calibration.half_cell import HalfCell, Potential, electrode, half_cell, parameter_set_half_cell
+from fadecast.calibration.open_circuit import Curve, Electrodes, curve
+from fadecast.calibration.state_fit import Fit, Sampling, fit_states
+from fadecast.calibration.states import posterior_groups, unknowns
+from fadecast.document import Document, shown
+from fadecast.errors import InputError
+from fadecast.measured.catalogue import MeasuredDataError, MissingDataError
+from fadecast.measured.cycler import Table, chosen, read_cycling
+from fadecast.measured.files import find_measured
+from fadecast.measured.slow_curve import Direction, SlowCurve, slow_curve
+from fadecast.settings import settings
+from fadecast.study import validated
+
+
+@settings
+class HalfCellFile:
+    """Slow curve of a half cell, from empty to full."""
+
+    file: str
+    """Path beside the calibration file, `package:NAME/path` or `data:SET/file`: CSV or parquet."""
+    charge: str
+    """Column of the charge passed, or of the stoichiometry; its ends are taken as 0 and 1."""
+    voltage: str
+    """Column of the potential against lithium [V]."""
+
+
+@settings
+class ParameterSetHalfCell:
+    """Open-circuit potential of a PyBaMM parameter set."""
+
+    parameter_set: str
+    """Name of the set."""
+    phase: Literal["", "Primary", "Secondary"] = ""
+    """Of an electrode of two materials."""
+    way: Literal["", "lithiation", "delithiation"] = ""
+    """Where the set tells them apart."""
+
+
+HalfCellSource = HalfCellFile | ParameterSetHalfCell
+
+
+@settings
+class HalfCells:
+    """Where the open-circuit potentials come from."""
+
+    negative: HalfCellSource
+    """Negative electrode, or its first material."""
+    positive: HalfCellSource
+    """Positive electrode."""
+    negative_second: HalfCellSource | None = None
+    """Second material of the negative electrode, such as silicon beside graphite."""
+
+
+@settings
+class MeasuredCurve:
+    """A slow charge or discharge of a full cell."""
+
+    name: str
+    """Names the curve in results."""
+    file: str
+    """Path beside the calibration file, `package:NAME/path` or `data:SET/file`."""
+    direction: Direction
+    """Charge or discharge."""
+    where: Mapping[str, str | int | float] | None = None
+    """Rows to look at: columns and their values."""
+    compared_with: str | None = None
+    """Name of the curve that losses are counted from."""
+
+
+class Calibration(BaseModel):
+    """A calibration: cells, curves and how their states are sampled."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+    """Names the calibration and its folder: letters, digits, `_` and `-`."""
+    seed: Annotated[int, Ge(0), Le(2**63 - 1)] = 0
+    """Seed of the chains."""
+    nominal_capacity: Annotated[float, Gt(0.0)]
+    """Of the cells [A.h]."""
+    voltage_limits: tuple[Annotated[float, Gt(0.0)], Annotated[float, Gt(0.0)]]
+    """Of the empty and the full cell [V]."""
+    half_cells: HalfCells
+    """Open-circuit potentials."""
+    table: Table = Table()
+    """How the tables of the curves are laid out."""
+    curves: Annotated[tuple[MeasuredCurve, ...], MinLen(1)]
+    """Curves to fit, all of cells of one kind."""
+    priors: Priors = Priors()
+    """What is known beforehand."""
+    sampling: Sampling = Sampling()
+    """How the posterior is sampled."""
+
+    @model_validator(mode="after")
+    def _agrees(self) -> "Calibration":
+        problems = []
+        if self.voltage_limits[0] >= self.voltage_limits[1]:
+            problems.append(f"voltage_limits: got {shown(list(self.voltage_limits))}; must rise: empty, then full")
+        count = Counter(each.name for each in self.curves)
+        problems += [f"curves: the name {shown(name)} stands twice" for name, n in count.items() if n > 1]
+        for number, each in enumerate(self.curves):
+            if each.compared_with is not None and each.compared_with not in count:
+                allowed = f"must be one of {', '.join(count)}"
+                problems.append(f"curves.{number}.compared_with: got {shown(each.compared_with)}; {allowed}")
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What was read and found."""
+
+    curves: Mapping[str, SlowCurve]
+    """Measured, by name."""
+    notes: Mapping[str, tuple[str, ...]]
+    """What was chosen and repaired, and what the curve cannot tell, by name."""
+    groups: dict[str, xr.Dataset]
+    """Posterior and what belongs to it, as groups of an ArviZ file."""
+    electrodes: Electrodes
+    """Half cells."""
+    fit: Fit
+    """As sampled."""
+    seconds: float
+    """Of the fit, compilation included."""
+
+
+def check_calibration(document: Document) -> Calibration:
+    """Return the calibration that a file describes.
+
+    Raises
+    ------
+    InputError
+        When anything in it is wrong.
+    """
+    return validated(Calibration, document)
+
+
+def calibrate(
+    calibration: Calibration, document: Document, observe: Callable[[int, str], None] = lambda done, what: None
+) -> Calibrated:
+    """Read the curves of a calibration and sample the states of their cells.
+
+    Raises
+    ------
+    InputError
+        When a file is not there or not what it should be: names it and the key.
+    """
+    folder = document.path.resolve().parent
+    electrodes = _electrodes(calibration.half_cells, document, folder)
+    measured = {}
+    for number, each in enumerate(calibration.curves):
+        with _Naming(document, f"curves.{number}.file"):
+            path = find_measured(each.file, folder)
+            table = read_cycling(path, calibration.table)
+            rows = chosen(table.rows, each.where or {}, path)
+            found = slow_curve(rows, each.direction, calibration.nominal_capacity, path)
+            measured[each.name] = (found, (*found.notes, *table.notes))
+    began = time.perf_counter()
+    names = list(measured)
+    first = [names.index(each.compared_with or each.name) for each in calibration.curves]
+    curves = _stacked(calibration, [found for found, _ in measured.values()], first)
+    priors, nominal = calibration.priors, calibration.nominal_capacity
+    fit = fit_states(electrodes, curves, nominal, priors, calibration.sampling, calibration.seed, observe)
+    seconds = time.perf_counter() - began
+    groups = posterior_groups(fit, curves, electrodes, names, first, calibration.voltage_limits)
+    said = unknowns(groups, fit, priors, nominal)
+    notes = {name: (*measured[name][1], *said[number]) for number, name in enumerate(names)}
+    return Calibrated({name: found for name, (found, _) in measured.items()}, notes, groups, electrodes, fit, seconds)
+
+
+class _Naming:
+    """Turns what is wrong with a measured file into a message that names the key of the calibration."""
+
+    def __init__(self, document: Document, key: str) -> None:
+        self.document, self.key = document, key
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, _: Any) -> None:
+        if isinstance(error, MeasuredDataError | MissingDataError | ValueError) and not isinstance(error, InputError):
+            raise self.document.refuse([f"{self.key}: {error}"]) from None
+
+
+def _stacked(calibration: Calibration, found: list[SlowCurve], first: list[int]) -> Curve:
+    passed = [abs(each.charge[-1] - each.charge[0]) for each in found]
+    parts = []
+    for number, each in enumerate(found):
+        way = 1.0 if calibration.curves[number].direction == "charge" else -1.0
+        lost = max(0.0, 1.0 - passed[number] / passed[first[number]])
+        parts.append(curve(each.charge, each.voltage, way, lost))
+    return Curve(*(jnp.stack(fields) for fields in zip(*parts, strict=True)))
+
+
+def _electrodes(half_cells: HalfCells, document: Document, folder: Path) -> Electrodes:
+    def material(side: str, source: HalfCellSource) -> HalfCell:
+        with _Naming(document, f"half_cells.{side}"):
+            if isinstance(source, HalfCellFile):
+                return _from_file(source, folder)
+            return parameter_set_half_cell(source.parameter_set, side.split("_")[0], source.phase, source.way)
+
+    second = half_cells.negative_second
+    negative = electrode(
+        material("negative", half_cells.negative), material("negative_second", second) if second else None
+    )
+    positive: Potential = electrode(material("positive", half_cells.positive))
+    return Electrodes(negative, positive)
+
+
+def _from_file(source: HalfCellFile, folder: Path) -> HalfCell:
+    import pandas as pd
+
+    path = find_measured(source.file, folder)
+    try:
+        table = pd.read_parquet(path) if path.name.endswith(".parquet") else pd.read_csv(path)
+    except Exception as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise MeasuredDataError(f"{path}: cannot be read as a table ({reason})") from None
+    missing = [name for name in (source.charge, source.voltage) if name not in table]
+    if missing:
+        raise MeasuredDataError(f"{path}: no column {missing[0]!r}; it has {[str(c) for c in table.columns]}")
+    columns = table[[source.charge, source.voltage]].apply(pd.to_numeric, errors="coerce").dropna()
+    charge, potential = columns.to_numpy(float).T
+    if len(potential) and not -0.5 < np.median(potential) < 5.5:
+        raise MeasuredDataError(f"{path}: {source.voltage!r} is about {np.median(potential):g}; must be in volts")
+    return half_cell(charge, potential)
