@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from fadecast.calibrating import check_calibration
 from fadecast.document import read_document
 from fadecast.errors import InputError
 from fadecast.population import Population, RatePrior
@@ -42,7 +43,8 @@ def test_every_shipped_study_is_valid():
     files = sorted(CONFIGS.glob("*.yaml"))
     assert {"demo.yaml", "warranty_linear.yaml"} <= {path.name for path in files}
     for path in files:
-        assert check_pricing(read_document(path)).name == path.stem
+        check = check_calibration if path.stem.startswith("calibrate_") else check_pricing
+        assert check(read_document(path)).name == path.stem
 
 
 def test_a_price_alone_needs_name_and_warranty_only():

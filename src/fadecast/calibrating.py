@@ -13,11 +13,12 @@ import xarray as xr
 from annotated_types import Ge, Gt, Le, MinLen
 from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
 
+from fadecast.calibration.bpx_file import bpx_half_cell, bpx_object
 from fadecast.calibration.curve_posterior import Priors
 from fadecast.calibration.half_cell import HalfCell, Potential, electrode, half_cell, parameter_set_half_cell
 from fadecast.calibration.open_circuit import Curve, Electrodes, curve
 from fadecast.calibration.state_fit import Fit, Sampling, fit_states
-from fadecast.calibration.states import posterior_groups, unknowns
+from fadecast.calibration.states import MODES, posterior_groups, unknowns
 from fadecast.document import Document, shown
 from fadecast.errors import InputError
 from fadecast.measured.catalogue import MeasuredDataError, MissingDataError
@@ -26,6 +27,12 @@ from fadecast.measured.files import find_measured
 from fadecast.measured.slow_curve import Direction, SlowCurve, slow_curve
 from fadecast.settings import settings
 from fadecast.study import validated
+
+_LOSSES = {
+    "lli_since": "Loss of lithium inventory",
+    "lam_ne_since": "Loss of negative active material",
+    "lam_pe_since": "Loss of positive active material",
+}
 
 
 @settings
@@ -52,7 +59,17 @@ class ParameterSetHalfCell:
     """Where the set tells them apart."""
 
 
-HalfCellSource = HalfCellFile | ParameterSetHalfCell
+@settings
+class BpxHalfCell:
+    """Open-circuit potential of a BPX file."""
+
+    bpx: str
+    """Path beside the calibration file, `package:NAME/path` or `data:SET/file`: JSON."""
+    phase: Literal["", "Primary", "Secondary"] = ""
+    """Of an electrode of two materials: the first or the second that the file names."""
+
+
+HalfCellSource = HalfCellFile | ParameterSetHalfCell | BpxHalfCell
 
 
 @settings
@@ -104,6 +121,8 @@ class Calibration(BaseModel):
     """How the tables of the curves are laid out."""
     curves: Annotated[tuple[MeasuredCurve, ...], MinLen(1)]
     """Curves to fit, all of cells of one kind."""
+    bpx_parameter_set: str | None = None
+    """PyBaMM set whose geometry, transport and kinetics complete each diagnosed cell to a BPX file; null for none."""
     priors: Priors = Priors()
     """What is known beforehand."""
     sampling: Sampling = Sampling()
@@ -135,8 +154,8 @@ class Calibrated:
     """What was chosen and repaired, and what the curve cannot tell, by name."""
     groups: dict[str, xr.Dataset]
     """Posterior and what belongs to it, as groups of an ArviZ file."""
-    electrodes: Electrodes
-    """Half cells."""
+    cells: Mapping[str, dict[str, Any]]
+    """BPX content of each cell, by name, where it was asked for."""
     fit: Fit
     """As sampled."""
     seconds: float
@@ -183,8 +202,27 @@ def calibrate(
     seconds = time.perf_counter() - began
     groups = posterior_groups(fit, curves, electrodes, names, first, calibration.voltage_limits)
     said = unknowns(groups, fit, priors, nominal)
+    with _Naming(document, "bpx_parameter_set"):
+        cells = _cells(calibration, groups, electrodes)
     notes = {name: (*measured[name][1], *said[number]) for number, name in enumerate(names)}
-    return Calibrated({name: found for name, (found, _) in measured.items()}, notes, groups, electrodes, fit, seconds)
+    return Calibrated({name: found for name, (found, _) in measured.items()}, notes, groups, cells, fit, seconds)
+
+
+def _cells(calibration: Calibration, groups: Mapping[str, xr.Dataset], electrodes: Electrodes) -> dict[str, Any]:
+    if calibration.bpx_parameter_set is None:
+        return {}
+    means = groups["posterior"].mean(("chain", "draw"))
+    potentials = {"Negative": electrodes.negative, "Positive": electrodes.positive}
+    limits, nominal = calibration.voltage_limits, calibration.nominal_capacity
+    cells = {}
+    for name in means["curve"].values:
+        state = {str(key): float(value) for key, value in means.sel(curve=name).data_vars.items()}
+        reference = str(groups["constant_data"]["compared_with"].sel(curve=name).values)
+        losses = {f"{_LOSSES[key]} since {reference}": state[key] for key in MODES if reference != name}
+        cells[str(name)] = bpx_object(
+            calibration.bpx_parameter_set, potentials, state, limits, nominal, f"{calibration.name}: {name}", losses
+        )
+    return cells
 
 
 class _Naming:
@@ -216,6 +254,8 @@ def _electrodes(half_cells: HalfCells, document: Document, folder: Path) -> Elec
         with _Naming(document, f"half_cells.{side}"):
             if isinstance(source, HalfCellFile):
                 return _from_file(source, folder)
+            if isinstance(source, BpxHalfCell):
+                return bpx_half_cell(find_measured(source.bpx, folder), side.split("_")[0], source.phase)
             return parameter_set_half_cell(source.parameter_set, side.split("_")[0], source.phase, source.way)
 
     second = half_cells.negative_second

@@ -1,5 +1,7 @@
 """What `fadecast calibrate` leaves in its folder: posterior, table, figures and page."""
 
+import json
+import re
 import shutil
 import traceback
 from collections.abc import Callable
@@ -69,6 +71,7 @@ def _write(calibration: Calibration, found: Calibrated, origin: dict[str, str], 
     write_text(run.path / "calibration.yaml", settings)
     write_whole(run.path / "posterior.nc", partial(_write_posterior, found, origin))
     write_text(run.path / "states.csv", state_table(found.groups).to_csv(lineterminator="\n", float_format="%.8g"))
+    _write_bpx(calibration, found, run)
     figures = run.path / "figures"
     figures.mkdir(exist_ok=True)
     with run.scratch("figures") as scratch:
@@ -93,6 +96,17 @@ def _write(calibration: Calibration, found: Calibrated, origin: dict[str, str], 
 def _write_posterior(found: Calibrated, origin: dict[str, str], path: Path) -> None:
     groups = {name: group.assign_attrs(origin) for name, group in found.groups.items()}
     arviz().InferenceData(**groups).to_netcdf(str(path), engine="h5netcdf")
+
+
+def _write_bpx(calibration: Calibration, found: Calibrated, run: RunFolder) -> None:
+    """Write each cell as a BPX file, numbered, since a curve may have any name."""
+    if calibration.bpx_parameter_set is None:
+        return
+    folder = run.path / "bpx"
+    folder.mkdir(exist_ok=True)
+    for number, (curve, content) in enumerate(found.cells.items()):
+        name = f"{number:03d}_{re.sub(r'[^A-Za-z0-9_-]+', '_', curve)}.json"
+        write_text(folder / name, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def _losses(found: Calibrated) -> list[dict[str, str]]:

@@ -7,5 +7,9 @@ CLIMATE_SUFFIXES = (".json", *WEATHER_SUFFIXES)
 TRACE_SUFFIXES = (".csv", ".csv.gz", ".parquet", ".nc")
 """Measured power in time."""
 
-DATA_KEYS = {("site", "climate"): CLIMATE_SUFFIXES, ("duty", "workload", "trace", "file"): TRACE_SUFFIXES}
+DATA_KEYS = {
+    ("site", "climate"): CLIMATE_SUFFIXES,
+    ("duty", "workload", "trace", "file"): TRACE_SUFFIXES,
+    ("population", "split", "posterior"): (".nc",),
+}
 """Keys of a study that may name a file, and how its name then ends; a relative one is looked for beside the study."""

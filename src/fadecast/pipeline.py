@@ -254,7 +254,9 @@ def _duty_depends(study: Study) -> Any:
 
 def _population_depends(study: Study) -> Any:
     part = _part("seed", "packs", "draws", "population")(study)
-    return [part, study.fleet.sites, plain_study(study)["cell"]["chemistry"]]
+    posterior = study.population.split.posterior
+    diagnosed = [sha256(Path(posterior))] if posterior else []
+    return [part, study.fleet.sites, plain_study(study)["cell"]["chemistry"], *diagnosed]
 
 
 def _forecast_depends(study: Study) -> Any:

@@ -30,6 +30,8 @@ from fadecast.operated import Cell
 from fadecast.pack.sharing import Fleet
 from fadecast.population import Population, retired_classes
 from fadecast.population.retirement import sample_retired
+from fadecast.population.split import diagnosed
+from fadecast.population.triage import error_rates
 from fadecast.warranty import Warranty
 
 
@@ -108,7 +110,8 @@ def check_study(document: Document) -> Study:
         When anything in it is wrong.
     """
     study = validated(Study, document)
-    problems = [*_climate_problems(study), *_trace_problems(study), *_band_problems(study)]
+    checks = (_climate_problems, _trace_problems, _band_problems, _posterior_problems)
+    problems = [problem for check in checks for problem in check(study)]
     if problems:
         raise document.refuse(problems)
     return study
@@ -234,10 +237,26 @@ def _band_problems(study: Study) -> Iterable[str]:
     """Say whether the measured cells hold packs to sample."""
     population = study.population
     classes = [retired_classes()[share.name] for share in population.classes]
+    weights = [share.weight for share in population.classes]
     try:
-        sample_retired(study.seed, classes, [share.weight for share in population.classes], population.soh_range, 1, 1)
+        sample_retired(study.seed, classes, weights, population.soh_range, 1, 1)
     except ValueError as error:
         yield f"population.soh_range: got {shown(list(population.soh_range))}; {error}"
+        return
+    try:
+        error_rates(population.triage, classes, weights, population.soh_range)
+    except ValueError as error:
+        yield f"population.triage: {error}"
+
+
+def _posterior_problems(study: Study) -> Iterable[str]:
+    """Say whether diagnosed cells can be read. Apart from the model, as climates are."""
+    posterior = study.population.split.posterior
+    if posterior is not None:
+        try:
+            diagnosed(posterior)
+        except ValueError as error:
+            yield f"population.split.posterior: {error}"
 
 
 def validated(model: type[AnyModel], document: Document) -> AnyModel:

@@ -79,7 +79,13 @@ def duty_lines(duty: xr.Dataset) -> list[str]:
 def population_line(population: xr.Dataset) -> str:
     """Return how degraded the packs are."""
     low, median, high = np.quantile(population["initial_soh"].values, _LEVELS)
-    return f"initial_soh: {median:.4f} from_5_percent: {low:.4f} to_95_percent: {high:.4f}"
+    accepted, wrong, lost = (
+        population.attrs[f"triage_{name}_share"] for name in ("accepted", "wrongly_accepted", "wrongly_rejected")
+    )
+    return (
+        f"initial_soh: {median:.4f} from_5_percent: {low:.4f} to_95_percent: {high:.4f} accepted: {accepted:.3f} "
+        f"wrongly_accepted: {wrong:.3f} wrongly_rejected: {lost:.3f}"
+    )
 
 
 def fade_lines(fade: xr.Dataset) -> list[str]:

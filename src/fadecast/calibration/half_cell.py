@@ -82,7 +82,7 @@ def half_cell(charge: Float[np.ndarray, " n"], potential: Float[np.ndarray, " n"
         raise ValueError("the potential of a half-cell curve does not depend on charge")
     if first < last:
         stoichiometry, potential = 1.0 - stoichiometry[::-1], potential[::-1]
-    return HalfCell(stoichiometry, _falling(potential))
+    return HalfCell(stoichiometry, falling(potential))
 
 
 def electrode(material: HalfCell, second: HalfCell | None = None) -> Potential:
@@ -130,10 +130,11 @@ def parameter_set_half_cell(name: str, side: str, phase: str = "", way: str = ""
         raise ValueError(f"PyBaMM set {name} has no {full!r}; it has {others}")
     grid = np.linspace(0.0, 1.0, POINTS)
     potential = values.evaluate(values[full](pybamm.Vector(np.clip(grid, _ENDS, 1.0 - _ENDS))))
-    return HalfCell(grid, _falling(np.asarray(potential).ravel()))
+    return HalfCell(grid, falling(np.asarray(potential).ravel()))
 
 
-def _falling(potential: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+def falling(potential: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Level a potential where it rises, as little as can be."""
     return np.asarray(isotonic_regression(potential, increasing=False).x)
 
 

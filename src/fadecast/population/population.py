@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 
 from fadecast import variables
 from fadecast.population.evidence import (
+    DegradationModes,
     RetiredCandidates,
     candidate_soh,
     degradation_modes,
@@ -19,7 +20,7 @@ from fadecast.population.evidence import (
 )
 from fadecast.population.groups import DAYS_PER_MONTH, Groups, Packed, Simulated, choose_groups, pack_order
 from fadecast.population.keys import Inside
-from fadecast.population.modes import MODE_NAMES, CapacityOf, sample_directions, scale_to_soh
+from fadecast.population.modes import MODE_NAMES, CapacityOf, scale_to_soh
 from fadecast.population.priors import (
     LogNormalPrior,
     RatePrior,
@@ -30,6 +31,8 @@ from fadecast.population.priors import (
 )
 from fadecast.population.representatives import choose_representatives
 from fadecast.population.retirement import LOW_LEVEL, RetiredPacks, cells_in_band, sample_retired
+from fadecast.population.split import Split, diagnosed, split_directions
+from fadecast.population.triage import Triage, error_rates
 from fadecast.settings import settings
 
 DEAD_LITHIUM = "Dead lithium share of lithium loss"
@@ -73,6 +76,10 @@ class Population:
     soh_range: tuple[Annotated[float, Gt(0.0)], Annotated[float, Lt(1.0)]] = (0.60, 0.80)
     """Capacity over first-life nameplate accepted for second life [1]. Retired packs are said to keep
     50-80 %; the lower end is 0.60 because only 7 of 401 measured cells lie below it, all of one class."""
+    triage: Triage = Triage()
+    """The test by which packs are accepted: whether their SOH lies in `soh_range`."""
+    split: Split = Split()
+    """Which losses made the capacity loss of packs."""
     reference_resistance: Annotated[float, Ge(0.0)] = 0.0336
     """Cell resistance that the measured relative spread multiplies [ohm]: 10 s, half charge, 25 degC, median
     of six fresh LG M50 cells (Kuzhiyil, Damoulas, Widanage 2024)."""
@@ -152,7 +159,7 @@ def make_population(
     classes = [retired_classes()[share.name] for share in population.classes]
     weights = [share.weight for share in population.classes]
     inside = population.groups.inside
-    everything = sample_retired(seed, classes, weights, population.soh_range, draws, packs, inside)
+    everything = sample_retired(seed, classes, weights, population.soh_range, draws, packs, inside, population.triage)
     numbers, columns = _simulated_packs(population, everything, sites, seed)
     retired = everything.taken(columns)
     values = _sampled(population, retired, draws, packs, columns, seed, capacity_of, inside)
@@ -214,7 +221,7 @@ def _sampled(
     def some(values: Float[np.ndarray, "draw pack"]) -> Float[np.ndarray, "draw column"]:
         return np.take_along_axis(values, columns, axis=1)
 
-    directions = np.stack([some(each) for each in sample_directions(seed, degradation_modes(), draws, packs, inside)])
+    directions = np.stack([some(each) for each in split_directions(population.split, seed, draws, packs, inside)])
     states = {
         **dict(zip(MODE_NAMES, scale_to_soh(directions, retired.soh, capacity_of), strict=True)),
         DEAD_LITHIUM: some(sample_share(seed, DEAD_LITHIUM, population.dead_lithium_share, draws, packs, inside)),
@@ -237,6 +244,27 @@ def _with_groups(dataset: xr.Dataset, simulated: Simulated, groups: Groups) -> x
     ).assign_coords(group=np.arange(len(simulated.weight)))
 
 
+def _mode_source(split: Split, modes: DegradationModes) -> str:
+    if split.posterior is None:
+        source = f"LLI : LAM_NE : LAM_PE per capacity lost of {modes.cells} LG M50T cells"
+    else:
+        cells = diagnosed(split.posterior).shape[1]
+        source = f"LLI : LAM_NE : LAM_PE per capacity lost of {cells} cells diagnosed by slow curves"
+    return source if split.factors == (1.0, 1.0, 1.0) else f"{source}, times {split.factors} by assumption"
+
+
+def _triage(population: Population, classes: list[RetiredCandidates]) -> dict[str, str | float]:
+    triage = population.triage
+    rates = error_rates(triage, classes, [share.weight for share in population.classes], population.soh_range)
+    error = f", error {triage.soh_sd:g}" if triage.test == "capacity" else ""
+    return {
+        "triage": f"{triage.test} test of SOH{error}",
+        "triage_accepted_share": rates.accepted,
+        "triage_wrongly_accepted_share": rates.wrongly_accepted,
+        "triage_wrongly_rejected_share": rates.wrongly_rejected,
+    }
+
+
 def _explanation(
     population: Population, classes: list[RetiredCandidates], retired: RetiredPacks
 ) -> dict[str, str | float]:
@@ -251,9 +279,10 @@ def _explanation(
     return {
         "soh_source": f"measured 1 C capacity over nameplate of retired cells, SOH {low} to {high}; "
         f"cells in the band by class: {support}",
+        **_triage(population, classes),
         "resistance_source": "measured spread of 5 s pulse resistance of the same cells above its "
         f"{LOW_LEVEL} quantile, times {population.reference_resistance} ohm",
-        "mode_source": f"LLI : LAM_NE : LAM_PE per capacity lost of {modes.cells} LG M50T cells",
+        "mode_source": _mode_source(population.split, modes),
         "state_priors": f"not measured, assumed: {DEAD_LITHIUM}; {CRACK_LENGTH}; {spread}",
         "cross_chemistry": f"SOH and resistance spread of {chemistries} cells and loss split of "
         f"{modes.chemistry} cells are used together, whatever the chemistry of the modelled cell",

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr
 
 from fadecast.population.evidence import RetiredCandidates
 from fadecast.population.keys import Inside, pack_normals, pack_uniforms
+from fadecast.population.triage import Triage, pass_triage
 
 FEWEST_CELLS = 5
 """Fewest measured cells of a class inside the retirement band before it is sampled from."""
@@ -45,13 +46,13 @@ def sample_retired(
     draws: int,
     packs: int,
     inside: Inside | None = None,
+    triage: Triage | None = None,
 ) -> RetiredPacks:
     """Sample class, SOH and resistance of each pack, or of each group of packs of one class.
 
-    SOH is the inverse of the class's measured distribution, restricted to the band. Resistance has the
-    class's measured distribution, joined to SOH by a Gaussian copula of Spearman's correlation rho_s:
-    rho = 2 sin(pi rho_s / 6) (Pearson 1907, for normal variables). The copula is that of all
-    candidates of the class, so a band narrower than theirs keeps their conditional resistance.
+    SOH is the inverse of the class's measured distribution, restricted to what passes the triage. Resistance has the
+    class's measured distribution, joined to SOH by a Gaussian copula of Spearman's correlation. The copula is that of
+    all candidates of the class, so a band narrower than theirs keeps their conditional resistance.
 
     Parameters
     ----------
@@ -65,11 +66,13 @@ def sample_retired(
         How many.
     inside
         Groups of a pack: the fields then hold those of each pack after each other.
+    triage
+        The test that packs, or groups, have passed; by default one without error.
 
     Raises
     ------
     ValueError
-        When a class has fewer than `FEWEST_CELLS` measured cells in the band.
+        When a class has fewer than `FEWEST_CELLS` measured cells in the band, or next to none passes.
     """
     for retired in classes:
         held = cells_in_band(retired, soh_range)
@@ -90,19 +93,13 @@ def sample_retired(
     soh, excess = np.empty((2, *member.shape))
     for index, retired in enumerate(classes):
         chosen = member == index
-        low, high = (retired.share_below(bound) for bound in soh_range)
-        rank = low + (high - low) * level[chosen]
-        soh[chosen] = np.interp(rank, retired.levels, retired.soh)
-        excess[chosen] = _excess(retired, rank, independent[chosen])
+        passed = pass_triage(triage or Triage(), retired, soh_range, level[chosen], independent[chosen])
+        soh[chosen] = np.interp(passed.soh_rank, retired.levels, retired.soh)
+        excess[chosen] = _excess(retired, passed.resistance)
     return RetiredPacks(soh, excess, member)
 
 
-def _excess(
-    retired: RetiredCandidates, soh_rank: Float[np.ndarray, " pack"], independent: Float[np.ndarray, " pack"]
-) -> Float[np.ndarray, " pack"]:
-    rho = 2.0 * np.sin(np.pi * retired.rank_correlation / 6.0)
-    inside = np.clip(soh_rank, 1e-12, 1.0 - 1e-12)
-    normal = rho * ndtri(inside) + np.sqrt(1.0 - rho**2) * independent
+def _excess(retired: RetiredCandidates, normal: Float[np.ndarray, " pack"]) -> Float[np.ndarray, " pack"]:
     resistance = np.interp(ndtr(normal), retired.levels, retired.relative_resistance)
     low = np.interp(LOW_LEVEL, retired.levels, retired.relative_resistance)
     return np.asarray(np.maximum(resistance - low, 0.0))
