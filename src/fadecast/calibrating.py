@@ -3,12 +3,13 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import xarray as xr
 from annotated_types import Ge, Gt, Le, MinLen
 from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
@@ -17,6 +18,7 @@ from fadecast.calibration.bpx_file import bpx_half_cell, bpx_object
 from fadecast.calibration.curve_posterior import Priors
 from fadecast.calibration.half_cell import HalfCell, Potential, electrode, half_cell, parameter_set_half_cell
 from fadecast.calibration.open_circuit import Curve, Electrodes, curve
+from fadecast.calibration.pulses import pulse_table
 from fadecast.calibration.state_fit import Fit, Sampling, fit_states
 from fadecast.calibration.states import MODES, posterior_groups, unknowns
 from fadecast.document import Document, shown
@@ -100,6 +102,22 @@ class MeasuredCurve:
     """Name of the curve that losses are counted from."""
 
 
+@settings
+class PulseTest:
+    """Current pulses between rests, of a cell or of one of its electrodes."""
+
+    name: str
+    """Names the test in results."""
+    files: Annotated[tuple[str, ...], MinLen(1)]
+    """Paths as those of curves, one after the other in time."""
+    voltage: str | None = None
+    """Column of the potential, in place of the voltage of the table: of one electrode, for its diffusivity."""
+    electrode: Literal["cell", "negative", "positive"] = "cell"
+    """What the potential is of: that of a negative electrode rises on discharge."""
+    radius: Annotated[float, Gt(0.0)] | None = None
+    """Of the particles [m]: gives a diffusivity, not a diffusion time alone."""
+
+
 class Calibration(BaseModel):
     """A calibration: cells, curves and how their states are sampled."""
 
@@ -121,6 +139,8 @@ class Calibration(BaseModel):
     """How the tables of the curves are laid out."""
     curves: Annotated[tuple[MeasuredCurve, ...], MinLen(1)]
     """Curves to fit, all of cells of one kind."""
+    pulses: tuple[PulseTest, ...] = ()
+    """Pulses to find resistance and diffusion times from."""
     bpx_parameter_set: str | None = None
     """PyBaMM set whose geometry, transport and kinetics complete each diagnosed cell to a BPX file; null for none."""
     priors: Priors = Priors()
@@ -133,11 +153,12 @@ class Calibration(BaseModel):
         problems = []
         if self.voltage_limits[0] >= self.voltage_limits[1]:
             problems.append(f"voltage_limits: got {shown(list(self.voltage_limits))}; must rise: empty, then full")
-        count = Counter(each.name for each in self.curves)
-        problems += [f"curves: the name {shown(name)} stands twice" for name, n in count.items() if n > 1]
+        count = Counter([*(each.name for each in self.curves), *(each.name for each in self.pulses)])
+        problems += [f"curves, pulses: the name {shown(name)} stands twice" for name, n in count.items() if n > 1]
         for number, each in enumerate(self.curves):
-            if each.compared_with is not None and each.compared_with not in count:
-                allowed = f"must be one of {', '.join(count)}"
+            names = [other.name for other in self.curves]
+            if each.compared_with is not None and each.compared_with not in names:
+                allowed = f"must be one of {', '.join(names)}"
                 problems.append(f"curves.{number}.compared_with: got {shown(each.compared_with)}; {allowed}")
         if problems:
             raise ValueError("\n".join(problems))
@@ -154,6 +175,8 @@ class Calibrated:
     """What was chosen and repaired, and what the curve cannot tell, by name."""
     groups: dict[str, xr.Dataset]
     """Posterior and what belongs to it, as groups of an ArviZ file."""
+    pulses: Mapping[str, pd.DataFrame]
+    """Resistance and diffusion time of each pulse, by the name of the test."""
     cells: Mapping[str, dict[str, Any]]
     """BPX content of each cell, by name, where it was asked for."""
     fit: Fit
@@ -193,6 +216,7 @@ def calibrate(
             rows = chosen(table.rows, each.where or {}, path)
             found = slow_curve(rows, each.direction, calibration.nominal_capacity, path)
             measured[each.name] = (found, (*found.notes, *table.notes))
+    pulses = {each.name: _pulses(calibration, n, document, folder) for n, each in enumerate(calibration.pulses)}
     began = time.perf_counter()
     names = list(measured)
     first = [names.index(each.compared_with or each.name) for each in calibration.curves]
@@ -205,7 +229,30 @@ def calibrate(
     with _Naming(document, "bpx_parameter_set"):
         cells = _cells(calibration, groups, electrodes)
     notes = {name: (*measured[name][1], *said[number]) for number, name in enumerate(names)}
-    return Calibrated({name: found for name, (found, _) in measured.items()}, notes, groups, cells, fit, seconds)
+    read = {name: found for name, (found, _) in measured.items()}
+    return Calibrated(read, notes, groups, pulses, cells, fit, seconds)
+
+
+def _pulses(calibration: Calibration, number: int, document: Document, folder: Path) -> pd.DataFrame:
+    test = calibration.pulses[number]
+    columns = calibration.table.columns
+    table = replace(calibration.table, columns=replace(columns, voltage=test.voltage or columns.voltage))
+    parts: list[pd.DataFrame] = []
+    for place, file in enumerate(test.files):
+        with _Naming(document, f"pulses.{number}.files.{place}"):
+            rows = read_cycling(find_measured(file, folder), table).rows
+            if test.electrode == "negative":
+                rows["voltage"] = -rows["voltage"]
+            if parts and rows["time"].iloc[0] < parts[-1]["time"].iloc[-1]:
+                raise MeasuredDataError(f"{file}: begins before the file that it follows ends; must come after it")
+            start = parts[-1]["charge"].iloc[-1] if parts else 0.0
+            parts.append(rows.assign(charge=rows["charge"] + start))
+    # A file may begin with the last row of the one before.
+    rows = pd.concat(parts).drop_duplicates("time").reset_index(drop=True)
+    found = pulse_table(rows, test.radius)
+    if found.empty:
+        raise document.refuse([f"pulses.{number}: {test.name}: no steady current between rests; must have a pulse"])
+    return found
 
 
 def _cells(calibration: Calibration, groups: Mapping[str, xr.Dataset], electrodes: Electrodes) -> dict[str, Any]:
@@ -215,7 +262,7 @@ def _cells(calibration: Calibration, groups: Mapping[str, xr.Dataset], electrode
     potentials = {"Negative": electrodes.negative, "Positive": electrodes.positive}
     limits, nominal = calibration.voltage_limits, calibration.nominal_capacity
     cells = {}
-    for name in means["curve"].values:
+    for name in means.indexes["curve"]:
         state = {str(key): float(value) for key, value in means.sel(curve=name).data_vars.items()}
         reference = str(groups["constant_data"]["compared_with"].sel(curve=name).values)
         losses = {f"{_LOSSES[key]} since {reference}": state[key] for key in MODES if reference != name}
@@ -267,8 +314,6 @@ def _electrodes(half_cells: HalfCells, document: Document, folder: Path) -> Elec
 
 
 def _from_file(source: HalfCellFile, folder: Path) -> HalfCell:
-    import pandas as pd
-
     path = find_measured(source.file, folder)
     try:
         table = pd.read_parquet(path) if path.name.endswith(".parquet") else pd.read_csv(path)

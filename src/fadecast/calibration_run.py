@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import yaml
 
 from fadecast import __version__
@@ -71,6 +72,9 @@ def _write(calibration: Calibration, found: Calibrated, origin: dict[str, str], 
     write_text(run.path / "calibration.yaml", settings)
     write_whole(run.path / "posterior.nc", partial(_write_posterior, found, origin))
     write_text(run.path / "states.csv", state_table(found.groups).to_csv(lineterminator="\n", float_format="%.8g"))
+    if found.pulses:
+        pulses = pd.concat(found.pulses, names=["test", "pulse"]).to_csv(lineterminator="\n", float_format="%.8g")
+        write_text(run.path / "pulses.csv", pulses)
     _write_bpx(calibration, found, run)
     figures = run.path / "figures"
     figures.mkdir(exist_ok=True)
@@ -78,7 +82,7 @@ def _write(calibration: Calibration, found: Calibrated, origin: dict[str, str], 
         drawn = draw_states(found.groups, scratch)
         for path in drawn:
             write_whole(figures / path.name, partial(shutil.copyfile, path))
-    curves = [str(name) for name in found.groups["posterior"]["curve"].values]
+    curves = [str(name) for name in found.groups["posterior"].indexes["curve"]]
     page = render(
         "calibration.html.jinja",
         name=calibration.name,
@@ -112,11 +116,11 @@ def _write_bpx(calibration: Calibration, found: Calibrated, run: RunFolder) -> N
 def _losses(found: Calibrated) -> list[dict[str, str]]:
     posterior, compared = found.groups["posterior"], found.groups["constant_data"]["compared_with"]
     rows = []
-    for curve in posterior["curve"].values:
+    for curve in posterior.indexes["curve"]:
         reference = str(compared.sel(curve=curve).values)
         for name in (*MODES, *PHASES):
             if name in posterior and reference != curve:
-                values = posterior[name].sel(curve=curve).values
+                values = posterior[name].sel(curve=curve).to_numpy()
                 rows.append(
                     {
                         "curve": str(curve),
@@ -134,23 +138,34 @@ def _electrodes(found: Calibrated) -> list[dict[str, Any]]:
     rows = []
     for name in _ELECTRODES:
         if name in posterior:
-            mean, spread = (getattr(posterior[name], how)(("chain", "draw")).values for how in ("mean", "std"))
+            mean, spread = (getattr(posterior[name], how)(("chain", "draw")).to_numpy() for how in ("mean", "std"))
             label, units = posterior[name].attrs["long_name"], readable(posterior[name].attrs["units"])
             entries = [f"{significant(m, 4)} ± {significant(s, 2)}" for m, s in zip(mean, spread, strict=True)]
             rows.append({"name": name, "label": label[:1].upper() + label[1:], "entries": entries, "units": units})
     return rows
 
 
+def _pulse_line(name: str, table: pd.DataFrame) -> str:
+    told = table["diffusion_time"].notna()
+    line = f"{name}: {len(table)} pulses, resistance {table['resistance'].median():.4g} ohm (median)"
+    if told.any():
+        line += f"; {told.sum()} tell a diffusion time, {table['diffusion_time'].median():.4g} s (median)"
+    if "diffusivity" in table:
+        line += f", diffusivity {table['diffusivity'].median():.3g} m2/s (median)"
+    return line
+
+
 def calibration_lines(found: Calibrated) -> list[str]:
     """Return what a calibration found, the summary last: losses are of the last curve that is compared with another."""
     constant = found.groups["constant_data"]
     lines = [f"{curve}: {note}" for curve, notes in found.notes.items() for note in notes]
+    lines += [_pulse_line(name, table) for name, table in found.pulses.items()]
     rmse = float(np.sqrt((constant["curve_rmse"] ** 2).mean()))
     count = constant.sizes["curve"]
     summary = f"curves: {count} rmse_mV: {1e3 * rmse:.2f} seconds_per_curve: {found.seconds / count:.2f}"
-    compared = constant["curve"].values[constant["curve"].values != constant["compared_with"].values]
+    compared = constant["curve"].where(constant["curve"] != constant["compared_with"], drop=True).to_numpy()
     if len(compared):
         losses = found.groups["posterior"].sel(curve=compared[-1])
-        for name, values in ((name, losses[name].values) for name in MODES):
+        for name, values in ((name, losses[name].to_numpy()) for name in MODES):
             summary += f" {name.removesuffix('_since')}: {values.mean():.4f} +- {values.std():.4f}"
     return [*lines, summary]
