@@ -210,13 +210,15 @@ def data_check(name: Annotated[str | None, typer.Argument(help="A set; all that 
 
 
 @app.command(epilog="Example: fadecast schema > study.schema.json")
-def schema() -> None:
+def schema(calibration: Annotated[bool, typer.Option("--calibration", help="Of calibration files.")] = False) -> None:
     """Print the JSON schema of study files: every key with its meaning, unit, default and bounds."""
     import json
 
+    from fadecast.calibrating import Calibration
     from fadecast.study import Study
 
-    print(json.dumps(Study.model_json_schema(), indent=2, ensure_ascii=False))
+    keys = (Calibration if calibration else Study).model_json_schema()
+    print(json.dumps(keys, indent=2, ensure_ascii=False))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
