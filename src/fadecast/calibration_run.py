@@ -89,6 +89,7 @@ def _write(calibration: Calibration, found: Calibrated, origin: dict[str, str], 
         losses=_losses(found),
         curves=curves[:_MOST_COLUMNS],
         electrodes=_electrodes(found),
+        pulses=[_pulse_row(name, table) for name, table in found.pulses.items()],
         notes=found.notes,
         figures=embedded([figures / path.name for path in drawn]),
         settings=settings,
@@ -143,6 +144,15 @@ def _electrodes(found: Calibrated) -> list[dict[str, Any]]:
             entries = [f"{significant(m, 4)} ± {significant(s, 2)}" for m, s in zip(mean, spread, strict=True)]
             rows.append({"name": name, "label": label[:1].upper() + label[1:], "entries": entries, "units": units})
     return rows
+
+
+def _pulse_row(name: str, table: pd.DataFrame) -> list[str]:
+    """Return name, pulses, resistance, how many tell a diffusion time, it, diffusivity and error, as medians."""
+    middle = table.median(numeric_only=True)
+    told = int(table["diffusion_time"].notna().sum())
+    diffusivity = significant(middle["diffusivity"], 3) if "diffusivity" in middle and told else "-"
+    times = [significant(middle["diffusion_time"], 3), diffusivity, significant(1e3 * middle["rmse"], 2)]
+    return [name, str(len(table)), significant(middle["resistance"], 4), str(told), *(times if told else ["-"] * 3)]
 
 
 def _pulse_line(name: str, table: pd.DataFrame) -> str:
