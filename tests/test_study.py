@@ -8,6 +8,7 @@ from fadecast.calibrating import check_calibration
 from fadecast.document import read_document
 from fadecast.errors import InputError
 from fadecast.population import Population, RatePrior
+from fadecast.score_run import check_scoring
 from fadecast.study import Pricing, Study, check_pricing, load_study, plain_study, study_of, to_yaml
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -43,7 +44,8 @@ def test_every_shipped_study_is_valid():
     files = sorted(CONFIGS.glob("*.yaml"))
     assert {"demo.yaml", "warranty_linear.yaml"} <= {path.name for path in files}
     for path in files:
-        check = check_calibration if path.stem.startswith("calibrate_") else check_pricing
+        kinds = {"calibrate": check_calibration, "score": check_scoring}
+        check = kinds.get(path.stem.partition("_")[0], check_pricing)
         assert check(read_document(path)).name == path.stem
 
 

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import xarray as xr
-from annotated_types import Ge, Gt, Le, MinLen
-from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
+from annotated_types import Ge, Gt, Le, Lt, MinLen
+from pydantic import BaseModel, ConfigDict, Discriminator, StringConstraints, Tag, model_validator
 
 from fadecast.calibration.bpx_file import bpx_half_cell, bpx_object
 from fadecast.calibration.curve_posterior import Priors
@@ -24,11 +24,19 @@ from fadecast.calibration.states import MODES, posterior_groups, unknowns
 from fadecast.document import Document, shown
 from fadecast.errors import InputError
 from fadecast.measured.catalogue import MeasuredDataError, MissingDataError
-from fadecast.measured.cycler import Table, chosen, read_cycling
+from fadecast.measured.cycler import Table, read_cycling
 from fadecast.measured.files import find_measured
 from fadecast.measured.slow_curve import Direction, SlowCurve, slow_curve
 from fadecast.settings import settings
 from fadecast.study import validated
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^$\\\x00-\x1f]*$")]
+"""Text without `$` and backslash, which figures take for mathematics."""
+
+_WHOLE = 0.5
+"""Share of nominal capacity below which a curve is taken as partial, not as that of a worn cell."""
+_MOST_LEFT_OUT = 0.01
+"""Share of the rows of a half-cell curve that are left out before it is refused."""
 
 _LOSSES = {
     "lli_since": "Loss of lithium inventory",
@@ -71,7 +79,18 @@ class BpxHalfCell:
     """Of an electrode of two materials: the first or the second that the file names."""
 
 
-HalfCellSource = HalfCellFile | ParameterSetHalfCell | BpxHalfCell
+def _kind(source: Any) -> str:
+    """Tell half cells apart by what they name; tags begin as pydantic's own, which messages leave out."""
+    keys = source if isinstance(source, dict) else vars(source)
+    return next((f"union[{key}]" for key in ("bpx", "parameter_set") if key in keys), "union[file]")
+
+
+HalfCellSource = Annotated[
+    Annotated[HalfCellFile, Tag("union[file]")]
+    | Annotated[ParameterSetHalfCell, Tag("union[parameter_set]")]
+    | Annotated[BpxHalfCell, Tag("union[bpx]")],
+    Discriminator(_kind),
+]
 
 
 @settings
@@ -90,7 +109,7 @@ class HalfCells:
 class MeasuredCurve:
     """A slow charge or discharge of a full cell."""
 
-    name: str
+    name: Name
     """Names the curve in results."""
     file: str
     """Path beside the calibration file, `package:NAME/path` or `data:SET/file`."""
@@ -106,7 +125,7 @@ class MeasuredCurve:
 class PulseTest:
     """Current pulses between rests, of a cell or of one of its electrodes."""
 
-    name: str
+    name: Name
     """Names the test in results."""
     files: Annotated[tuple[str, ...], MinLen(1)]
     """Paths as those of curves, one after the other in time."""
@@ -114,7 +133,7 @@ class PulseTest:
     """Column of the potential, in place of the voltage of the table: of one electrode, for its diffusivity."""
     electrode: Literal["cell", "negative", "positive"] = "cell"
     """What the potential is of: that of a negative electrode rises on discharge."""
-    radius: Annotated[float, Gt(0.0)] | None = None
+    radius: Annotated[float, Gt(0.0), Lt(1e-3)] | None = None
     """Of the particles [m]: gives a diffusivity, not a diffusion time alone."""
 
 
@@ -129,9 +148,9 @@ class Calibration(BaseModel):
     """Names the calibration and its folder: letters, digits, `_` and `-`."""
     seed: Annotated[int, Ge(0), Le(2**63 - 1)] = 0
     """Seed of the chains."""
-    nominal_capacity: Annotated[float, Gt(0.0)]
+    nominal_capacity: Annotated[float, Gt(0.0), Lt(1e4)]
     """Of the cells [A.h]."""
-    voltage_limits: tuple[Annotated[float, Gt(0.0)], Annotated[float, Gt(0.0)]]
+    voltage_limits: tuple[Annotated[float, Gt(0.0), Lt(5.5)], Annotated[float, Gt(0.0), Lt(5.5)]]
     """Of the empty and the full cell [V]."""
     half_cells: HalfCells
     """Open-circuit potentials."""
@@ -212,11 +231,11 @@ def calibrate(
     for number, each in enumerate(calibration.curves):
         with _Naming(document, f"curves.{number}.file"):
             path = find_measured(each.file, folder)
-            table = read_cycling(path, calibration.table)
-            rows = chosen(table.rows, each.where or {}, path)
-            found = slow_curve(rows, each.direction, calibration.nominal_capacity, path)
+            table = read_cycling(path, calibration.table, each.where)
+            found = slow_curve(table.rows, each.direction, calibration.nominal_capacity, path)
             measured[each.name] = (found, (*found.notes, *table.notes))
     pulses = {each.name: _pulses(calibration, n, document, folder) for n, each in enumerate(calibration.pulses)}
+    _check_bpx(calibration, document, electrodes)
     began = time.perf_counter()
     names = list(measured)
     first = [names.index(each.compared_with or each.name) for each in calibration.curves]
@@ -224,6 +243,11 @@ def calibrate(
     priors, nominal = calibration.priors, calibration.nominal_capacity
     fit = fit_states(electrodes, curves, nominal, priors, calibration.sampling, calibration.seed, observe)
     seconds = time.perf_counter() - began
+    for number, name in enumerate(names):
+        if not np.isfinite(np.stack([each[number] for each in fit.state])).all():
+            raise document.refuse(
+                [f"curves.{number}: {name}: no electrodes explain it; check half_cells and capacities"]
+            )
     groups = posterior_groups(fit, curves, electrodes, names, first, calibration.voltage_limits)
     said = unknowns(groups, fit, priors, nominal)
     with _Naming(document, "bpx_parameter_set"):
@@ -236,6 +260,8 @@ def calibrate(
 def _pulses(calibration: Calibration, number: int, document: Document, folder: Path) -> pd.DataFrame:
     test = calibration.pulses[number]
     columns = calibration.table.columns
+    if columns.time is None:
+        raise document.refuse([f"pulses.{number}: pulses need time and current; table.columns.time must name a column"])
     table = replace(calibration.table, columns=replace(columns, voltage=test.voltage or columns.voltage))
     parts: list[pd.DataFrame] = []
     for place, file in enumerate(test.files):
@@ -253,6 +279,17 @@ def _pulses(calibration: Calibration, number: int, document: Document, folder: P
     if found.empty:
         raise document.refuse([f"pulses.{number}: {test.name}: no steady current between rests; must have a pulse"])
     return found
+
+
+def _check_bpx(calibration: Calibration, document: Document, electrodes: Electrodes) -> None:
+    """Refuse a parameter set that can complete no cell, before hours are spent on fits."""
+    if calibration.bpx_parameter_set is not None:
+        small = dict.fromkeys(("electrode_capacity_ne", "electrode_capacity_pe"), 0.5 * calibration.nominal_capacity)
+        window = {f"stoichiometry_{side}_{end}": 0.5 for side in ("ne", "pe") for end in ("empty", "full")}
+        potentials = {"Negative": electrodes.negative, "Positive": electrodes.positive}
+        limits, nominal = calibration.voltage_limits, calibration.nominal_capacity
+        with _Naming(document, "bpx_parameter_set"):
+            bpx_object(calibration.bpx_parameter_set, potentials, small | window, limits, nominal, "", {})
 
 
 def _cells(calibration: Calibration, groups: Mapping[str, xr.Dataset], electrodes: Electrodes) -> dict[str, Any]:
@@ -283,7 +320,7 @@ class _Naming:
 
     def __exit__(self, kind: Any, error: BaseException | None, _: Any) -> None:
         if isinstance(error, MeasuredDataError | MissingDataError | ValueError) and not isinstance(error, InputError):
-            raise self.document.refuse([f"{self.key}: {error}"]) from None
+            raise self.document.refuse([f"{self.key}: {str(error).splitlines()[0]}"]) from None
 
 
 def _stacked(calibration: Calibration, found: list[SlowCurve], first: list[int]) -> Curve:
@@ -291,7 +328,9 @@ def _stacked(calibration: Calibration, found: list[SlowCurve], first: list[int])
     parts = []
     for number, each in enumerate(found):
         way = 1.0 if calibration.curves[number].direction == "charge" else -1.0
-        lost = max(0.0, 1.0 - passed[number] / passed[first[number]])
+        # A partial curve says nothing of the capacity that is left.
+        whole = min(passed[number], passed[first[number]]) > _WHOLE * calibration.nominal_capacity
+        lost = max(0.0, 1.0 - passed[number] / passed[first[number]]) if whole else 0.0
         parts.append(curve(each.charge, each.voltage, way, lost))
     return Curve(*(jnp.stack(fields) for fields in zip(*parts, strict=True)))
 
@@ -323,8 +362,12 @@ def _from_file(source: HalfCellFile, folder: Path) -> HalfCell:
     missing = [name for name in (source.charge, source.voltage) if name not in table]
     if missing:
         raise MeasuredDataError(f"{path}: no column {missing[0]!r}; it has {[str(c) for c in table.columns]}")
-    columns = table[[source.charge, source.voltage]].apply(pd.to_numeric, errors="coerce").dropna()
-    charge, potential = columns.to_numpy(float).T
-    if len(potential) and not -0.5 < np.median(potential) < 5.5:
-        raise MeasuredDataError(f"{path}: {source.voltage!r} is about {np.median(potential):g}; must be in volts")
+    columns = table[[source.charge, source.voltage]].apply(pd.to_numeric, errors="coerce").to_numpy(float)
+    sound = np.isfinite(columns).all(axis=1) & (columns[:, 1] > -0.5) & (columns[:, 1] < 5.5)
+    if (~sound).mean() > _MOST_LEFT_OUT:
+        raise MeasuredDataError(
+            f"{path}: {(~sound).mean():.1%} of its rows have no number, or no {source.voltage!r} from -0.5 to 5.5 V; "
+            f"must be {_MOST_LEFT_OUT:.0%} at most"
+        )
+    charge, potential = columns[sound].T
     return half_cell(charge, potential)

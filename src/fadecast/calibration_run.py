@@ -18,10 +18,11 @@ from fadecast.calibrating import Calibrated, Calibration, calibrate
 from fadecast.calibration.diagnostics import arviz
 from fadecast.calibration.states import MODES, PHASES, state_table
 from fadecast.document import Document
+from fadecast.errors import InputError
 from fadecast.figures.states import draw_states
 from fadecast.figures.units import readable
 from fadecast.pages import embedded, render
-from fadecast.runs import RunFolder, git_commit, write_text, write_whole
+from fadecast.runs import STUDY_FILE, RunFolder, git_commit, write_text, write_whole
 from fadecast.wording import percent, significant, span, words
 
 _ELECTRODES = (
@@ -54,6 +55,9 @@ def run_calibration(
     RunError
         When another process works in the folder.
     """
+    if (run.path / STUDY_FILE).exists() or (run.path.exists() and not run.path.is_dir()):
+        what = "is the folder of a study" if run.path.is_dir() else "is a file"
+        raise InputError(f"{run.path}: {what}; choose another with --out")
     found = calibrate(calibration, document, observe)
     origin = {"fadecast_version": __version__, "git_commit": git_commit(), "seed": str(calibration.seed)}
     with run.locked():
@@ -68,6 +72,9 @@ def run_calibration(
 
 
 def _write(calibration: Calibration, found: Calibrated, origin: dict[str, str], run: RunFolder) -> None:
+    for old in ("figures", "bpx"):
+        shutil.rmtree(run.path / old, ignore_errors=True)
+    (run.path / "pulses.csv").unlink(missing_ok=True)
     settings = yaml.safe_dump(calibration.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
     write_text(run.path / "calibration.yaml", settings)
     write_whole(run.path / "posterior.nc", partial(_write_posterior, found, origin))
@@ -77,7 +84,7 @@ def _write(calibration: Calibration, found: Calibrated, origin: dict[str, str], 
         write_text(run.path / "pulses.csv", pulses)
     _write_bpx(calibration, found, run)
     figures = run.path / "figures"
-    figures.mkdir(exist_ok=True)
+    figures.mkdir()
     with run.scratch("figures") as scratch:
         drawn = draw_states(found.groups, scratch)
         for path in drawn:
@@ -160,7 +167,7 @@ def _pulse_line(name: str, table: pd.DataFrame) -> str:
     line = f"{name}: {len(table)} pulses, resistance {table['resistance'].median():.4g} ohm (median)"
     if told.any():
         line += f"; {told.sum()} tell a diffusion time, {table['diffusion_time'].median():.4g} s (median)"
-    if "diffusivity" in table:
+    if "diffusivity" in table and told.any():
         line += f", diffusivity {table['diffusivity'].median():.3g} m2/s (median)"
     return line
 

@@ -124,6 +124,23 @@ def calibrate(config: Config, out: Out = None, overrides: Overrides = None) -> N
     print("\n".join(calibration_lines(found)))
 
 
+@app.command(epilog="Example: fadecast score configs/score_lgm50.yaml")
+def score(config: Config, out: Out = None, overrides: Overrides = None) -> None:
+    """Forecast cells under laboratory protocols, and hold them against what was measured: forecast.csv, scores.csv."""
+    document = read_document(config, overrides or [])
+    from fadecast.score_run import check_scoring, run_scoring, scoring_lines
+
+    scoring = check_scoring(document)
+    from fadecast.pipeline import use_compilation_cache
+    from fadecast.runs import RunFolder
+
+    use_compilation_cache()
+    folder = RunFolder(out or Path("results") / scoring.name)
+    scored = run_scoring(scoring, document, folder, lambda what: print(what, file=sys.stderr, flush=True))
+    print(f"{folder.path / 'forecast.csv'}  {folder.path / 'scores.csv'}  seconds: {scored.seconds:.1f}")
+    print("\n".join(scoring_lines(scored)))
+
+
 @app.command(epilog="Example: fadecast report configs/demo.yaml --out results/trial")
 def report(config: Config, out: Out = None, overrides: Overrides = None) -> None:
     """Draw the figures and write report.html. Missing stages are made first."""

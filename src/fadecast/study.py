@@ -293,7 +293,8 @@ def _problem(error: ErrorDetails, model: type[BaseModel]) -> list[str]:
             text = str(error["ctx"]["error"])
             return [f"{key}: {line}" if key else line for line in text.splitlines()]
         case "string_pattern_mismatch":
-            need = "must be letters, digits, '_' and '-', beginning with a letter or digit, 64 at most"
+            plain = "must be letters, digits, '_' and '-', beginning with a letter or digit, 64 at most"
+            need = plain if "A-Za-z" in error["ctx"]["pattern"] else "must be text without $, backslash and line breaks"
         case "dataclass_type" | "model_type":
             need = f"must hold keys among {', '.join(_keys_at(model.model_json_schema(), loc))}"
         case _:
@@ -327,7 +328,7 @@ def _keys_at(schema: dict[str, Any], loc: Iterable[int | str]) -> list[str]:
     for part in loc:
         node = node.get("properties", {}).get(part) or node.get("items") or {}
         # A section that may be left out is one kind or nothing.
-        node = next((kind for kind in node.get("anyOf", ()) if "$ref" in kind), node)
+        node = next((kind for kind in node.get("anyOf", node.get("oneOf", ())) if "$ref" in kind), node)
         reference = str(node.get("$ref", "")).rpartition("/")[2]
         node = definitions.get(reference, node)
     return list(node.get("properties", {}))

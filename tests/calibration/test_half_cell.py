@@ -47,7 +47,7 @@ def test_noise_is_levelled_and_no_more():
 def test_curves_that_tell_nothing_are_refused():
     with pytest.raises(ValueError, match="5 points"):
         half_cell(np.arange(5.0), np.arange(5.0))
-    with pytest.raises(ValueError, match="does not depend on charge"):
+    with pytest.raises(ValueError, match=r"does not depend on charge|must fall"):
         half_cell(np.arange(20.0), np.ones(20))
 
 
@@ -86,3 +86,10 @@ def test_two_materials_hold_lithium_at_one_potential(share):
 def test_beyond_its_ends_a_potential_goes_on_straight():
     line = electrode(HalfCell(np.array([0.0, 1.0]), np.array([1.0, 0.2])))
     np.testing.assert_allclose(potential_at(line, jnp.array([-0.1, 1.1])), [1.08, 0.12], atol=1e-9)
+
+
+def test_a_whole_cycle_is_no_half_cell():
+    charge = np.concatenate([np.linspace(0.0, 1.0, 100), np.linspace(0.0, 1.0, 100) + 1e-4])
+    potential = np.concatenate([np.linspace(1.0, 0.1, 100), np.linspace(0.8, 0.3, 100)])
+    with pytest.raises(ValueError, match=r"rises by .* V where it must fall"):
+        half_cell(charge, potential)

@@ -98,3 +98,24 @@ def test_currents_that_are_no_pulse_are_passed_over(titration):
     wandering = 1.0 + 0.5 * np.sin(np.arange(len(titration)))
     assert find_pulses(titration.assign(current=titration["current"] * wandering)) == []
     assert find_pulses(titration.iloc[:40]) == []
+
+
+def test_what_earlier_pulses_left_is_counted():
+    """Pulses of 900 s that rest for 450 s, of a diffusion time of two hours: each begins before the last is at rest."""
+    diffusion_time, slope, length, period = 7200.0, -2e-5, 900.0, 1350.0
+    parts = [
+        n * period + np.r_[0.05, np.geomspace(0.1, length, 60), np.linspace(length + 5.0, period, 30)]
+        for n in range(12)
+    ]
+    time = np.unique(np.concatenate([[0.0], *parts]))
+    voltage, current = np.full(time.shape, 3.8), np.zeros(time.shape)
+    for n in range(12):
+        since = time - n * period
+        voltage += slope * (surface_lead(since, diffusion_time) - surface_lead(since - length, diffusion_time))
+        flows = (since > 0.0) & (since <= length)
+        voltage -= 0.05 * 0.1 * flows
+        current += 0.1 * flows
+    found = pulse_table(pd.DataFrame({"time": time, "current": current, "voltage": voltage, "charge": 0.0}))
+    told = found["diffusion_time"].dropna()
+    assert len(told) >= 9
+    np.testing.assert_allclose(told.iloc[3:], diffusion_time, rtol=0.1)

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fadecast.measured.catalogue import MeasuredDataError
-from fadecast.measured.cycler import Columns, Table, Units, chosen, read_cycling
+from fadecast.measured.cycler import Columns, Table, Units, read_cycling
 from fadecast.measured.slow_curve import slow_curve
 
 NOMINAL = 5.0
@@ -204,16 +204,50 @@ def test_a_wandering_voltage_is_no_single_curve(tmp_path):
         slow_curve(rows, "discharge", NOMINAL, Path("cell.csv"))
 
 
-def test_rows_are_chosen_by_other_columns(tmp_path):
-    frame = pd.concat([table(300).assign(step=1), table(1200).assign(step=2, t=lambda f: f["t"] + 1e5)])
-    rows, _ = read(frame.drop(columns="Q"), tmp_path, Table(columns=Columns(time="t", current="I", voltage="V")))
-    path = Path("cell.csv")
-    short = slow_curve(chosen(rows, {"step": 1}, path), "discharge", NOMINAL, path)
+def test_rows_are_chosen_before_they_are_checked(tmp_path):
+    """Time begins anew in each step of the table, and lines are those of the file."""
+    frame = pd.concat([table(300).assign(step=1), table(1200).assign(step=2)])
+    path = tmp_path / "cell.csv"
+    frame.to_csv(path, index=False)
+    found = read_cycling(path, TABLE, {"step": 2}).rows
+    assert len(found) == 1220
+    assert found["line"].iloc[0] == 322
+    short = slow_curve(read_cycling(path, TABLE, {"step": 1}).rows, "discharge", NOMINAL, path)
     assert len(short.voltage) == 300
     with pytest.raises(MeasuredDataError, match="no row in which 'step' is 3"):
-        chosen(rows, {"step": 3}, path)
+        read_cycling(path, TABLE, {"step": 3})
     with pytest.raises(MeasuredDataError, match="no column 'cycle'"):
-        chosen(rows, {"cycle": 3}, path)
+        read_cycling(path, TABLE, {"cycle": 3})
+    with pytest.raises(MeasuredDataError, match="time runs backwards"):
+        read_cycling(path, TABLE)
+
+
+UNSTATED = Table(columns=Columns(time="t", current="I", voltage="V"))
+
+
+def test_an_offset_at_rest_is_no_current(tmp_path):
+    """A tenth of a milliampere before and after the discharge, in many more rows than its own."""
+    frame = table().drop(columns="Q")
+    long = pd.DataFrame({"t": 1e6 + 30.0 * np.arange(5000), "I": -1e-4, "V": 3.2, "T": 25.0})
+    frame.loc[frame["I"] == 0.0, "I"] = -1e-4
+    rows, _ = read(pd.concat([frame, long]), tmp_path, UNSTATED)
+    assert "lines 22 to 1221" in slow_curve(rows, "discharge", NOMINAL, Path("cell.csv")).notes[0]
+
+
+def test_a_hold_after_a_charge_is_left_out_however_often_it_is_logged(tmp_path):
+    frame = table(direction="charge").drop(columns="Q")
+    after = np.arange(1.0, 6000.0)
+    hold = pd.DataFrame({"t": frame["t"].iloc[-1] + after, "I": 0.5 * np.exp(-after / 600.0), "V": 4.2, "T": 25.0})
+    rows, _ = read(pd.concat([frame, hold]), tmp_path, UNSTATED)
+    found = slow_curve(rows, "charge", NOMINAL, Path("cell.csv"))
+    assert len(found.voltage) < 1300
+    assert "C/10" in found.notes[0]
+
+
+def test_a_voltage_that_does_not_change_tells_nothing(tmp_path):
+    rows, _ = read(table().assign(V=3.7), tmp_path)
+    with pytest.raises(MeasuredDataError, match="voltage spans 0 V"):
+        slow_curve(rows, "discharge", NOMINAL, Path("cell.csv"))
 
 
 def test_a_curve_without_time_is_taken_whole(tmp_path):

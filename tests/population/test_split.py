@@ -63,6 +63,21 @@ def test_a_pack_is_the_same_whatever_the_number_of_others(posterior):
     np.testing.assert_array_equal(few, many[:, :3, :7])
 
 
+def test_a_loss_that_may_be_nothing_gives_no_wild_ratio(tmp_path):
+    path, rng = tmp_path / "posterior.nc", np.random.default_rng(1)
+    dims, coords = ("chain", "draw", "curve"), {"curve": ["fresh", "aged"]}
+    lost = np.stack([np.zeros((4, 500)), 0.03 + 0.03 * rng.normal(size=(4, 500))], axis=-1)
+    values = dict.fromkeys(("lli_since", "lam_ne_since", "lam_pe_since"), 0.5 * lost)
+    values["capacity_at_rest"] = 5.0 * (1.0 - lost)
+    xr.Dataset({k: (dims, v) for k, v in values.items()}, coords).to_netcdf(path, group="posterior", engine="h5netcdf")
+    xr.Dataset({"compared_with": ("curve", ["fresh", "fresh"])}, coords).to_netcdf(
+        path, group="constant_data", mode="a", engine="h5netcdf"
+    )
+    found = diagnosed(str(path))
+    assert found.max() < 3.0
+    np.testing.assert_allclose(np.median(found), 0.5, atol=0.05)
+
+
 def test_what_is_no_posterior_is_said(tmp_path):
     with pytest.raises(ValueError, match="no file"):
         diagnosed(str(tmp_path / "none.nc"))

@@ -59,6 +59,22 @@ def bpx_object(
     ValueError
         When an electrode would have to be more than solid, or the set lacks what is needed.
     """
+    try:
+        return _content(parameter_set, potentials, state, voltage_limits, nominal_capacity, title, losses)
+    except (KeyError, TypeError, AttributeError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f"the PyBaMM set {parameter_set} lacks what a BPX file needs ({reason})") from None
+
+
+def _content(
+    parameter_set: str,
+    potentials: Mapping[str, Potential],
+    state: Mapping[str, float],
+    voltage_limits: tuple[float, float],
+    nominal_capacity: float,
+    title: str,
+    losses: Mapping[str, float],
+) -> dict[str, Any]:
     values = parameter_values(parameter_set)
     reference = float(values["Reference temperature [K]"])
     scale = nominal_capacity / float(values["Nominal cell capacity [A.h]"])
@@ -140,7 +156,12 @@ def bpx_half_cell(path: Path, side: str, phase: str = "") -> HalfCell:
     if number >= len(materials) or bool(phase) != (len(materials) > 1):
         raise ValueError(f"{path}: its {side} electrode has {len(materials)} materials; phase is {phase!r}")
     place = np.linspace(0.0, 1.0, POINTS)
-    return HalfCell(place, falling(_evaluated(materials[number].ocp, place)))
+    try:
+        potential = _evaluated(materials[number].ocp, place)
+    except Exception as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{path}: its {side} OCP cannot be evaluated ({reason})") from None
+    return HalfCell(place, falling(potential))
 
 
 def _evaluated(ocp: Any, place: np.ndarray) -> np.ndarray:

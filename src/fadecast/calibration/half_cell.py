@@ -22,6 +22,8 @@ POINTS = 1001
 LARGEST_SHARE = 0.6
 """Of the second material in what an electrode can hold [1]."""
 _SHARES = 31
+_MOST_LEVELLED = 0.03
+"""Noise of a half-cell curve that is levelled [V]."""
 _ENDS = 1e-3
 """Stoichiometries that PyBaMM's fits of potentials are not asked beyond [1]."""
 
@@ -123,19 +125,39 @@ def parameter_set_half_cell(name: str, side: str, phase: str = "", way: str = ""
     ValueError
         When the set has no such potential.
     """
-    values = parameter_values(name)
+    try:
+        values = parameter_values(name)
+    except Exception as error:
+        raise ValueError(f"no PyBaMM set {name!r} ({(str(error) or type(error).__name__).splitlines()[0]})") from None
     full = f"{phase}: " * bool(phase) + f"{side.capitalize()} electrode {way} OCP [V]".replace("  ", " ")
     if full not in values:
         others = [key for key in values if key.endswith("OCP [V]")]
         raise ValueError(f"PyBaMM set {name} has no {full!r}; it has {others}")
+    if not callable(values[full]):
+        raise ValueError(f"PyBaMM set {name}: {full!r} is a number; must depend on stoichiometry")
     grid = np.linspace(0.0, 1.0, POINTS)
     potential = values.evaluate(values[full](pybamm.Vector(np.clip(grid, _ENDS, 1.0 - _ENDS))))
-    return HalfCell(grid, falling(np.asarray(potential).ravel()))
+    return HalfCell(grid, falling(np.asarray(potential, dtype=float).ravel()))
 
 
 def falling(potential: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Level a potential where it rises, as little as can be."""
-    return np.asarray(isotonic_regression(potential, increasing=False).x)
+    """Level a potential where it rises, as little as can be.
+
+    Raises
+    ------
+    ValueError
+        When it is not finite, does not fall, or would have to be levelled by more than noise.
+    """
+    if not np.isfinite(potential).all():
+        raise ValueError("the potential of a half cell is not finite everywhere")
+    level = np.asarray(isotonic_regression(potential, increasing=False).x)
+    most = float(np.abs(level - potential).max())
+    if most > _MOST_LEVELLED or np.ptp(level) == 0.0:
+        raise ValueError(
+            f"the potential of a half cell rises by {most:.3g} V where it must fall with lithium; must be one slow "
+            f"curve in one direction, with noise of {_MOST_LEVELLED:g} V at most"
+        )
+    return level
 
 
 def potential_at(

@@ -80,10 +80,12 @@ def curve(
     order = np.argsort(charge, kind="stable")
     charge, voltage = charge[order], voltage[order]
     ends = np.linspace(charge[0], charge[-1], POINTS + 1)
-    # The mean over a step is a difference of the integral, whatever the spacing of the rows.
-    area = np.concatenate([[0.0], np.cumsum(0.5 * (voltage[1:] + voltage[:-1]) * np.diff(charge))])
+    # The mean over a step is a difference of the integral, whatever the spacing of the rows: straight between them.
     distinct = np.concatenate([[True], np.diff(charge) > 0.0])
-    means = np.diff(np.interp(ends, charge[distinct], area[distinct])) / np.diff(ends)
+    voltage = np.interp(np.union1d(charge[distinct], ends), charge[distinct], voltage[distinct])
+    charge = np.union1d(charge[distinct], ends)
+    area = np.concatenate([[0.0], np.cumsum(0.5 * (voltage[1:] + voltage[:-1]) * np.diff(charge))])
+    means = np.diff(np.interp(ends, charge, area)) / np.diff(ends)
     slope = np.abs(np.gradient(means, ends[1] - ends[0])) * _CHARGE_ERROR * (charge[-1] - charge[0])
     return Curve(
         step=jnp.asarray(ends[1] - ends[0]),

@@ -5,6 +5,7 @@ stoichiometry over a pulse, V(t) - V(0) = R I + A [t + T/3 (1/5 - 2 sum_n exp(-b
 T = r^2/D, and A the slope of the potential at rest in time; the rest after the pulse is the same with the current taken
 back. A is what the potential at rest changes from one pulse to the next over the length of the pulse (Weppner & Huggins
 1977, doi:10.1149/1.2133112); R and T are fitted to the pulse and all of its rest, whatever part of it was measured.
+What earlier pulses of a test have left to relax is counted, as if they had the same T.
 """
 
 from itertools import pairwise
@@ -45,6 +46,8 @@ class Pulse(NamedTuple):
     """At its start [A.h]."""
     slope: float
     """Change of the potential at rest over the length of the pulse [V/s]; NaN where no pulse follows."""
+    earlier: Float[np.ndarray, "pulses 3"] = np.empty((0, 3))
+    """Pulses before it: time since they began [s], their length [s], their slope [V/s]."""
 
 
 class PulseFit(NamedTuple):
@@ -68,7 +71,8 @@ def find_pulses(rows: pd.DataFrame) -> list[Pulse]:
     current, time, voltage = (rows[name].to_numpy() for name in ("current", "time", "voltage"))
     flowing = np.abs(current) > _STEADY * np.abs(current).max()
     starts = np.flatnonzero(flowing[1:] & ~flowing[:-1])
-    found = []
+    found: list[Pulse] = []
+    begun: list[float] = []
     for start, after in pairwise([*starts, len(rows) - 1]):
         inside = np.arange(start + 1, after + 1)
         pulse, rest = inside[flowing[inside]], inside[~flowing[inside]]
@@ -82,12 +86,16 @@ def find_pulses(rows: pd.DataFrame) -> list[Pulse]:
             continue
         used = np.concatenate([[start], pulse, rest])
         charge = float(rows["charge"].iloc[start])
-        found.append(Pulse(time[used] - time[start], voltage[used], level, float(length), charge, np.nan))
-    # A pulse of the same kind follows: what it begins at is the rest that this one ends in.
-    for number, (pulse, after) in enumerate(pairwise(found)):
-        if after.current * pulse.current > 0.0:
-            found[number] = pulse._replace(slope=(after.voltage[0] - pulse.voltage[0]) / pulse.end)
-    return found
+        # What the next pulse begins at is the rest that this one ends in.
+        rise = (voltage[after] - voltage[start]) / length if after < len(rows) - 1 else np.nan
+        found.append(Pulse(time[used] - time[start], voltage[used], level, float(length), charge, float(rise)))
+        begun.append(time[start])
+    return [pulse._replace(earlier=_before(found, begun, number)) for number, pulse in enumerate(found)]
+
+
+def _before(pulses: list[Pulse], begun: list[float], number: int) -> Float[np.ndarray, "pulses 3"]:
+    rows = [(begun[number] - begun[n], pulses[n].end, pulses[n].slope) for n in range(number)]
+    return np.array([row for row in rows if np.isfinite(row).all()]).reshape(-1, 3)
 
 
 def surface_lead(time: Float[np.ndarray, " n"], diffusion_time: float) -> Float[np.ndarray, " n"]:
@@ -99,14 +107,23 @@ def surface_lead(time: Float[np.ndarray, " n"], diffusion_time: float) -> Float[
     return np.asarray(diffusion_time / 3.0 * np.where(reduced < _EARLY, early, late))
 
 
+def _lead_of(time: Float[np.ndarray, " n"], length: float, diffusion_time: float) -> Float[np.ndarray, " n"]:
+    """Return what a pulse of a length leaves at times since its start [s]."""
+    return surface_lead(time, diffusion_time) - surface_lead(time - length, diffusion_time)
+
+
 def fit_pulse(pulse: Pulse) -> PulseFit:
     """Fit resistance, and diffusion time where the slope is known, to a pulse and its rest."""
     change, time = pulse.voltage[1:] - pulse.voltage[0], pulse.time[1:]
     drop = -pulse.current * (time <= pulse.end)
 
     def modelled(place: Float[np.ndarray, " 2"]) -> Float[np.ndarray, " n"]:
-        lead = surface_lead(time, np.exp(place[1])) - surface_lead(time - pulse.end, np.exp(place[1]))
-        return place[0] * drop + pulse.slope * lead
+        relaxing = np.exp(place[1])
+        total = place[0] * drop + pulse.slope * _lead_of(time, pulse.end, relaxing)
+        for since, length, slope in pulse.earlier:
+            at_start = _lead_of(np.array([since]), length, relaxing)
+            total = total + slope * (_lead_of(time + since, length, relaxing) - at_start)
+        return total
 
     if not abs(pulse.slope * pulse.end) > _LEAST_CHANGE:
         first = int(np.argmax(time > 0.0))
@@ -122,6 +139,8 @@ def fit_pulse(pulse: Pulse) -> PulseFit:
         for each in _TIMES
     ]
     best = min(tries, key=lambda found: found.cost)
+    if best.active_mask.any():
+        return PulseFit(pulse.charge, float(best.x[0]), *[np.nan] * 4)
     variance = 2.0 * best.cost / max(len(change) - 2, 1)
     spread = np.sqrt(np.diag(variance * np.linalg.pinv(best.jac.T @ best.jac)))
     rmse = float(np.sqrt(2.0 * best.cost / len(change)))

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optimistix as optx
 from annotated_types import Ge, Gt, Le
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 from scipy.stats import qmc
 
 import fadecast.precision  # noqa: F401
@@ -48,6 +48,8 @@ _RIDGE = 0.05
 """Share of the curvature's covariance in that of the chains."""
 _FLATTEST = 0.5
 """Curvature that the prior leaves at least."""
+_RIVALS = 3
+"""Other places that are refined beside the best."""
 _SAME = 0.05
 """Capacities whose logarithms differ by more belong to another mode."""
 
@@ -187,15 +189,26 @@ def _search(electrodes: Electrodes, problem: Problem, priors: Priors) -> tuple[A
     heights = jax.vmap(partial(log_posterior, electrodes=electrodes, problem=problem, priors=priors))(places)
     heights = jnp.where(jnp.isfinite(heights), heights, -jnp.inf)
     best = jnp.argmax(heights)
-    apart = jnp.abs(places[:, :2] - places[best, :2][None]).max(axis=1) > _SAME
-    below = heights[best] - jnp.max(jnp.where(apart, heights, -jnp.inf))
+    # The best of other modes too, since sizes of discrepancy and noise of their own may lift them.
+    others = jax.lax.top_k(jnp.where(_apart(places, places[best]), heights, -jnp.inf), _RIVALS)[1]
+    chosen = places[jnp.concatenate([best[None], others])]
 
     def refine(place: Array, _: None) -> tuple[Array, None]:
         # The electrodes for these sizes of discrepancy and noise, then the sizes for these electrodes.
         place = descend(place, white=False, steps=_STEPS)
         return _resized(place, electrodes, problem, priors), None
 
-    return jax.lax.scan(refine, places[best], None, length=_ROUNDS)[0], below
+    chosen = jax.vmap(lambda place: jax.lax.scan(refine, place, None, length=_ROUNDS)[0])(chosen)
+    heights = jax.vmap(partial(log_posterior, electrodes=electrodes, problem=problem, priors=priors))(chosen)
+    heights = jnp.where(jnp.isfinite(heights), heights, -jnp.inf)
+    best = jnp.argmax(heights)
+    below = heights[best] - jnp.max(jnp.where(_apart(chosen, chosen[best]), heights, -jnp.inf))
+    return chosen[best], below
+
+
+def _apart(places: Float[Array, "m n"], place: Float[Array, " n"]) -> Bool[Array, " m"]:
+    """Return which places are of another mode than one."""
+    return jnp.abs(places[:, :2] - place[:2][None]).max(axis=1) > _SAME
 
 
 def _descend(place: Array, electrodes: Electrodes, problem: Problem, priors: Priors, white: bool, steps: int) -> Array:

@@ -91,8 +91,17 @@ class Cycling:
         return "time" in self.rows
 
 
-def read_cycling(path: Path, table: Table) -> Cycling:
+def read_cycling(path: Path, table: Table, where: Mapping[str, Any] | None = None) -> Cycling:
     """Read a table of a cycler.
+
+    Parameters
+    ----------
+    path
+        CSV or parquet.
+    table
+        How it is laid out.
+    where
+        Columns and the values they must have in the rows to read; by default all rows.
 
     Raises
     ------
@@ -101,6 +110,7 @@ def read_cycling(path: Path, table: Table) -> Cycling:
     """
     frame, table = _frame(path, table)
     first = 1 if path.name.endswith(".parquet") else 2
+    frame = _chosen(frame.reset_index(drop=True), where or {}, path)
     notes: list[str] = []
     raw = _columns(frame, table, path)
     rows = _physical(_numbers(raw, path, first, notes), table, path, notes)
@@ -110,7 +120,7 @@ def read_cycling(path: Path, table: Table) -> Cycling:
         rows = _rising(rows, path, notes)
         notes.extend(_gaps(rows, path))
         rows["charge"] = _charge(rows, path)
-    others = frame.drop(columns=[c for c in frame.columns if c in rows.columns]).iloc[rows["line"] - first]
+    others = frame.drop(columns=[c for c in frame.columns if c in rows.columns]).loc[rows["line"] - first]
     return Cycling(pd.concat([rows, others.set_axis(rows.index)], axis=1), tuple(notes))
 
 
@@ -119,11 +129,12 @@ def _frame(path: Path, table: Table) -> tuple[pd.DataFrame, Table]:
         raise MeasuredDataError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}; must be a table")
     try:
         if table.format == "bdf":
-            return _battery_data_format(path), Table()
+            labels = Columns(voltage=table.columns.voltage)
+            return _battery_data_format(path), Table(columns=labels, discharge=table.discharge)
         if path.name.endswith(".parquet"):
             return pd.read_parquet(path), table
         # Thousands of rows in one go, so that a column has one type.
-        return pd.read_csv(path, low_memory=False), table
+        return pd.read_csv(path, low_memory=False, skip_blank_lines=False), table
     except ImportError as error:
         raise MeasuredDataError(
             f"{path}: reading it needs {error.name}; install it with: pip install 'fadecast[measured]'"
@@ -159,7 +170,7 @@ def _numbers(raw: pd.DataFrame, path: Path, first: int, notes: list[str]) -> pd.
     numbers = raw.apply(pd.to_numeric, errors="coerce").astype(float)
     needed = numbers.drop(columns="temperature", errors="ignore")
     wrong = ~np.isfinite(needed).all(axis=1).to_numpy()
-    numbers.insert(0, "line", np.arange(len(numbers)) + first)
+    numbers.insert(0, "line", numbers.index.to_numpy() + first)
     if wrong.any():
         column = needed.columns[(~np.isfinite(needed[wrong])).any()][0]
         where = f"no number in {column} at {_lines(numbers['line'][wrong])}"
@@ -260,14 +271,8 @@ def _lines(lines: pd.Series) -> str:
     return f"line{'s' * (len(lines) > 1)} {shown}" + (f" and {more} more" if more > 0 else "")
 
 
-def chosen(rows: pd.DataFrame, where: Mapping[str, Any], path: Path) -> pd.DataFrame:
-    """Return the rows in which some columns have some values.
-
-    Raises
-    ------
-    MeasuredDataError
-        When there is no such column or no such row.
-    """
+def _chosen(rows: pd.DataFrame, where: Mapping[str, Any], path: Path) -> pd.DataFrame:
+    """Return the rows in which some columns have some values."""
     for column, value in where.items():
         if column not in rows:
             raise MeasuredDataError(f"{path}: no column {column!r}; it has {[str(c) for c in rows.columns]}")

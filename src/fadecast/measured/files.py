@@ -29,7 +29,8 @@ def find_measured(name: str, folder: Path) -> Path:
     """
     if name.startswith(PACKAGE):
         package, _, inside = name.removeprefix(PACKAGE).partition("/")
-        if not package.isidentifier() or find_spec(package) is None:
+        spec = find_spec(package) if package.isidentifier() else None
+        if spec is None or not spec.submodule_search_locations:
             raise MeasuredDataError(f"{name}: no Python package {package!r}; install it with: pip install {package}")
         path = Path(str(files(package))) / inside
     elif name.startswith(DATA):

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from fadecast.measured.catalogue import MeasuredDataError
 
@@ -14,7 +14,14 @@ Direction = Literal["charge", "discharge"]
 
 _CONSTANT = 0.05
 """Share by which a constant current may vary."""
-_FEWEST = 50
+_FEWEST = 100
+_OFFSET = 0.01
+"""Share of the largest current that counts as rest."""
+_FLICKER = 0.01
+"""Share of a stretch's charge that may pass off the level without an end."""
+_SLOWEST = 1.0 / 300.0
+"""Of nominal capacity per hour: what is slower is an offset at rest."""
+_LEAST_SPAN = 0.02  # [V]
 _FASTEST = 0.2
 """Of nominal capacity per hour: what is faster is no slow curve."""
 _WRONG_WAY = 0.02
@@ -76,6 +83,11 @@ def slow_curve(rows: pd.DataFrame, direction: Direction, nominal_capacity: float
             f"{path}: the {direction} of {lines} runs at {current / nominal_capacity:.2g} of nominal capacity per "
             f"hour; must be {_FASTEST:g} at most to tell the state of the electrodes (check nominal_capacity and units)"
         )
+    if current < _SLOWEST * nominal_capacity:
+        raise MeasuredDataError(
+            f"{path}: the {direction} of {lines} runs at {current:.3g} A, {current / nominal_capacity:.2g} of nominal "
+            f"capacity per hour; must be {_SLOWEST:.2g} at least (check nominal_capacity, units and rows)"
+        )
     notes = [f"{direction} of {lines}: {passed:.4g} A.h at C/{nominal_capacity / current:.0f}"]
     if passed < _PARTIAL * nominal_capacity:
         notes.append(f"a partial curve: {passed / nominal_capacity:.0%} of nominal capacity")
@@ -91,6 +103,8 @@ def _untimed(rows: pd.DataFrame, nominal_capacity: float, path: Path) -> SlowCur
     order = np.argsort(charge, kind="stable")
     _check_direction(voltage[order], "charge", f"{path}, all lines by rising charge")
     passed = float(np.ptp(charge))
+    if passed <= 0.0:
+        raise MeasuredDataError(f"{path}: a curve over no charge; must pass some")
     notes = [f"{len(rows)} rows over {passed:.4g} A.h"]
     if passed < _PARTIAL * nominal_capacity:
         notes.append(f"a partial curve: {passed / nominal_capacity:.0%} of nominal capacity")
@@ -98,26 +112,50 @@ def _untimed(rows: pd.DataFrame, nominal_capacity: float, path: Path) -> SlowCur
 
 
 def _longest(rows: pd.DataFrame, sign: float) -> pd.DataFrame:
-    """Return the stretch over which most charge passes at constant current of a sign."""
-    current = sign * rows["current"].to_numpy()
-    flowing = np.concatenate([[False], current > 0.0, [False]])
-    starts, ends = (np.flatnonzero(np.diff(flowing.astype(int)) == step) for step in (1, -1))
-    found = rows.iloc[:0]
-    most = 0.0
-    for start, end in zip(starts, ends, strict=True):
-        part = rows.iloc[start:end]
-        level = np.median(current[start:end])
-        constant = np.abs(current[start:end] - level) <= _CONSTANT * level
-        # From the first to the last row at the level: what comes before and after is a ramp or a hold.
-        inside = np.flatnonzero(constant)
-        part = part.iloc[inside[0] : inside[-1] + 1][constant[inside[0] : inside[-1] + 1]]
-        passed = abs(part["charge"].iloc[-1] - part["charge"].iloc[0])
-        if passed > most and len(part) >= _FEWEST:
-            found, most = part, passed
+    """Return the stretch over which most charge passes at constant current of a sign, without a break."""
+    current, charge = sign * rows["current"].to_numpy(), rows["charge"].to_numpy()
+    # An offset of the cycler at rest is no current.
+    flowing = current > _OFFSET * np.abs(current).max()
+    found, most = rows.iloc[:0], 0.0
+    for start, end in _runs(flowing):
+        passed = np.abs(np.diff(charge[start:end], prepend=charge[start]))
+        level = _weighted_median(current[start:end], passed)
+        steady = np.abs(current[start:end] - level) <= _CONSTANT * level
+        for first, last in _joined(_runs(steady), charge[start:end]):
+            whole = abs(charge[start + last - 1] - charge[start + first])
+            if whole > most:
+                found, most = rows.iloc[start + first : start + last][steady[first:last]], whole
     return found
 
 
+def _joined(runs: list[tuple[int, int]], charge: Float[np.ndarray, " n"]) -> list[tuple[int, int]]:
+    """Join runs between which next to no charge passes: a row or two off the level are no end."""
+    little = _FLICKER * abs(charge[-1] - charge[0])
+    joined: list[tuple[int, int]] = []
+    for first, last in runs:
+        if joined and abs(charge[first] - charge[joined[-1][1] - 1]) < little:
+            joined[-1] = (joined[-1][0], last)
+        else:
+            joined.append((first, last))
+    return joined
+
+
+def _runs(flags: Bool[np.ndarray, " n"]) -> list[tuple[int, int]]:
+    """Return where stretches of true begin, and where they are over."""
+    steps = np.diff(np.concatenate([[0], flags.astype(int), [0]]))
+    return list(zip(np.flatnonzero(steps == 1).tolist(), np.flatnonzero(steps == -1).tolist(), strict=True))
+
+
+def _weighted_median(values: Float[np.ndarray, " n"], weights: Float[np.ndarray, " n"]) -> float:
+    """Return the value at which half the charge has passed: rows are logged more often where little flows."""
+    order = np.argsort(values)
+    total = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(total, 0.5 * total[-1])])
+
+
 def _check_direction(voltage: Float[np.ndarray, " n"], direction: Direction, place: str) -> None:
+    if np.ptp(voltage) < _LEAST_SPAN:
+        raise MeasuredDataError(f"{place}: voltage spans {np.ptp(voltage):.3g} V; must change to tell of electrodes")
     smooth = voltage[:: max(1, len(voltage) // 50)]
     steps = np.diff(smooth) if direction == "charge" else -np.diff(smooth)
     against = -steps[steps < 0.0].sum() / max(np.abs(steps).sum(), 1e-12)

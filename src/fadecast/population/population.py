@@ -31,7 +31,7 @@ from fadecast.population.priors import (
 )
 from fadecast.population.representatives import choose_representatives
 from fadecast.population.retirement import LOW_LEVEL, RetiredPacks, cells_in_band, sample_retired
-from fadecast.population.split import Split, diagnosed, split_directions
+from fadecast.population.split import Split, diagnosed, diagnosed_soh, split_directions
 from fadecast.population.triage import Triage, error_rates
 from fadecast.settings import settings
 
@@ -272,6 +272,10 @@ def _explanation(
     low, high = population.soh_range
     support = ", ".join(f"{entry.name} {cells_in_band(entry, population.soh_range):.0f}" for entry in classes)
     chemistries = ", ".join(sorted({entry.chemistry for entry in classes}))
+    posterior = population.split.posterior
+    split_of = modes.chemistry if posterior is None else "diagnosed"
+    least = modes.soh_min if posterior is None else diagnosed_soh(posterior)
+    cited = [modes.citation] if posterior is None else []
     inside = population.groups.inside
     spread = "spread between packs equal to that between cells"
     if inside is not None:
@@ -285,9 +289,9 @@ def _explanation(
         "mode_source": _mode_source(population.split, modes),
         "state_priors": f"not measured, assumed: {DEAD_LITHIUM}; {CRACK_LENGTH}; {spread}",
         "cross_chemistry": f"SOH and resistance spread of {chemistries} cells and loss split of "
-        f"{modes.chemistry} cells are used together, whatever the chemistry of the modelled cell",
-        "extrapolation": f"the loss split was measured down to SOH {modes.soh_min:.2f} and is used as far as "
+        f"{split_of} cells are used together, whatever the chemistry of the modelled cell",
+        "extrapolation": f"the loss split was measured down to SOH {least:.2f} and is used as far as "
         f"{retired.soh.min():.2f}",
-        "extrapolated_share": float(np.mean(retired.soh < modes.soh_min)),
-        "citations": "; ".join(dict.fromkeys([*(entry.citation for entry in classes), modes.citation])),
+        "extrapolated_share": float(np.mean(retired.soh < least)),
+        "citations": "; ".join(dict.fromkeys([*(entry.citation for entry in classes), *cited])),
     }

@@ -69,27 +69,45 @@ def diagnosed(posterior: str) -> Float[np.ndarray, "sample cell mode"]:
     path = Path(posterior)
     if not path.is_file():
         raise ValueError(f"no file {path}")
-    return _diagnosed(path, path.stat().st_mtime_ns)
+    return _diagnosed(path, path.stat().st_mtime_ns)[0]
+
+
+def diagnosed_soh(posterior: str) -> float:
+    """Return the least capacity of the aged cells of a posterior, over that of the cells they are compared with [1].
+
+    Raises
+    ------
+    ValueError
+        When there is no such file, or it holds no aged cell.
+    """
+    diagnosed(posterior)
+    path = Path(posterior)
+    return _diagnosed(path, path.stat().st_mtime_ns)[1]
 
 
 @lru_cache(maxsize=4)
-def _diagnosed(path: Path, _: int) -> Float[np.ndarray, "sample cell mode"]:
+def _diagnosed(path: Path, _: int) -> tuple[Float[np.ndarray, "sample cell mode"], float]:
     try:
         groups = [xr.load_dataset(path, group=name, engine="h5netcdf") for name in ("posterior", "constant_data")]
         found, compared = groups[0], groups[1]["compared_with"]
         losses = np.stack([found[name].transpose("chain", "draw", "curve").values for name in _LOSSES], axis=-1)
-        capacity = found["capacity_at_rest"].transpose("chain", "draw", "curve")
-    except (OSError, ValueError, KeyError) as error:
+        capacity = found["capacity_at_rest"].transpose("chain", "draw", "curve").values
+        names = [str(name) for name in found["curve"].values]
+        reference = [names.index(str(name)) for name in compared.values]
+        lost = 1.0 - capacity / capacity[..., reference]
+        if not (np.isfinite(losses).all() and np.isfinite(lost).all()):
+            raise ValueError("holds what is not a number")
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(f"{path} is no posterior of fadecast calibrate ({reason})") from None
-    names = [str(name) for name in found["curve"].values]
-    reference = [names.index(str(name)) for name in compared.values]
-    lost = 1.0 - capacity.values / capacity.values[..., reference]
-    aged = lost.mean(axis=(0, 1)) > _LEAST_AGED
+    # Over the mean: a ratio of two draws has no mean where a loss may be nothing.
+    lost = lost.mean(axis=(0, 1), keepdims=True)
+    aged = lost[0, 0] > _LEAST_AGED
     if not aged.any():
         raise ValueError(
             f"{path} holds no curve that has lost more than {_LEAST_AGED:.0%} of the capacity of the curve it is "
             "compared with"
         )
     per_capacity = losses[..., aged, :] / lost[..., aged, None]
-    return np.maximum(per_capacity, _SMALLEST).reshape(-1, int(aged.sum()), len(_LOSSES))
+    floored = np.maximum(per_capacity, _SMALLEST).reshape(-1, int(aged.sum()), len(_LOSSES))
+    return floored, float(1.0 - lost.max())

@@ -1,0 +1,139 @@
+"""Protocols as a researcher writes them: steps with C-rates and ends, made into what is repeated in a forecast."""
+
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple
+
+import jax.numpy as jnp
+from annotated_types import Ge, Gt, Le
+
+from fadecast.cell.aged import Lanes
+from fadecast.cell.control import Held
+from fadecast.cell.model import CellModel
+from fadecast.cell.protocol import Instruction
+from fadecast.settings import settings
+
+Fraction = Annotated[float, Ge(0.0), Le(1.0)]
+_SECONDS = 3600.0
+_LONGEST_HOURS = 1000.0
+
+
+@settings
+class CyclingStep:
+    """One step of a protocol: what is held, and what ends it. Discharge is positive."""
+
+    c_rate: float | None = None
+    """Current over nominal capacity [1/h]."""
+    current: float | None = None
+    """[A]"""
+    power: float | None = None
+    """[W]"""
+    voltage: Annotated[float, Gt(0.0)] | None = None
+    """Held voltage [V]."""
+    rest: bool = False
+    """No current, for `hours`."""
+    until_voltage: Annotated[float, Gt(0.0)] | None = None
+    """Ends a current or power [V]."""
+    until_c_rate: Annotated[float, Gt(0.0)] | None = None
+    """Ends a held voltage when the size of the current has fallen to this over nominal capacity [1/h]."""
+    until_soc: Fraction | None = None
+    """Ends a current at this state of charge of the cell as it is [1]."""
+    hours: Annotated[float, Gt(0.0), Le(_LONGEST_HOURS)] | None = None
+    """Longest duration [h]."""
+
+    def __post_init__(self) -> None:
+        """Check that one thing is held, and that it ends."""
+        held = [name for name in ("c_rate", "current", "power", "voltage") if getattr(self, name) is not None]
+        held += ["rest"] * self.rest
+        if len(held) != 1:
+            raise ValueError(
+                f"a step holds {held or 'nothing'}; must hold one of c_rate, current, power, voltage, rest"
+            )
+        ends = {
+            name for name in ("until_voltage", "until_c_rate", "until_soc", "hours") if getattr(self, name) is not None
+        }
+        allowed = {
+            "rest": {"hours"},
+            "voltage": {"until_c_rate", "hours"},
+            "power": {"until_voltage", "hours"},
+        }.get(held[0], {"until_voltage", "until_soc", "hours"})
+        if not ends or not ends <= allowed:
+            raise ValueError(f"a step of {held[0]} ends by {sorted(ends) or 'nothing'}; must end by {sorted(allowed)}")
+        if held[0] in ("c_rate", "current", "power") and getattr(self, held[0]) == 0.0:
+            raise ValueError(f"{held[0]} is 0; must not be: write rest")
+
+
+class Repeat(NamedTuple):
+    """One repeat of a protocol at cells of some capacity."""
+
+    instructions: tuple[Instruction, ...]
+    mean_state_of_charge: Lanes
+    """Over time where durations are known, else over steps [1]."""
+
+
+def repeat_of(cell: CellModel, steps: Sequence[CyclingStep], start_soc: Lanes, capacity: Lanes) -> Repeat:
+    """Make the instructions of one repeat.
+
+    Parameters
+    ----------
+    cell
+        Gives nominal capacity and voltage limits.
+    steps
+        Of the protocol.
+    start_soc
+        State of charge at the start [1], `(1, lanes)`.
+    capacity
+        Of the cells as they are [A.h], `(1, lanes)`.
+
+    Raises
+    ------
+    ValueError
+        When a step is to end at a state of charge that its current does not lead to, or from one that is not known.
+    """
+    instructions, soc = [], start_soc
+    known = True
+    charges, hours = jnp.zeros_like(soc), jnp.zeros_like(soc)
+    for number, step in enumerate(steps):
+        amperes = step.current if step.c_rate is None else step.c_rate * cell.nominal_capacity
+        longest = jnp.full_like(soc, _LONGEST_HOURS if step.hours is None else step.hours)
+        after = soc
+        if step.rest:
+            instructions.append(Instruction(Held.CURRENT, 0.0, duration=_SECONDS * longest))
+        elif step.voltage is not None:
+            until = None if step.until_c_rate is None else step.until_c_rate * cell.nominal_capacity
+            instructions.append(Instruction(Held.VOLTAGE, step.voltage, duration=_SECONDS * longest, current=until))
+            after, known = _at_limit(cell, step.voltage, soc)
+        elif step.power is not None:
+            instructions.append(
+                Instruction(Held.POWER, step.power, duration=_SECONDS * longest, voltage=step.until_voltage)
+            )
+            after, known = _at_limit(cell, step.until_voltage, soc)
+        else:
+            assert amperes is not None
+            if step.until_soc is not None:
+                if not known:
+                    raise ValueError(f"step {number}: until_soc needs a known state of charge before; end it otherwise")
+                needed = (soc - step.until_soc) * capacity / amperes
+                if bool((needed < -1e-9).any()):
+                    raise ValueError(f"step {number}: a current of {amperes:g} A does not lead to until_soc")
+                longest = jnp.minimum(longest, jnp.maximum(needed, 1e-6))
+            instructions.append(
+                Instruction(Held.CURRENT, amperes, duration=_SECONDS * longest, voltage=step.until_voltage)
+            )
+            if step.until_voltage is not None and step.until_soc is None:
+                after, known = _at_limit(cell, step.until_voltage, soc)
+                longest = jnp.abs(after - soc) * capacity / abs(amperes)
+            else:
+                after = jnp.clip(soc - amperes * longest / capacity, 0.0, 1.0)
+        counted = jnp.where(longest >= _LONGEST_HOURS, 1.0, longest)
+        charges, hours = charges + counted * 0.5 * (soc + after), hours + counted
+        soc = after
+    return Repeat(tuple(instructions), charges / hours)
+
+
+def _at_limit(cell: CellModel, voltage: float | None, soc: Lanes) -> tuple[Lanes, bool]:
+    """Return the state of charge at a voltage, where that is a limit of the cell, and whether it is known."""
+    low, high = cell.voltage_limits
+    for limit, at in ((low, 0.0), (high, 1.0)):
+        if voltage is not None and abs(voltage - limit) < 1e-6:
+            return jnp.full_like(soc, at), True
+    return soc, False

@@ -1,0 +1,352 @@
+"""The score file, and what `fadecast score` makes of it: cells nobody fitted, held against what was measured."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import yaml
+from annotated_types import Ge, Gt, Le
+from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
+
+from fadecast.calibration.folds import VARIED, Condition, everything, predict
+from fadecast.cell.aged import fresh_state
+from fadecast.cell.control import Limits
+from fadecast.cell.health import check_up
+from fadecast.cell.model import CellModel, Chemistry, build_cell
+from fadecast.cell.profile import Stepping
+from fadecast.decades.cycling import Regime, cycles_per_day, follow
+from fadecast.decades.macro import Leap
+from fadecast.decades.regimes import repeat_of
+from fadecast.decades.service import KELVIN, Operation
+from fadecast.document import Document, shown
+from fadecast.figures.scores import draw_scores
+from fadecast.measured.catalogue import MissingDataError
+from fadecast.outcome import Outcome
+from fadecast.runs import RunFolder, write_text, write_whole
+from fadecast.scored_cells import (
+    NEAR,
+    SETS,
+    Case,
+    CellUnderTest,
+    beyond_fitted,
+    cycled_cases,
+    measured_fade,
+    stored_cases,
+)
+from fadecast.scoring import LEVELS, root_of_time, score
+from fadecast.study import validated
+
+
+class Scoring(BaseModel):
+    """A score: cells to forecast, each without knowing of its own condition."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+    """Names the score and its folder: letters, digits, `_` and `-`."""
+    seed: Annotated[int, Ge(0), Le(2**63 - 1)] = 0
+    """Seed of every random number."""
+    draws: Annotated[int, Ge(20), Le(10_000)] = 48
+    """Draws of the rates for each cell."""
+    sets: tuple[Literal["kuzhiyil2024_lgm50_calendar", "kirkaldy2024_lgm50t_expt2_2"], ...] = ()
+    """Measured sets of the catalogue, each condition forecast from all others."""
+    cells: tuple[CellUnderTest, ...] = ()
+    """Further cells, forecast from all conditions that were fitted."""
+    tolerance: Annotated[float, Gt(0.0), Le(0.05)] = 1e-3
+    """Largest estimated error of a macro step in SOH [1]."""
+
+    @model_validator(mode="after")
+    def _agrees(self) -> "Scoring":
+        problems = []
+        if not self.sets and not self.cells:
+            problems.append("cells: is empty and so is sets; must name a cell or a set")
+        for number, cell in enumerate(self.cells):
+            given = [bool(cell.check_up_days), bool(cell.check_up_cycles), cell.measured is not None]
+            if not any(given) or (given[0] and given[1]):
+                problems.append(
+                    f"cells.{number}: {cell.name}: must have check_up_days or check_up_cycles, or be measured"
+                )
+            if sum(other.name == cell.name for other in self.cells) > 1:
+                problems.append(f"cells.{number}.name: {shown(cell.name)} stands twice")
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What was forecast, and how it came true."""
+
+    forecast: pd.DataFrame
+    """A row for each cell and check-up."""
+    scores: pd.DataFrame
+    """A row for each cell that was measured."""
+    seconds: float
+
+
+_BROKEN = (Outcome.NOT_FINITE, Outcome.STATE_OUT_OF_BOUNDS)
+_FEWEST_DRAWS = 20
+_REACH, _GRID = 1.1, 40
+"""Days forecast over those that the last check-up by cycles takes at the start, and times among them."""
+
+
+def check_scoring(document: Document) -> Scoring:
+    """Return the score that a file describes.
+
+    Raises
+    ------
+    InputError
+        When anything in it is wrong.
+    """
+    return validated(Scoring, document)
+
+
+def run_scoring(
+    scoring: Scoring, document: Document, run: RunFolder, observe: Callable[[str], None] = lambda what: None
+) -> Scored:
+    """Forecast all cells of a score, and write forecasts, scores and figures.
+
+    Raises
+    ------
+    InputError
+        When a measured file is not there or not what it should be; then nothing is written.
+    RunError
+        When another process works in the folder.
+    """
+    cases = list(_cases(scoring, document))
+    began = time.perf_counter()
+    retention: dict[str, np.ndarray] = {}
+    times: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    cell = build_cell(Chemistry(), VARIED)
+    try:
+        _check_steps(cell, cases)
+        for steps in dict.fromkeys(case.steps for case in cases):
+            batch = [case for case in cases if case.steps == steps]
+            observe(
+                f"{len(batch)} cells: {', '.join(case.name for case in batch[:3])}{' ...' if len(batch) > 3 else ''}"
+            )
+            for case, (days, cycles, draws) in zip(batch, _forecast(cell, scoring, batch), strict=True):
+                times[case.name], retention[case.name] = (days, cycles), draws
+    except ValueError as error:
+        raise document.refuse([f"cells: {error}"]) from None
+    scored = Scored(_table(cases, times, retention), _scores(cases, times, retention), time.perf_counter() - began)
+    with run.locked():
+        content = yaml.safe_dump(scoring.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+        write_text(run.path / "score.yaml", content)
+        for name, table in (("forecast.csv", scored.forecast), ("scores.csv", scored.scores)):
+            write_text(run.path / name, table.to_csv(index=False, lineterminator="\n", float_format="%.6g"))
+        figures = run.path / "figures"
+        figures.mkdir(exist_ok=True)
+        with run.scratch("figures") as scratch:
+            for path in draw_scores(scored.forecast, scored.scores, scratch):
+                write_whole(figures / path.name, partial(shutil.copyfile, path))
+        run.log("score", "done", cells=len(cases), seconds=round(scored.seconds, 3))
+    return scored
+
+
+def _check_steps(cell: CellModel, cases: Sequence[Case]) -> None:
+    """Refuse a protocol that leads nowhere before any is forecast."""
+    for case in cases:
+        soc = jnp.full((1, 1), case.start_soc)
+        try:
+            repeat_of(cell, case.steps, soc, jnp.full_like(soc, cell.nominal_capacity))
+        except ValueError as error:
+            raise ValueError(f"{case.name}: {error}") from None
+
+
+def _cases(scoring: Scoring, document: Document) -> Iterator[Case]:
+    for number, name in enumerate(scoring.sets):
+        try:
+            yield from stored_cases() if name == SETS[0] else cycled_cases()
+        except MissingDataError as error:
+            raise document.refuse([f"sets.{number}: {error}"]) from None
+    for number, cell in enumerate(scoring.cells):
+        days, measured = np.array([0.0, *cell.check_up_days]), None
+        if cell.measured is not None:
+            days, measured = measured_fade(cell.measured, document, f"cells.{number}.measured")
+        cycles = np.array([0.0, *cell.check_up_cycles]) if cell.check_up_cycles else np.empty(0)
+        if len(cycles) and measured is not None and len(measured) != len(cycles):
+            raise document.refuse(
+                [
+                    f"cells.{number}.check_up_cycles: has {len(cycles) - 1} check-ups; must have those of measured, "
+                    f"{len(measured) - 1} after the start"
+                ]
+            )
+        at = np.empty(0) if len(cycles) else days
+        yield Case(cell.name, "cells", cell.ambient, cell.start_soc, cell.steps, at, cycles, measured, everything)
+
+
+def _forecast(
+    cell: CellModel, scoring: Scoring, batch: Sequence[Case]
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Return times [day], equivalent full cycles and retention `(times, draws)` of cells under the same steps."""
+    draws, count = scoring.draws, len(batch)
+
+    def lanes(values: Sequence[float]) -> jax.Array:
+        return jnp.repeat(jnp.asarray(values, float), draws)[None]
+
+    soc, ambient = lanes([case.start_soc for case in batch]), lanes([case.ambient + KELVIN for case in batch])
+    nominal = jnp.full_like(soc, cell.nominal_capacity)
+    mean = np.asarray(repeat_of(cell, batch[0].steps, soc, nominal).mean_state_of_charge)[0, ::draws]
+    predicted = [
+        predict(Condition(case.ambient, float(mean[n])), case.known, draws, _generator(scoring.seed, case.name))
+        for n, case in enumerate(batch)
+    ]
+    inputs = {
+        name: cell.inputs[name]
+        * jnp.exp(jnp.asarray(np.concatenate([p.log_multipliers[name] for p in predicted])))[None]
+        for name in VARIED
+    }
+    limits = Limits(soc_min=0.0, soc_max=1.0, charge_derating=(), discharge_derating=())
+    operation = Operation(cell, limits, Stepping(), 3600.0)
+    regime = Regime(soc, ambient, lambda capacity: repeat_of(cell, batch[0].steps, soc, capacity).instructions)
+    slow = fresh_state(cell, count * draws, inputs)
+    start = cycles_per_day(operation, slow, inputs, regime).reshape(count, draws)
+    times = _times(batch, start)
+    history = follow(operation, Leap(tolerance=scoring.tolerance), slow, inputs, regime, times)
+    capacity = np.stack(
+        [np.asarray(_capacity(cell, _row(history.service.slow, n), inputs))[0] for n in range(len(times))]
+    )
+    retention = (capacity / capacity[0]).reshape(len(times), count, draws)
+    throughput = np.asarray(history.service.throughput)[:, 0].reshape(len(times), count, draws)
+    cycles = throughput / (2.0 * cell.nominal_capacity)
+    sound = ~np.isin(history.outcome, _BROKEN).reshape(count, draws)
+    for n, case in enumerate(batch):
+        kept = sound[n]
+        if kept.sum() < max(_FEWEST_DRAWS, 0.5 * draws):
+            raise ValueError(
+                f"{case.name}: {draws - kept.sum()} of {draws} draws cannot follow the protocol to its end"
+            )
+        parts = cycles[:, n, kept], retention[:, n, kept], predicted[n].error[kept]
+        yield _at_check_ups(case, times, *parts, scoring.seed)
+
+
+def _times(batch: Sequence[Case], cycles_per_day: np.ndarray) -> np.ndarray:
+    """Return the times of all check-ups of a batch; where they are by cycles, a grid that reaches the last of them."""
+    days = [case.days for case in batch]
+    for case, rates in zip(batch, cycles_per_day, strict=True):
+        if len(case.cycles):
+            slowest = np.nanmin(rates, initial=np.inf)
+            if not 0.0 < slowest < np.inf:
+                raise ValueError(f"{case.name}: the protocol passes no charge; give check_up_days, not check_up_cycles")
+            # As cells fade a repeat passes less charge and takes less time; a tenth more covers what does not cancel.
+            days.append(np.linspace(0.0, _REACH * case.cycles[-1] / slowest, _GRID))
+    return np.unique(np.concatenate([[0.0], *days]))
+
+
+def _at_check_ups(
+    case: Case, times: np.ndarray, cycles: np.ndarray, retention: np.ndarray, error: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Read a forecast at the check-ups of a cell; what the model leaves over is added."""
+    if len(case.cycles):
+        draws = range(retention.shape[1])
+        found = np.stack([np.interp(case.cycles, cycles[:, d], retention[:, d]) for d in draws], axis=1)
+        days = np.median([np.interp(case.cycles, cycles[:, d], times) for d in draws], axis=0)
+        at = case.cycles
+    else:
+        rows = np.searchsorted(times, case.days)
+        found, days, at = retention[rows], case.days, np.median(cycles[rows], axis=1)
+    left = error * _generator(seed, f"{case.name}/error").normal(size=found.shape)
+    left[0] = 0.0
+    return days, at, found + left
+
+
+def _generator(seed: int, stream: str) -> np.random.Generator:
+    return np.random.default_rng([seed, *stream.encode()])
+
+
+def _row(slow: object, number: int) -> object:
+    return jax.tree.map(lambda value: jnp.asarray(value[number]), slow)
+
+
+@partial(jax.jit, static_argnums=0)
+def _capacity(cell: CellModel, slow: object, inputs: dict[str, jax.Array]) -> jax.Array:
+    return check_up(cell, slow, inputs).capacity  # type: ignore[arg-type]
+
+
+def _table(
+    cases: Sequence[Case], times: dict[str, tuple[np.ndarray, np.ndarray]], retention: dict[str, np.ndarray]
+) -> pd.DataFrame:
+    parts = []
+    for case in cases:
+        days, cycles = times[case.name]
+        low, middle, high = np.quantile(retention[case.name], LEVELS, axis=1)
+        measured = np.full(len(days), np.nan) if case.measured is None else case.measured
+        parts.append(
+            pd.DataFrame(
+                {
+                    "cell": case.name,
+                    "set": case.group,
+                    "days": days,
+                    "equivalent_full_cycles": cycles,
+                    "retention_p05": low,
+                    "retention_p50": middle,
+                    "retention_p95": high,
+                    "retention_measured": measured,
+                    "draws": retention[case.name].shape[1],
+                    "extrapolates": "; ".join(beyond_fitted(case)),
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def _scores(
+    cases: Sequence[Case], times: dict[str, tuple[np.ndarray, np.ndarray]], retention: dict[str, np.ndarray]
+) -> pd.DataFrame:
+    rows = []
+    for case in cases:
+        if case.measured is None:
+            continue
+        found = score(retention[case.name], case.measured)
+        others = [o for o in cases if o.group == case.group and o.measured is not None and o.name != case.name]
+        others = [o for o in others if abs(o.ambient - case.ambient) > NEAR] if case.group == SETS[1] else others
+        baseline = np.nan
+        if others and case.group != "cells":
+            days, fade = [times[o.name][0] for o in others], [o.measured for o in others if o.measured is not None]
+            baseline = root_of_time(days, fade, float(times[case.name][0][-1])) - case.measured[-1]
+        rows.append(
+            {
+                "cell": case.name,
+                "set": case.group,
+                "days": times[case.name][0][-1],
+                "measured_loss_pp": 100.0 * found.fade,
+                "error_pp": 100.0 * found.error,
+                "interval_width_pp": 100.0 * found.width,
+                "inside_90": int(found.inside),
+                "check_ups_inside_90": found.inside_share,
+                "crps_pp": 100.0 * found.crps,
+                "root_of_time_error_pp": 100.0 * baseline,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def scoring_lines(scored: Scored) -> list[str]:
+    """Return how forecasts came true, the summary last."""
+    scores = scored.scores
+    if scores.empty:
+        cells = scored.forecast["cell"].nunique()
+        return [f"cells: {cells} median_abs_error_pp: not_measured coverage_90: not_measured"]
+    lines = []
+    for name, rows in scores.groupby("set", sort=False):
+        error, loss = rows["error_pp"].abs(), rows["measured_loss_pp"]
+        lines.append(
+            f"{name}: {len(rows)} cells, error {error.median():.2f} pp (median), {(error / loss).median():.0%} of the "
+            f"loss, interval {rows['interval_width_pp'].median():.1f} pp, crps {rows['crps_pp'].mean():.2f} pp, "
+            f"root of time {rows['root_of_time_error_pp'].abs().median():.2f} pp"
+        )
+    return [
+        *lines,
+        f"cells: {len(scores)} median_abs_error_pp: {scores['error_pp'].abs().median():.3f} "
+        f"coverage_90: {scores['inside_90'].mean():.3f}",
+    ]

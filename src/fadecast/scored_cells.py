@@ -1,0 +1,148 @@
+"""Cells whose fade is forecast and scored: what was done to them, what was measured, and what may be known of them."""
+
+from collections.abc import Iterator
+from typing import Annotated, NamedTuple
+
+import numpy as np
+import pandas as pd
+from annotated_types import Ge, Gt, Le, MinLen
+from jaxtyping import Float
+
+from fadecast.calibration.folds import Known, everything
+from fadecast.decades.regimes import CyclingStep, Fraction
+from fadecast.document import Document
+from fadecast.measured import lgm50
+from fadecast.settings import settings
+
+SETS = ("kuzhiyil2024_lgm50_calendar", "kirkaldy2024_lgm50t_expt2_2")
+LOWEST_SOC = 0.10
+"""Below it the film would take more lithium than a stored negative electrode holds."""
+FITTED_CELSIUS, FITTED_DAYS = (0.0, 45.0), 770.0
+"""Of the cells that rates were fitted to."""
+STORED = CyclingStep(rest=True, hours=24.0)
+NEAR = 3.0
+"""Cells this close in temperature are of one condition [K]."""
+
+
+@settings
+class MeasuredFade:
+    """Capacity of a cell at its check-ups."""
+
+    file: str
+    """CSV beside the score file."""
+    days: str = "days"
+    """Column of the time since the start [day]; the first row is the start."""
+    capacity: str = "capacity"
+    """Column of the capacity, in any unit."""
+
+
+@settings
+class CellUnderTest:
+    """A cell, what is done to it, and what was measured of it."""
+
+    name: str
+    """Names the cell in results."""
+    ambient: Annotated[float, Ge(-40.0), Le(80.0)]
+    """Temperature [degC]."""
+    start_soc: Fraction
+    """State of charge at which a repeat begins, or the cell is stored [1]."""
+    steps: Annotated[tuple[CyclingStep, ...], MinLen(1)] = (STORED,)
+    """What is repeated until the last check-up; by default storage."""
+    check_up_days: tuple[Annotated[float, Gt(0.0)], ...] = ()
+    """Times of check-ups [day]; those of `measured` where there is no need for others."""
+    check_up_cycles: tuple[Annotated[float, Gt(0.0)], ...] = ()
+    """Check-ups by equivalent full cycles of nominal capacity, in place of days."""
+    measured: MeasuredFade | None = None
+    """What was measured; without it the cell is forecast and not scored."""
+
+
+class Case(NamedTuple):
+    """A cell to forecast."""
+
+    name: str
+    group: str
+    """Set that it is of, or `cells`."""
+    ambient: float
+    """[degC]"""
+    start_soc: float
+    steps: tuple[CyclingStep, ...]
+    days: Float[np.ndarray, " time"]
+    """Check-ups [day], from 0; empty where they are by cycles."""
+    cycles: Float[np.ndarray, " time"]
+    """Check-ups by equivalent full cycles, from 0; empty where they are by days."""
+    measured: Float[np.ndarray, " time"] | None
+    """Retention at the check-ups [1]."""
+    known: Known
+    """Which fitted conditions the forecast may know of."""
+
+
+def beyond_fitted(case: Case) -> Iterator[str]:
+    """Say where a cell is asked for more than the fitted cells were."""
+    low, high = FITTED_CELSIUS
+    if not low <= case.ambient <= high:
+        yield f"temperature outside {low:g} to {high:g} degC"
+    if case.group == "cells" and case.steps != (STORED,):
+        yield "cycling other than 15 % of charge, 0.3C and 1C"
+    if case.steps == (STORED,) and case.start_soc < LOWEST_SOC:
+        yield f"storage below {LOWEST_SOC:.0%} of charge"
+    longest = max(case.days[-1] if len(case.days) else 0.0, 0.0)
+    if longest > FITTED_DAYS:
+        yield f"longer than {FITTED_DAYS:g} days"
+
+
+def measured_fade(fade: MeasuredFade, document: Document, key: str) -> tuple[np.ndarray, np.ndarray]:
+    """Read check-up days, from 0, and retention [1]; `key` is that of the score file.
+
+    Raises
+    ------
+    InputError
+        When the file is not there or not what it should be.
+    """
+    path = document.path.resolve().parent / fade.file
+    try:
+        table = pd.read_csv(path)[[fade.days, fade.capacity]].apply(pd.to_numeric, errors="coerce")
+    except (OSError, KeyError, ValueError, UnicodeDecodeError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise document.refuse([f"{key}: {fade.file}: {reason}; must be a CSV file with these columns"]) from None
+    days, capacity = table.to_numpy(float).T
+    sound = (
+        len(days) > 1 and np.isfinite(table.to_numpy()).all() and (np.diff(days) > 0.0).all() and (capacity > 0).all()
+    )
+    if not sound:
+        raise document.refuse(
+            [
+                f"{key}: {fade.file}: must have two rows at least, numbers only, {fade.days!r} rising and "
+                f"{fade.capacity!r} positive"
+            ]
+        )
+    return days - days[0], capacity / capacity[0]
+
+
+def stored_cases() -> Iterator[Case]:
+    """Storage of LG M50, each series without itself."""
+    table = lgm50.lgm50_calendar().dropna()
+    for _, data in table[table["soc"] >= LOWEST_SOC].groupby(["temperature", "soc"]):
+        temperature, soc = (float(data[name].iloc[0]) for name in ("temperature", "soc"))
+
+        def known(fitted: pd.DataFrame, t: float = temperature, s: float = soc) -> pd.Series:
+            return ~((fitted["temperature"] == t) & (fitted["soc"] == s)) if "soc" in fitted else everything(fitted)
+
+        days, capacity = data["days"].to_numpy(), data["capacity"].to_numpy()
+        name = f"{temperature:g} degC, {soc:.0%}"
+        yield Case(name, SETS[0], temperature, soc, (STORED,), days, np.empty(0), capacity / capacity[0], known)
+
+
+def cycled_cases() -> Iterator[Case]:
+    """Cells of LG M50T cycled between 70 and 85 % of charge, each without those at its temperature."""
+    table = lgm50.lgm50_cycling()
+    for name, data in table.groupby("cell"):
+        temperature = float(data["surface_temperature"].mean())
+
+        def known(fitted: pd.DataFrame, t: float = temperature) -> pd.Series:
+            return (fitted["temperature"] - t).abs() > NEAR if "cell" in fitted else everything(fitted)
+
+        days, capacity = data["days"].to_numpy(), data["capacity"].to_numpy()
+        hours = 24.0 * days[-1] / float(data["cycles"].iloc[-1])
+        charge, discharge = CyclingStep(c_rate=-0.3, until_soc=0.85), CyclingStep(c_rate=1.0, until_soc=0.70)
+        steps = (charge, discharge, CyclingStep(rest=True, hours=round(hours - 0.15 / 0.3 - 0.15, 2)))
+        yield Case(f"cell {name}", SETS[1], temperature, 0.70, steps, days, np.empty(0), capacity / capacity[0], known)

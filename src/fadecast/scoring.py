@@ -1,0 +1,77 @@
+"""Scores of forecasts against what was measured: error, coverage, sharpness, and the continuous ranked probability."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+LEVELS = (0.05, 0.5, 0.95)
+"""Quantiles of a forecast."""
+
+
+class Score(NamedTuple):
+    """How a forecast of one cell came true at its last check-up."""
+
+    error: float
+    """Median forecast less measured retention [1]."""
+    fade: float
+    """Measured loss [1]."""
+    inside: bool
+    """Whether the 90 % interval holds it."""
+    width: float
+    """Of the 90 % interval [1]."""
+    crps: float
+    """Continuous ranked probability score [1]."""
+    inside_share: float
+    """Share of all check-ups that their 90 % intervals hold [1]."""
+
+
+def crps(forecast: Float[np.ndarray, " draw"], measured: float) -> float:
+    """Return the continuous ranked probability score of draws: E|X - y| - E|X - X'| / 2, in the unit of both.
+
+    Gneiting & Raftery 2007, doi:10.1198/016214506000001437, eq. 21, without bias (Ferro 2014): pairs are of different
+    draws.
+    """
+    draws = np.sort(forecast)
+    count = len(draws)
+    weights = 2.0 * np.arange(count) - count + 1.0
+    apart = 2.0 * (weights * draws).sum() / (count * (count - 1.0))
+    return float(np.abs(draws - measured).mean() - 0.5 * apart)
+
+
+def score(forecast: Float[np.ndarray, "time draw"], measured: Float[np.ndarray, " time"]) -> Score:
+    """Score a forecast of retention at the check-ups of one cell, the first of which is the start.
+
+    Parameters
+    ----------
+    forecast
+        Draws at each check-up [1].
+    measured
+        Retention [1].
+    """
+    low, middle, high = np.quantile(forecast[1:], LEVELS, axis=1)
+    inside = (measured[1:] >= low) & (measured[1:] <= high)
+    return Score(
+        error=float(middle[-1] - measured[-1]),
+        fade=float(1.0 - measured[-1]),
+        inside=bool(inside[-1]),
+        width=float(high[-1] - low[-1]),
+        crps=crps(forecast[-1], float(measured[-1])),
+        inside_share=float(inside.mean()),
+    )
+
+
+def root_of_time(
+    days: list[Float[np.ndarray, " time"]], retention: list[Float[np.ndarray, " time"]], until: float
+) -> float:
+    """Return the retention that a square root of time predicts, its rate the median of other cells [1].
+
+    Parameters
+    ----------
+    days, retention
+        Of the other cells at their check-ups [day], [1].
+    until
+        Time of the prediction [day].
+    """
+    rates = [float(np.sqrt(t) @ (1.0 - r) / np.maximum(t.sum(), 1e-12)) for t, r in zip(days, retention, strict=True)]
+    return float(1.0 - np.median(rates) * np.sqrt(until))

@@ -1,0 +1,91 @@
+"""`fadecast score` as a user calls it."""
+
+import contextlib
+import io
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from fadecast.cli import main
+
+SUMMARY = re.compile(r"^cells: (\d+) median_abs_error_pp: ([\d.]+) coverage_90: ([\d.]+)$")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """One stored cell that was measured, and one that is forecast only."""
+    folder = tmp_path_factory.mktemp("score")
+    days = np.array([0.0, 60.0, 120.0])
+    frame = pd.DataFrame({"day": days + 7.0, "mAh": 4900.0 * (1.0 - 2.5e-3 * np.sqrt(days))})
+    frame.to_csv(folder / "cell.csv", index=False)
+    study = {
+        "name": "two",
+        "draws": 20,
+        "tolerance": 5e-3,
+        "cells": [
+            {
+                "name": "measured",
+                "ambient": 25.0,
+                "start_soc": 0.5,
+                "measured": {"file": "cell.csv", "days": "day", "capacity": "mAh"},
+            },
+            {"name": "hot", "ambient": 55.0, "start_soc": 0.9, "check_up_days": [100.0]},
+        ],
+    }
+    (folder / "two.yaml").write_text(yaml.safe_dump(study))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def done(folder):
+    said = io.StringIO()
+    with pytest.raises(SystemExit) as stop, contextlib.redirect_stdout(said):
+        main(["score", str(folder / "two.yaml"), "--out", str(folder / "out")])
+    assert stop.value.code == 0
+    assert SUMMARY.match(said.getvalue().splitlines()[-1])
+    return folder / "out"
+
+
+def test_forecasts_have_intervals_at_every_check_up(done):
+    table = pd.read_csv(done / "forecast.csv")
+    assert table.groupby("cell")["days"].apply(list).to_dict() == {"measured": [0.0, 60.0, 120.0], "hot": [0.0, 100.0]}
+    later = table[table["days"] > 0.0]
+    assert (later["retention_p05"] < later["retention_p50"]).all()
+    assert (later["retention_p50"] < later["retention_p95"]).all()
+    hot = later[later["cell"] == "hot"].iloc[0]
+    assert hot["retention_p50"] < later[later["cell"] == "measured"]["retention_p50"].min()
+    assert hot["extrapolates"] == "temperature outside 0 to 45 degC"
+    assert (table["equivalent_full_cycles"] == 0.0).all()
+
+
+def test_what_was_measured_is_scored(done):
+    scores = pd.read_csv(done / "scores.csv")
+    assert scores["cell"].tolist() == ["measured"]
+    assert scores["measured_loss_pp"].iloc[0] == pytest.approx(100.0 * 2.5e-3 * np.sqrt(120.0), rel=1e-4)
+    assert {path.name for path in (done / "figures").iterdir()} == {"cells_cells.png", "errors.png"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("cells.0.measured.file=none.csv", r"cells.0.measured: none.csv: .*No such file"),
+        ("cells.0.measured.days=time", "cells.0.measured: cell.csv"),
+        ("cells.1.check_up_days=[]", "hot: must have check_up_days or check_up_cycles"),
+        ("cells.1.steps=[{c_rate: 1.0}]", "a step of c_rate ends by nothing"),
+        ("cells.1.steps=[{c_rate: 1.0, until_soc: 0.95}]", "does not lead to until_soc"),
+        ("cells.1.ambient=500", "cells.1.ambient: got 500"),
+        ("cells=[]", "must name a cell or a set"),
+        ("sets=[other]", "sets.0"),
+    ],
+)
+def test_wrong_input_is_one_message_and_nothing_written(folder, tmp_path, capsys, change, message):
+    with pytest.raises(SystemExit) as stop:
+        main(["score", str(folder / "two.yaml"), "--out", str(tmp_path / "out"), "--set", change])
+    assert stop.value.code == 2
+    said = capsys.readouterr().err
+    assert re.search(message, said), said
+    assert "Traceback" not in said
+    assert not (tmp_path / "out").exists()

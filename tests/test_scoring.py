@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import norm
+
+from fadecast.scoring import crps, root_of_time, score
+
+
+def test_crps_of_normal_draws_is_the_closed_form():
+    """Gneiting & Raftery 2007, eq. 5: s (z (2 F(z) - 1) + 2 f(z) - 1 / sqrt(pi))."""
+    draws = 0.9 + 0.02 * np.random.default_rng(0).normal(size=200_000)
+    for measured in (0.9, 0.93, 0.80):
+        z = (measured - 0.9) / 0.02
+        expected = 0.02 * (z * (2.0 * norm.cdf(z) - 1.0) + 2.0 * norm.pdf(z) - 1.0 / np.sqrt(np.pi))
+        assert crps(draws, measured) == pytest.approx(expected, rel=0.01)
+
+
+def test_crps_of_few_draws_is_not_biased():
+    rng = np.random.default_rng(1)
+    found = np.mean([crps(rng.normal(size=5), 0.3) for _ in range(20_000)])
+    expected = 0.3 * (2.0 * norm.cdf(0.3) - 1.0) + 2.0 * norm.pdf(0.3) - 1.0 / np.sqrt(np.pi)
+    assert found == pytest.approx(expected, abs=0.01)
+
+
+@given(st.lists(st.floats(0.5, 1.0), min_size=2, max_size=30), st.floats(0.5, 1.0))
+def test_crps_is_the_mean_over_pairs(draws, measured):
+    values = np.array(draws)
+    pairs = np.abs(values[:, None] - values).sum() / (len(values) * (len(values) - 1.0))
+    assert crps(values, measured) == pytest.approx(np.abs(values - measured).mean() - 0.5 * pairs, abs=1e-12)
+
+
+def test_a_score_says_error_interval_and_coverage():
+    forecast = np.stack([np.ones(101), np.linspace(0.90, 1.0, 101), np.linspace(0.80, 0.90, 101)])
+    found = score(forecast, np.array([1.0, 0.89, 0.86]))
+    assert found.error == pytest.approx(-0.01)
+    assert found.fade == pytest.approx(0.14)
+    assert found.inside
+    assert found.width == pytest.approx(0.09)
+    assert found.inside_share == 0.5
+
+
+def test_a_root_of_time_predicts_a_root_of_time():
+    days = np.array([0.0, 50.0, 100.0, 400.0])
+    others = [1.0 - rate * np.sqrt(days) for rate in (1e-3, 2e-3, 4e-3)]
+    assert root_of_time([days] * 3, others, 900.0) == pytest.approx(1.0 - 2e-3 * 30.0)
