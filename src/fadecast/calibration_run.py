@@ -19,6 +19,7 @@ from fadecast.calibration.diagnostics import arviz
 from fadecast.calibration.states import MODES, PHASES, state_table
 from fadecast.document import Document
 from fadecast.errors import InputError
+from fadecast.figures.captions import STATE_CAPTIONS
 from fadecast.figures.states import draw_states
 from fadecast.figures.units import readable
 from fadecast.pages import embedded, render
@@ -98,7 +99,7 @@ def _write(calibration: Calibration, found: Calibrated, origin: dict[str, str], 
         electrodes=_electrodes(found),
         pulses=[_pulse_row(name, table) for name, table in found.pulses.items()],
         notes=found.notes,
-        figures=embedded([figures / path.name for path in drawn]),
+        figures=embedded([figures / path.name for path in drawn], STATE_CAPTIONS),
         settings=settings,
         origin={words(key): value for key, value in origin.items()},
     )

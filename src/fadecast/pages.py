@@ -1,7 +1,7 @@
 """Pages that need nothing beside them: one HTML file each, with their pictures inside."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,14 +33,14 @@ def render(template: str, **content: Any) -> str:
     return environment.get_template(template).render(**content)
 
 
-def embedded(figures: Sequence[Path]) -> list[EmbeddedFigure]:
-    """Read pictures, those with a caption first and in the order of `CAPTIONS`."""
-    order = list(CAPTIONS)
-    known = [path for path in figures if path.stem in CAPTIONS]
-    others = [path for path in figures if path.stem not in CAPTIONS]
+def embedded(figures: Sequence[Path], captions: Mapping[str, Caption] = CAPTIONS) -> list[EmbeddedFigure]:
+    """Read pictures, those with a caption first and in the order of the captions."""
+    order = list(captions)
+    known = [path for path in figures if path.stem in captions]
+    others = [path for path in figures if path.stem not in captions]
     return [
         EmbeddedFigure(
-            CAPTIONS.get(path.stem, Caption(words(path.stem), "", "")),
+            captions.get(path.stem, Caption(words(path.stem), "", "")),
             base64.b64encode(path.read_bytes()).decode("ascii"),
         )
         for path in [*sorted(known, key=lambda path: order.index(path.stem)), *others]

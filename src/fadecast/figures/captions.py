@@ -103,6 +103,10 @@ CAPTIONS: Mapping[str, Caption] = {
         "In the leap mode the highest temperature is that of the days that were simulated. The dispatch does not "
         "shift what a weak pack cannot deliver to a stronger one.",
     ),
+}
+"""Captions by the name of a figure's file, in the order of the report."""
+
+STATE_CAPTIONS: Mapping[str, Caption] = {
     "state_fit": Caption(
         "Measured and fitted voltage",
         "Above: slow curves as measured (points) and as their most probable electrodes have them (lines), over the "
@@ -130,4 +134,4 @@ CAPTIONS: Mapping[str, Caption] = {
         "",
     ),
 }
-"""Captions by the name of a figure's file, in the order of the report."""
+"""Captions of the figures of a calibration, in the order of its page."""
