@@ -309,7 +309,9 @@ def _scores(
             continue
         found = score(retention[case.name], case.measured)
         others = [o for o in cases if o.group == case.group and o.measured is not None and o.name != case.name]
-        others = [o for o in others if abs(o.ambient - case.ambient) > NEAR] if case.group == SETS[1] else others
+        # A fair rival knows the temperature: stored cells at the same, cycled ones only at others.
+        near = [abs(o.ambient - case.ambient) <= NEAR for o in others]
+        others = [o for o, same in zip(others, near, strict=True) if same == (case.group == SETS[0])]
         baseline = np.nan
         if others and case.group != "cells":
             days, fade = [times[o.name][0] for o in others], [o.measured for o in others if o.measured is not None]
