@@ -24,6 +24,7 @@ def folder(tmp_path_factory):
     study = {
         "name": "two",
         "draws": 20,
+        "laws": ["solvent"],
         "tolerance": 5e-3,
         "cells": [
             {
@@ -79,6 +80,7 @@ def test_what_was_measured_is_scored(done):
         ("cells.1.ambient=500", "cells.1.ambient: got 500"),
         ("cells=[]", "must name a cell or a set"),
         ("sets=[other]", "sets.0"),
+        ("laws=[other]", "laws.0"),
     ],
 )
 def test_wrong_input_is_one_message_and_nothing_written(folder, tmp_path, capsys, change, message):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from fadecast.document import read_document
+from fadecast.document import Document, read_document
 from fadecast.errors import InputError, RunError
 
 if TYPE_CHECKING:
@@ -107,8 +107,11 @@ def price(config: Config, out: Out = None, overrides: Overrides = None, fade: Fa
 
 @app.command(epilog="Example: fadecast calibrate configs/calibrate_ampworks.yaml --out results/ampworks")
 def calibrate(config: Config, out: Out = None, overrides: Overrides = None) -> None:
-    """Find the state of degraded cells from slow charge or discharge curves: posterior.nc, states.csv, report.html."""
+    """Find the state of degraded cells from slow curves, or the rates at which cells age from measured fade."""
     document = read_document(config, overrides or [])
+    if "rates" in document.content:
+        _calibrate_rates(document, out)
+        return
     from fadecast.calibrating import check_calibration
 
     calibration = check_calibration(document)
@@ -122,6 +125,21 @@ def calibrate(config: Config, out: Out = None, overrides: Overrides = None) -> N
         found = run_calibration(calibration, document, folder, fitting)
     print(f"{folder.path / 'posterior.nc'}  report: {folder.path / 'report.html'}")
     print("\n".join(calibration_lines(found)))
+
+
+def _calibrate_rates(document: Document, out: Path | None) -> None:
+    from fadecast.rate_calibrating import check_rate_calibration
+
+    calibration = check_rate_calibration(document)
+    from fadecast.pipeline import use_compilation_cache
+    from fadecast.rate_calibration_run import rate_lines, run_rate_calibration
+    from fadecast.runs import RunFolder
+
+    use_compilation_cache()
+    folder = RunFolder(out or Path("results") / calibration.name)
+    found = run_rate_calibration(calibration, document, folder, lambda what: print(what, file=sys.stderr, flush=True))
+    print(f"{folder.path / 'rates.csv'}  {folder.path / 'laws.csv'}")
+    print("\n".join(rate_lines(found)))
 
 
 @app.command(epilog="Example: fadecast score configs/score_lgm50.yaml")

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,23 +15,22 @@ import yaml
 from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
 
-from fadecast.calibration.folds import VARIED, Condition, everything, predict
+from fadecast.calibration.laws import LAWS, LawName
+from fadecast.calibration.rate_tables import laboratory
+from fadecast.calibration.shipped_rates import NEAR, Condition, Drawn, beside, predict, shares
 from fadecast.cell.aged import fresh_state
-from fadecast.cell.control import Limits
 from fadecast.cell.health import check_up
-from fadecast.cell.model import CellModel, Chemistry, build_cell
-from fadecast.cell.profile import Stepping
+from fadecast.cell.model import CellModel, build_cell
 from fadecast.decades.cycling import Regime, cycles_per_day, follow
 from fadecast.decades.macro import Leap
 from fadecast.decades.regimes import repeat_of
-from fadecast.decades.service import KELVIN, Operation
+from fadecast.decades.service import KELVIN
 from fadecast.document import Document, shown
 from fadecast.figures.scores import draw_scores
 from fadecast.measured.catalogue import MissingDataError
 from fadecast.outcome import Outcome
 from fadecast.runs import RunFolder, write_text, write_whole
 from fadecast.scored_cells import (
-    NEAR,
     SETS,
     Case,
     CellUnderTest,
@@ -61,6 +60,8 @@ class Scoring(BaseModel):
     """Measured sets of the catalogue, each condition forecast from all others."""
     cells: tuple[CellUnderTest, ...] = ()
     """Further cells, forecast from all conditions that were fitted."""
+    laws: tuple[LawName, ...] = ()
+    """Ageing laws to forecast by, drawn by their weights; all where none is named."""
     tolerance: Annotated[float, Gt(0.0), Le(0.05)] = 1e-3
     """Largest estimated error of a macro step in SOH [1]."""
 
@@ -126,16 +127,16 @@ def run_scoring(
     began = time.perf_counter()
     retention: dict[str, np.ndarray] = {}
     times: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    cell = build_cell(Chemistry(), VARIED)
     try:
-        _check_steps(cell, cases)
-        for steps in dict.fromkeys(case.steps for case in cases):
-            batch = [case for case in cases if case.steps == steps]
-            observe(
-                f"{len(batch)} cells: {', '.join(case.name for case in batch[:3])}{' ...' if len(batch) > 3 else ''}"
-            )
-            for case, (days, cycles, draws) in zip(batch, _forecast(cell, scoring, batch), strict=True):
-                times[case.name], retention[case.name] = (days, cycles), draws
+        found = _forecasts(scoring, cases, observe)
+        for case in cases:
+            parts = found[case.name]
+            retention[case.name] = np.concatenate([part.retention for part in parts], axis=1)
+            days, cycles = (np.concatenate([part[n] for part in parts], axis=1) for n in range(2))
+            times[case.name] = np.median(days, axis=1), np.median(cycles, axis=1)
+            if (kept := retention[case.name].shape[1]) < max(_FEWEST_DRAWS, 0.5 * scoring.draws):
+                lost = scoring.draws - kept
+                raise ValueError(f"{case.name}: {lost} of {scoring.draws} draws cannot follow the protocol to its end")
     except ValueError as error:
         raise document.refuse([f"cells: {error}"]) from None
     scored = Scored(_table(cases, times, retention), _scores(cases, times, retention), time.perf_counter() - began)
@@ -182,32 +183,58 @@ def _cases(scoring: Scoring, document: Document) -> Iterator[Case]:
                 ]
             )
         at = np.empty(0) if len(cycles) else days
-        yield Case(cell.name, "cells", cell.ambient, cell.start_soc, cell.steps, at, cycles, measured, everything)
+        held = cell.name, "cells", cell.ambient, cell.start_soc, cell.steps
+        yield Case(*held, at, cycles, measured, None, cell.check_ups_age)
 
 
-def _forecast(
-    cell: CellModel, scoring: Scoring, batch: Sequence[Case]
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Return times [day], equivalent full cycles and retention `(times, draws)` of cells under the same steps."""
-    draws, count = scoring.draws, len(batch)
+class _Forecast(NamedTuple):
+    """Draws of one cell under one law at its check-ups, each `(check-ups, draws)`."""
+
+    days: np.ndarray
+    cycles: np.ndarray
+    retention: np.ndarray
+
+
+def _forecasts(scoring: Scoring, cases: Sequence[Case], observe: Callable[[str], None]) -> dict[str, list[_Forecast]]:
+    """Forecast all cells under each law that has a share of the draws."""
+    found: dict[str, list[_Forecast]] = {case.name: [] for case in cases}
+    for name, draws in shares(scoring.draws, scoring.laws).items():
+        law = LAWS[name]
+        cell = build_cell(law.chemistry, tuple(unknown.parameter for unknown in law.cycled))
+        _check_steps(cell, cases)
+        for steps in dict.fromkeys(case.steps for case in cases):
+            batch = [case for case in cases if case.steps == steps]
+            some = f"{', '.join(case.name for case in batch[:3])}{' ...' if len(batch) > 3 else ''}"
+            observe(f"{name}, {draws} draws, {len(batch)} cells: {some}")
+            for case, forecast in zip(batch, _forecast(cell, name, draws, scoring, batch), strict=True):
+                found[case.name].append(forecast)
+    return found
+
+
+def _forecast(cell: CellModel, law: str, draws: int, scoring: Scoring, batch: Sequence[Case]) -> Iterator[_Forecast]:
+    """Forecast cells under the same steps by one law."""
+    count = len(batch)
 
     def lanes(values: Sequence[float]) -> jax.Array:
         return jnp.repeat(jnp.asarray(values, float), draws)[None]
 
     soc, ambient = lanes([case.start_soc for case in batch]), lanes([case.ambient + KELVIN for case in batch])
     nominal = jnp.full_like(soc, cell.nominal_capacity)
-    mean = np.asarray(repeat_of(cell, batch[0].steps, soc, nominal).mean_state_of_charge)[0, ::draws]
+    repeat = repeat_of(cell, batch[0].steps, soc, nominal)
+    mean = np.asarray(repeat.mean_state_of_charge)[0, ::draws]
+    passes = np.asarray(repeat.low_passes / jnp.maximum(repeat.full_cycles, 1e-9))[0, ::draws]
+    rests = all(step.rest for step in batch[0].steps)
+    conditions = [Condition(case.ambient, float(mean[n]), rests, float(passes[n])) for n, case in enumerate(batch)]
     predicted = [
-        predict(Condition(case.ambient, float(mean[n])), case.known, draws, _generator(scoring.seed, case.name))
-        for n, case in enumerate(batch)
+        predict(law, where, case.without, draws, _generator(scoring.seed, f"{case.name}/{law}"))
+        for case, where in zip(batch, conditions, strict=True)
     ]
     inputs = {
-        name: cell.inputs[name]
-        * jnp.exp(jnp.asarray(np.concatenate([p.log_multipliers[name] for p in predicted])))[None]
-        for name in VARIED
+        unknown.parameter: unknown.centre
+        * jnp.asarray(np.concatenate([each.multiples[unknown.parameter] for each in predicted]))[None]
+        for unknown in LAWS[law].cycled
     }
-    limits = Limits(soc_min=0.0, soc_max=1.0, charge_derating=(), discharge_derating=())
-    operation = Operation(cell, limits, Stepping(), 3600.0)
+    operation = laboratory(cell)
     regime = Regime(soc, ambient, lambda capacity: repeat_of(cell, batch[0].steps, soc, capacity).instructions)
     slow = fresh_state(cell, count * draws, inputs)
     start = cycles_per_day(operation, slow, inputs, regime).reshape(count, draws)
@@ -222,12 +249,10 @@ def _forecast(
     sound = ~np.isin(history.outcome, _BROKEN).reshape(count, draws)
     for n, case in enumerate(batch):
         kept = sound[n]
-        if kept.sum() < max(_FEWEST_DRAWS, 0.5 * draws):
-            raise ValueError(
-                f"{case.name}: {draws - kept.sum()} of {draws} draws cannot follow the protocol to its end"
-            )
-        parts = cycles[:, n, kept], retention[:, n, kept], predicted[n].error[kept]
-        yield _at_check_ups(case, times, *parts, scoring.seed)
+        common = {name: values[kept] for name, values in predicted[n].common.items()}
+        drawn = Drawn(predicted[n].multiples, common)
+        rng = _generator(scoring.seed, f"{case.name}/{law}/beside")
+        yield _at_check_ups(case, conditions[n], times, cycles[:, n, kept], retention[:, n, kept], drawn, rng)
 
 
 def _times(batch: Sequence[Case], cycles_per_day: np.ndarray) -> np.ndarray:
@@ -244,20 +269,26 @@ def _times(batch: Sequence[Case], cycles_per_day: np.ndarray) -> np.ndarray:
 
 
 def _at_check_ups(
-    case: Case, times: np.ndarray, cycles: np.ndarray, retention: np.ndarray, error: np.ndarray, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Read a forecast at the check-ups of a cell; what the model leaves over is added."""
+    case: Case,
+    condition: Condition,
+    times: np.ndarray,
+    cycles: np.ndarray,
+    retention: np.ndarray,
+    drawn: Drawn,
+    rng: np.random.Generator,
+) -> _Forecast:
+    """Read a forecast at the check-ups of a cell, with what they find beside ageing."""
+    draws = retention.shape[1]
     if len(case.cycles):
-        draws = range(retention.shape[1])
-        found = np.stack([np.interp(case.cycles, cycles[:, d], retention[:, d]) for d in draws], axis=1)
-        days = np.median([np.interp(case.cycles, cycles[:, d], times) for d in draws], axis=0)
-        at = case.cycles
+        found = np.stack([np.interp(case.cycles, cycles[:, d], retention[:, d]) for d in range(draws)], axis=1)
+        days = np.stack([np.interp(case.cycles, cycles[:, d], times) for d in range(draws)], axis=1)
+        at = np.tile(case.cycles[:, None], draws)
     else:
         rows = np.searchsorted(times, case.days)
-        found, days, at = retention[rows], case.days, np.median(cycles[rows], axis=1)
-    left = error * _generator(seed, f"{case.name}/error").normal(size=found.shape)
-    left[0] = 0.0
-    return days, at, found + left
+        found, days, at = retention[rows], np.tile(case.days[:, None], draws), cycles[rows]
+    middle = np.median(days, axis=1), np.median(at, axis=1)
+    beyond = beside(drawn, condition, *middle, int(case.check_ups_age), rng)
+    return _Forecast(days, at, found + beyond)
 
 
 def _generator(seed: int, stream: str) -> np.random.Generator:

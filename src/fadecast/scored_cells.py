@@ -8,20 +8,17 @@ import pandas as pd
 from annotated_types import Ge, Gt, Le, MinLen
 from jaxtyping import Float
 
-from fadecast.calibration.folds import Known, everything
+from fadecast.calibration.joint_model import conditions
+from fadecast.calibration.shipped_rates import NEAR
 from fadecast.decades.regimes import CyclingStep, Fraction
 from fadecast.document import Document
 from fadecast.measured import lgm50
 from fadecast.settings import settings
 
 SETS = ("kuzhiyil2024_lgm50_calendar", "kirkaldy2024_lgm50t_expt2_2")
-LOWEST_SOC = 0.10
-"""Below it the film would take more lithium than a stored negative electrode holds."""
 FITTED_CELSIUS, FITTED_DAYS = (0.0, 45.0), 770.0
 """Of the cells that rates were fitted to."""
 STORED = CyclingStep(rest=True, hours=24.0)
-NEAR = 3.0
-"""Cells this close in temperature are of one condition [K]."""
 
 
 @settings
@@ -52,6 +49,8 @@ class CellUnderTest:
     """Times of check-ups [day]; those of `measured` where there is no need for others."""
     check_up_cycles: tuple[Annotated[float, Gt(0.0)], ...] = ()
     """Check-ups by equivalent full cycles of nominal capacity, in place of days."""
+    check_ups_age: bool = True
+    """Whether each check-up ages the cell as those of fitted cells did; false where times are for reading only."""
     measured: MeasuredFade | None = None
     """What was measured; without it the cell is forecast and not scored."""
 
@@ -72,8 +71,10 @@ class Case(NamedTuple):
     """Check-ups by equivalent full cycles, from 0; empty where they are by days."""
     measured: Float[np.ndarray, " time"] | None
     """Retention at the check-ups [1]."""
-    known: Known
-    """Which fitted conditions the forecast may know of."""
+    without: str | None
+    """Fitted condition that the forecast may not know of; none for a cell that is of none."""
+    check_ups_age: bool = True
+    """Whether each check-up ages the cell as those of fitted cells did."""
 
 
 def beyond_fitted(case: Case) -> Iterator[str]:
@@ -83,8 +84,6 @@ def beyond_fitted(case: Case) -> Iterator[str]:
         yield f"temperature outside {low:g} to {high:g} degC"
     if case.group == "cells" and case.steps != (STORED,):
         yield "cycling other than 15 % of charge, 0.3C and 1C"
-    if case.steps == (STORED,) and case.start_soc < LOWEST_SOC:
-        yield f"storage below {LOWEST_SOC:.0%} of charge"
     longest = max(case.days[-1] if len(case.days) else 0.0, 0.0)
     if longest > FITTED_DAYS:
         yield f"longer than {FITTED_DAYS:g} days"
@@ -118,31 +117,32 @@ def measured_fade(fade: MeasuredFade, document: Document, key: str) -> tuple[np.
     return days - days[0], capacity / capacity[0]
 
 
+def stored_name(temperature: float, charge: float) -> str:
+    """Name a storage condition."""
+    return f"{temperature:g} degC, {charge:.0%}"
+
+
 def stored_cases() -> Iterator[Case]:
     """Storage of LG M50, each series without itself."""
-    table = lgm50.lgm50_calendar().dropna()
-    for _, data in table[table["soc"] >= LOWEST_SOC].groupby(["temperature", "soc"]):
+    for _, data in lgm50.lgm50_calendar().dropna().groupby(["temperature", "soc"]):
         temperature, soc = (float(data[name].iloc[0]) for name in ("temperature", "soc"))
-
-        def known(fitted: pd.DataFrame, t: float = temperature, s: float = soc) -> pd.Series:
-            return ~((fitted["temperature"] == t) & (fitted["soc"] == s)) if "soc" in fitted else everything(fitted)
-
+        name = stored_name(temperature, soc)
         days, capacity = data["days"].to_numpy(), data["capacity"].to_numpy()
-        name = f"{temperature:g} degC, {soc:.0%}"
-        yield Case(name, SETS[0], temperature, soc, (STORED,), days, np.empty(0), capacity / capacity[0], known)
+        yield Case(name, SETS[0], temperature, soc, (STORED,), days, np.empty(0), capacity / capacity[0], name)
+
+
+def cycled_steps(hours: float) -> tuple[CyclingStep, ...]:
+    """Return what cells cycled between 70 and 85 % of charge went through in a cycle of so many hours."""
+    charge, discharge = CyclingStep(c_rate=-0.3, until_soc=0.85), CyclingStep(c_rate=1.0, until_soc=0.70)
+    return charge, discharge, CyclingStep(rest=True, hours=round(hours - 0.15 / 0.3 - 0.15, 2))
 
 
 def cycled_cases() -> Iterator[Case]:
     """Cells of LG M50T cycled between 70 and 85 % of charge, each without those at its temperature."""
-    table = lgm50.lgm50_cycling()
-    for name, data in table.groupby("cell"):
-        temperature = float(data["surface_temperature"].mean())
-
-        def known(fitted: pd.DataFrame, t: float = temperature) -> pd.Series:
-            return (fitted["temperature"] - t).abs() > NEAR if "cell" in fitted else everything(fitted)
-
+    cells = list(lgm50.lgm50_cycling().groupby("cell"))
+    temperatures = np.array([data["surface_temperature"].mean() for _, data in cells])
+    for (name, data), celsius, group in zip(cells, temperatures, conditions(temperatures, NEAR), strict=True):
         days, capacity = data["days"].to_numpy(), data["capacity"].to_numpy()
-        hours = 24.0 * days[-1] / float(data["cycles"].iloc[-1])
-        charge, discharge = CyclingStep(c_rate=-0.3, until_soc=0.85), CyclingStep(c_rate=1.0, until_soc=0.70)
-        steps = (charge, discharge, CyclingStep(rest=True, hours=round(hours - 0.15 / 0.3 - 0.15, 2)))
-        yield Case(f"cell {name}", SETS[1], temperature, 0.70, steps, days, np.empty(0), capacity / capacity[0], known)
+        steps = cycled_steps(24.0 * days[-1] / float(data["cycles"].iloc[-1]))
+        retention = capacity / capacity[0]
+        yield Case(f"cell {name}", SETS[1], celsius, 0.70, steps, days, np.empty(0), retention, f"cycled {group}")

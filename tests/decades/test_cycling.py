@@ -5,11 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fadecast.calibration.folds import SEI, VARIED
+from fadecast.calibration.laws import SEI_DIFFUSIVITY
 from fadecast.cell.aged import SlowState, fresh_state, lift, restrict
 from fadecast.cell.control import Held, Limits
 from fadecast.cell.health import electrode_window, stoichiometry_at
 from fadecast.cell.model import AMBIENT, Chemistry, build_cell
+from fadecast.cell.parameters import LAM_RATE
 from fadecast.cell.profile import Stepping
 from fadecast.cell.protocol import Instruction, rest, run_protocol
 from fadecast.decades.cycling import Regime, cycles_per_day, follow
@@ -18,6 +19,7 @@ from fadecast.decades.macro import Leap
 from fadecast.decades.service import Operation
 
 LANES, REPEATS = 2, 120
+VARIED = (SEI_DIFFUSIVITY, *LAM_RATE.values())
 ONES = jnp.ones((1, LANES))
 
 
@@ -28,7 +30,7 @@ def operation():
 
 
 def rates(operation, film, material):
-    factors = dict.fromkeys(VARIED, material) | {SEI: film}
+    factors = dict.fromkeys(VARIED, material) | {SEI_DIFFUSIVITY: film}
     return {name: operation.cell.inputs[name] * jnp.asarray([factor]) for name, factor in factors.items()}
 
 

@@ -62,12 +62,20 @@ class CyclingStep:
             raise ValueError(f"{held[0]} is 0; must not be: write rest")
 
 
+LOW = 0.30
+"""State of charge below which silicon does most of the work of a graphite electrode with some [1]."""
+
+
 class Repeat(NamedTuple):
     """One repeat of a protocol at cells of some capacity."""
 
     instructions: tuple[Instruction, ...]
     mean_state_of_charge: Lanes
     """Over time where durations are known, else over steps [1]."""
+    full_cycles: Lanes
+    """Equivalent full cycles of the capacity of the cell."""
+    low_passes: Lanes
+    """Times that the lowest `LOW` of charge is gone through and back."""
 
 
 def repeat_of(cell: CellModel, steps: Sequence[CyclingStep], start_soc: Lanes, capacity: Lanes) -> Repeat:
@@ -91,7 +99,7 @@ def repeat_of(cell: CellModel, steps: Sequence[CyclingStep], start_soc: Lanes, c
     """
     instructions, soc = [], start_soc
     known = True
-    charges, hours = jnp.zeros_like(soc), jnp.zeros_like(soc)
+    charges, hours, swept, low = (jnp.zeros_like(soc) for _ in range(4))
     for number, step in enumerate(steps):
         amperes = step.current if step.c_rate is None else step.c_rate * cell.nominal_capacity
         longest = jnp.full_like(soc, _LONGEST_HOURS if step.hours is None else step.hours)
@@ -113,7 +121,8 @@ def repeat_of(cell: CellModel, steps: Sequence[CyclingStep], start_soc: Lanes, c
                 if not known:
                     raise ValueError(f"step {number}: until_soc needs a known state of charge before; end it otherwise")
                 needed = (soc - step.until_soc) * capacity / amperes
-                if bool((needed < -1e-9).any()):
+                # Of the charges alone: a cell that is at its end may have no capacity left.
+                if bool(((soc - step.until_soc) / amperes < -1e-9).any()):
                     raise ValueError(f"step {number}: a current of {amperes:g} A does not lead to until_soc")
                 longest = jnp.minimum(longest, jnp.maximum(needed, 1e-6))
             instructions.append(
@@ -126,8 +135,10 @@ def repeat_of(cell: CellModel, steps: Sequence[CyclingStep], start_soc: Lanes, c
                 after = jnp.clip(soc - amperes * longest / capacity, 0.0, 1.0)
         counted = jnp.where(longest >= _LONGEST_HOURS, 1.0, longest)
         charges, hours = charges + counted * 0.5 * (soc + after), hours + counted
+        swept += 0.5 * jnp.abs(after - soc)
+        low += 0.5 * jnp.abs(jnp.minimum(after, LOW) - jnp.minimum(soc, LOW)) / LOW
         soc = after
-    return Repeat(tuple(instructions), charges / hours)
+    return Repeat(tuple(instructions), charges / hours, swept, low)
 
 
 def _at_limit(cell: CellModel, voltage: float | None, soc: Lanes) -> tuple[Lanes, bool]:

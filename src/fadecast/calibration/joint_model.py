@@ -1,0 +1,288 @@
+"""What is held likely of the ageing of cells of one make, and how likely what was measured of them then is.
+
+One law for all: rates at 25 degC with Arrhenius corrections. On it, what the law does not explain, each part with a
+spread that is itself unknown: a smooth field over temperature and charge by which film growth departs from the law (a
+Gaussian process: a condition nobody measured leans on its neighbours, and far from all of them is as wide as the
+spread), departures of temperatures and of single cells in the loss of material and of cycled cells in film growth, and
+a discrepancy of each cell that grows with time. Two things are found at check-ups and are no ageing at rest or in
+cycling: lithium that moves into or out of the part of the negative electrode that no positive one faces (Lewerenz et
+al. 2018, doi:10.1016/j.est.2018.02.014), and what the check-ups cost, which goes with the root of their number.
+
+All unknowns are standard normal beforehand: a vector `z`, which `unfold` turns into numbers with units. Field and
+discrepancies are so where their spread is at its middle: measurements tell them well, and a sampler would otherwise
+have to move all of them whenever it moves the spread.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from fadecast.calibration.laws import AgeingLaw
+from fadecast.calibration.rate_tables import Table, tabulated
+from fadecast.calibration.rates import GAS_CONSTANT
+from fadecast.decades.service import KELVIN
+
+YEAR = 365.25
+SIDES = ("ne", "pe")
+
+FREEDOM = 5.0
+"""Of Student's distribution of what is left at a check-up: some are off by more than the rest suggest."""
+_TEST_CELLS = 3.0
+"""Cells behind the mean of a storage series."""
+_TRANSITION = 0.03
+"""Width in charge of the passage of graphite from its second to its first stage [1]."""
+_JITTER = 1e-6
+_SPREADS = {"field": "field_sd", "growth": "growth_sd"}
+_FIELD_KELVIN, _FIELD_CHARGE = 30.0, 0.3
+"""How far the field reaches in temperature [K] and charge [1]. Given: three temperatures cannot tell."""
+
+
+class Prior(NamedTuple):
+    """Of one number: normal, or its logarithm is."""
+
+    middle: float
+    sd: float
+    logarithmic: bool = False
+
+    def value(self, z: Array) -> Array:
+        """Return the number of a standard normal one."""
+        if self.logarithmic:
+            return self.middle * jnp.exp(self.sd * z)
+        return self.middle + self.sd * z
+
+
+COMMON: Mapping[str, Prior] = {
+    "film_energy": Prior(0.0, 15e3),
+    "energy_ne": Prior(40e3, 20e3),
+    "energy_pe": Prior(40e3, 20e3),
+    "overhang": Prior(0.02, 0.7, logarithmic=True),
+    "overhang_rest": Prior(0.30, 0.15),
+    "overhang_stage": Prior(0.008, 0.7, logarithmic=True),
+    "overhang_stage_at": Prior(0.60, 0.06),
+    "overhang_days": Prior(60.0, 1.0, logarithmic=True),
+    "overhang_energy": Prior(30e3, 15e3),
+    "check_up": Prior(0.004, 0.7, logarithmic=True),
+    "check_up_material": Prior(0.01, 0.7, logarithmic=True),
+    "field_sd": Prior(0.3, 0.5, logarithmic=True),
+    "cycling_sd": Prior(0.3, 0.5, logarithmic=True),
+    "condition_sd": Prior(0.2, 0.5, logarithmic=True),
+    "cell_sd": Prior(0.2, 0.5, logarithmic=True),
+    "growth_sd": Prior(0.003, 0.3, logarithmic=True),
+    "noise": Prior(0.003, 0.5, logarithmic=True),
+    "noise_material": Prior(0.01, 0.5, logarithmic=True),
+}
+"""Energies [J.mol-1], overhang capacities over the cell's and charges [1], times [day]; `_sd` of logarithms of rates
+but `growth_sd`, of retention in a year [1]; noise of retention and of material lost [1]."""
+
+
+class Series(NamedTuple):
+    """What was measured of cells of one protocol, padded with NaN."""
+
+    temperature: Float[np.ndarray, " cells"]
+    """[degC]"""
+    charge: Float[np.ndarray, " cells"]
+    """Mean state of charge [1]."""
+    days: Float[np.ndarray, "cells times"]
+    """Check-ups after the start."""
+    losses: Float[np.ndarray, "cells quantities times"]
+    """See `rate_tables.QUANTITIES` [1]."""
+    spread: Float[np.ndarray, "cells times"]
+    """Standard deviation of capacity between the cells behind a mean, over that at the start; 0 for one cell [1]."""
+
+
+class Evidence(NamedTuple):
+    """Stored cells, cycled cells, and what the engine predicts of both."""
+
+    stored: Series
+    cycled: Series
+    stored_table: Table
+    cycled_table: Table
+
+
+class Unfolded(NamedTuple):
+    """A vector of unknowns as numbers."""
+
+    common: dict[str, Array]
+    """By the names of `COMMON`."""
+    rates: Float[Array, " unknowns"]
+    """Logarithms of the multiples of cycled unknowns at 25 degC; those of storage are the first."""
+    field: Float[Array, " places"]
+    """Departure of film growth at the places of `places`, first those of storage."""
+    stored: Float[Array, "cells unknowns"]
+    """Logarithms of the multiples in stored cells."""
+    cycled: Float[Array, "cells unknowns"]
+    """Logarithms of the multiples in cycled cells."""
+    cycling: Float[Array, " groups"]
+    """Departure of film growth in cycled cells at each of their temperatures."""
+    condition: Float[Array, "groups sides"]
+    """Departure of the loss of material at each of these temperatures."""
+    growth: Float[Array, " cells"]
+    """Discrepancy of each cell, stored first, after a year [1]."""
+
+
+def places(evidence: Evidence) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return temperature [degC] and charge where film growth is asked for, and which of them each cycled cell is at.
+
+    Cycled cells of one set temperature are at one place, the mean of them.
+    """
+    groups = conditions(evidence.cycled.temperature)
+    mean = [evidence.cycled.temperature[groups == n].mean() for n in range(groups.max() + 1)]
+    charge = [evidence.cycled.charge[groups == n].mean() for n in range(groups.max() + 1)]
+    stored = evidence.stored
+    return np.concatenate([stored.temperature, mean]), np.concatenate([stored.charge, charge]), groups
+
+
+def conditions(temperature: np.ndarray, near: float = 3.0) -> np.ndarray:
+    """Give cells a number each by temperature; those closer than `near` to the one before [K] share it."""
+    order = np.argsort(temperature)
+    number = np.concatenate([[0], np.cumsum(np.diff(temperature[order]) > near)])
+    return number[np.argsort(order)]
+
+
+def sizes(law: AgeingLaw, evidence: Evidence) -> dict[str, int]:
+    """Return how many unknowns there are of each kind, in their order in `z`."""
+    stored, cycled = len(evidence.stored.temperature), len(evidence.cycled.temperature)
+    groups = int(conditions(evidence.cycled.temperature).max()) + 1
+    return {
+        "common": len(COMMON),
+        "rates": len(law.cycled),
+        "field": stored + groups,
+        "cycling": groups,
+        "condition": len(SIDES) * groups,
+        "cell": len(SIDES) * cycled,
+        "growth": stored + cycled,
+    }
+
+
+def unfold(law: AgeingLaw, evidence: Evidence, z: Float[Array, " n"]) -> Unfolded:
+    """Turn a vector of unknowns into numbers."""
+    counts = sizes(law, evidence)
+    parts = dict(zip(counts, jnp.split(z, np.cumsum(list(counts.values()))[:-1]), strict=True))
+    common = {name: prior.value(parts["common"][n]) for n, (name, prior) in enumerate(COMMON.items())}
+    rates = jnp.stack([unknown.log_sd * parts["rates"][n] for n, unknown in enumerate(law.cycled)])
+    temperature, charge, where = places(evidence)
+    factor = jnp.asarray(np.linalg.cholesky(correlation(temperature, charge)))
+    field = COMMON["field_sd"].middle * (factor @ parts["field"])
+    stored_cells, groups = len(evidence.stored.temperature), counts["cycling"]
+    film, material = len(law.film), len(law.material)
+    departure = common["film_energy"] * inverse(temperature) + field
+    ones = jnp.ones((stored_cells, 1))
+    stored = jnp.concatenate(
+        [rates[None, :film] + departure[:stored_cells, None], ones * rates[None, film : film + material]], axis=1
+    )
+    cycling = common["cycling_sd"] * parts["cycling"]
+    of_cells = departure[stored_cells + where] + cycling[where]
+    condition = common["condition_sd"] * parts["condition"].reshape(groups, 2)
+    cell = parts["cell"].reshape(-1, 2)
+    energies = jnp.stack([common[f"energy_{side}"] for side in SIDES])
+    stress = (
+        rates[None, film + material :]
+        + inverse(evidence.cycled.temperature)[:, None] * energies[None]
+        + condition[where]
+        + common["cell_sd"] * cell
+    )
+    ones = jnp.ones((len(where), 1))
+    cycled = jnp.concatenate(
+        [rates[None, :film] + of_cells[:, None], ones * rates[None, film : film + material], stress], axis=1
+    )
+    growth = COMMON["growth_sd"].middle * parts["growth"]
+    return Unfolded(common, rates, field, stored, cycled, cycling, condition, growth)
+
+
+def inverse(temperature: np.ndarray) -> np.ndarray:
+    """Return what an activation energy is multiplied by [mol.J-1] at temperatures [degC]; 0 at 25 degC."""
+    return (1.0 / 298.15 - 1.0 / (np.asarray(temperature) + KELVIN)) / GAS_CONSTANT
+
+
+def correlation(temperature: np.ndarray, charge: np.ndarray) -> Float[np.ndarray, "n n"]:
+    """Return the correlations of the field by which film growth departs from its law."""
+    apart = ((temperature[:, None] - temperature) / _FIELD_KELVIN) ** 2
+    # Once differentiable: rougher than a squared exponential, and its factors are well conditioned.
+    distance = np.sqrt(3.0 * (apart + ((charge[:, None] - charge) / _FIELD_CHARGE) ** 2))
+    return np.asarray((1.0 + distance) * np.exp(-distance) + _JITTER * np.eye(len(temperature)))
+
+
+def overhang(
+    common: Mapping[str, Array], temperature: np.ndarray, charge: np.ndarray, days: Float[np.ndarray, "cells times"]
+) -> Float[Array, "cells times"]:
+    """Capacity that lithium in the overhang takes, less than none where it gives some [1].
+
+    Uptake goes with the charge that the cell stands at over that it was delivered at, and with a stage of the graphite
+    that is passed on the way; as a diffusion into a sheet it begins with the root of time and ends.
+    """
+
+    def held(at: Array) -> Array:
+        stage = jax.nn.sigmoid((at - common["overhang_stage_at"]) / _TRANSITION)
+        return common["overhang"] * at + common["overhang_stage"] * stage
+
+    amount = held(jnp.asarray(charge)) - held(common["overhang_rest"])
+    time = common["overhang_days"] * jnp.exp(-common["overhang_energy"] * inverse(temperature))
+    return amount[:, None] * jnp.tanh(jnp.sqrt(days / time[:, None]))
+
+
+def predicted(law: AgeingLaw, evidence: Evidence, z: Float[Array, " n"]) -> tuple[Array, Array, Unfolded]:
+    """Losses of stored and of cycled cells at their check-ups, `(cells, quantities, times)` [1]."""
+    found = unfold(law, evidence, z)
+    stored = len(evidence.stored.temperature)
+    values = []
+    for series, table, logs, growth in (
+        (evidence.stored, evidence.stored_table, found.stored, found.growth[:stored]),
+        (evidence.cycled, evidence.cycled_table, found.cycled, found.growth[stored:]),
+    ):
+        lost = tabulated(table, logs)
+        root = jnp.sqrt(jnp.arange(1.0, series.days.shape[1] + 1.0))[None]
+        beside = overhang(found.common, series.temperature, series.charge, series.days)
+        beside = beside + growth[:, None] * series.days / YEAR + found.common["check_up"] * root
+        values.append(lost.at[:, 0].add(beside).at[:, 1].add(found.common["check_up_material"] * root))
+    return values[0], values[1], found
+
+
+def pointwise(law: AgeingLaw, evidence: Evidence, z: Float[Array, " n"]) -> tuple[Array, Array]:
+    """Log densities of what was measured of stored and cycled cells, `(cells, quantities, times)`; 0 where not."""
+    stored, cycled, found = predicted(law, evidence, z)
+    counts = jnp.array([1.0, 1.0, 0.0]), jnp.ones(3)
+    parts = []
+    for series, values, kinds in zip((evidence.stored, evidence.cycled), (stored, cycled), counts, strict=True):
+        width = jnp.stack(
+            [
+                jnp.sqrt(found.common["noise"] ** 2 + series.spread**2 / _TEST_CELLS),
+                *(found.common["noise_material"] * jnp.ones_like(series.spread),) * 2,
+            ],
+            axis=1,
+        )
+        known = np.isfinite(series.losses)
+        left = (jnp.where(known, series.losses, 0.0) - values) / width
+        parts.append(jnp.where(known, student(left) - jnp.log(width), 0.0) * kinds[None, :, None])
+    return parts[0], parts[1]
+
+
+def student(left: Array) -> Array:
+    """Return the log density of Student's distribution."""
+    constant = (
+        jax.scipy.special.gammaln(0.5 * (FREEDOM + 1.0))
+        - jax.scipy.special.gammaln(0.5 * FREEDOM)
+        - 0.5 * np.log(FREEDOM * np.pi)
+    )
+    return constant - 0.5 * (FREEDOM + 1.0) * jnp.log1p(left**2 / FREEDOM)
+
+
+def log_density(law: AgeingLaw, evidence: Evidence, kept: Float[Array, " cells"], z: Float[Array, " n"]) -> Array:
+    """Log of the density of unknowns and measurements; `kept` is 0 for cells that are not to be known, stored first."""
+    stored, cycled = pointwise(law, evidence, z)
+    each = jnp.concatenate([part.sum((1, 2)) for part in (stored, cycled)])
+    return (kept * each).sum() + _log_prior(law, evidence, z)
+
+
+def _log_prior(law: AgeingLaw, evidence: Evidence, z: Float[Array, " n"]) -> Array:
+    counts = sizes(law, evidence)
+    parts = dict(zip(counts, jnp.split(z, np.cumsum(list(counts.values()))[:-1]), strict=True))
+    total = jnp.zeros(())
+    for name, part in parts.items():
+        spread = _SPREADS.get(name)
+        log_sd = COMMON[spread].sd * parts["common"][list(COMMON).index(spread)] if spread else jnp.zeros(())
+        total = total - 0.5 * (part**2).sum() * jnp.exp(-2.0 * log_sd) - counts[name] * log_sd
+    return total

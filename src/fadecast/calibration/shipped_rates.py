@@ -1,0 +1,188 @@
+"""Draws of the ageing of LG M50 cells that ship with the package, and what they say of a cell nobody fitted.
+
+The posteriors are those of `fadecast calibrate configs/calibrate_lgm50.yaml`: given all conditions, and without each.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+
+from fadecast.calibration.joint_model import FREEDOM, SIDES, YEAR, correlation, inverse, overhang
+from fadecast.calibration.laws import LAWS
+
+NEAR = 3.0
+"""Cells this close in temperature are of one condition [K]."""
+
+_CYCLES_OF_A_CHECK_UP = (3.0, 1.0)
+"""Full cycles that cost what a check-up does: median, and standard deviation of the logarithm. A check-up has two to
+four; that its cost is theirs, and goes on with the root of their number, is a guess that the spread allows for."""
+_SILICON = 0.13
+"""Of the capacity of a new cell: what lost silicon can take at most (`configs/calibrate_lgm50t_state.yaml`) [1]."""
+
+
+class Condition(NamedTuple):
+    """How a cell is held."""
+
+    temperature: float
+    """[degC]"""
+    state_of_charge: float
+    """Mean [1]."""
+    rests: bool
+    """Whether it is stored."""
+    low_passes: float = 0.0
+    """Times that the lowest charge is gone through and back, in one equivalent full cycle."""
+
+
+class Drawn(NamedTuple):
+    """Draws of the ageing of one cell under one law."""
+
+    multiples: dict[str, Float[np.ndarray, " draw"]]
+    """Of the values that the law holds likely, by PyBaMM name."""
+    common: dict[str, Float[np.ndarray, " draw"]]
+    """See `joint_model.COMMON`."""
+
+
+@cache
+def posterior(folds: bool = False) -> xr.Dataset:
+    """Return the draws given all conditions, or without each of them."""
+    name = "lgm50_folds.nc" if folds else "lgm50_posterior.nc"
+    with resources.as_file(resources.files("fadecast") / "data" / name) as path:
+        return xr.load_dataset(path, engine="h5netcdf")
+
+
+def weights() -> dict[str, float]:
+    """Return the weight of every law in the mixture."""
+    return {str(law): float(value) for law, value in posterior()["weight"].to_series().items()}
+
+
+def shares(draws: int, laws: Sequence[str] = ()) -> dict[str, int]:
+    """Return how many of some draws are of each law, by their weights: of those named, or of all where none is."""
+    given = {law: weight for law, weight in weights().items() if law in laws or not laws}
+    if not sum(given.values()):
+        given = dict.fromkeys(given, 1.0)
+    ends = np.round(np.cumsum([0.0, *given.values()]) / sum(given.values()) * draws).astype(int)
+    return {law: int(count) for law, count in zip(given, np.diff(ends), strict=True) if count}
+
+
+def predict(law: str, condition: Condition, without: str | None, draws: int, rng: np.random.Generator) -> Drawn:
+    """Draw the ageing of a cell.
+
+    Parameters
+    ----------
+    law
+        One of `LAWS`.
+    condition
+        Of the cell.
+    without
+        Name of the condition that the draws may not know of; none where it is no fitted one.
+    draws
+        How many.
+    rng
+        Of all random numbers.
+    """
+    found = posterior().sel(law=law) if without is None else posterior(folds=True).sel(law=law, fold=without)
+    found = found.isel(draw=rng.choice(found.sizes["draw"], draws, replace=draws > found.sizes["draw"]))
+    common = {str(name): found["common"].sel(quantity=name).to_numpy() for name in found["quantity"].to_numpy()}
+    rates = found["rate"].transpose("draw", "unknown").to_numpy()
+    if without is None:
+        field = _field_at(found, common["field_sd"], condition, rng)
+        cycling, material = _departures(found, common, condition, draws, rng)
+    else:
+        field, cycling = found["field"].to_numpy(), found["cycling"].to_numpy()
+        material = found["condition"].transpose("draw", "side").to_numpy()
+    at, chosen = inverse(np.array(condition.temperature)), LAWS[law]
+    logs = {}
+    for n, unknown in enumerate(chosen.cycled):
+        log = rates[:, n]
+        if n < len(chosen.film):
+            log = log + common["film_energy"] * at + field + (0.0 if condition.rests else cycling)
+        elif n >= len(chosen.stored):
+            side = n - len(chosen.stored)
+            cell = common["cell_sd"] * rng.normal(size=draws)
+            log = log + common[f"energy_{SIDES[side]}"] * at + material[:, side] + cell
+        logs[unknown.parameter] = np.exp(log)
+    return Drawn(logs, common)
+
+
+def beside(
+    drawn: Drawn,
+    condition: Condition,
+    days: Float[np.ndarray, " times"],
+    cycles: Float[np.ndarray, " times"],
+    check_ups: int,
+    rng: np.random.Generator,
+) -> Float[np.ndarray, "times draw"]:
+    """Draw what a check-up finds beside what the engine says of retention [1]: 0 at the first.
+
+    Cycles through the lowest charge cost what those of check-ups do: there silicon is worked and lost (Kirkaldy et al.
+    2022, doi:10.1021/acsaem.2c02047), which the laws leave out. No fitted cell was cycled there, so that part is wide.
+
+    Parameters
+    ----------
+    days
+        Of check-ups, from 0.
+    cycles
+        Equivalent full cycles until then.
+    check_ups
+        1 where each of them ages the cell as those of the fitted cells did, else 0.
+    """
+    count = len(drawn.common["noise"])
+    held = np.stack(
+        [
+            np.asarray(
+                overhang(
+                    {name: jnp.asarray(values[n]) for name, values in drawn.common.items()},
+                    np.array([condition.temperature]),
+                    np.array([condition.state_of_charge]),
+                    days[None],
+                )
+            )[0]
+            for n in range(count)
+        ],
+        axis=1,
+    )
+    growth = drawn.common["growth_sd"] * rng.normal(size=count) * days[:, None] / YEAR
+    number = check_ups * np.arange(len(days))[:, None]
+    median, sd = _CYCLES_OF_A_CHECK_UP
+    passes = condition.low_passes * cycles[:, None] / (median * np.exp(sd * rng.normal(size=count)))
+    damage = drawn.common["check_up"] * np.sqrt(number)
+    damage = damage + _lost_silicon(drawn.common["check_up"] * np.sqrt(number + passes)) - _lost_silicon(damage)
+    noise = drawn.common["noise"] * rng.standard_t(FREEDOM, size=(len(days), count))
+    noise[0] = 0.0
+    return np.asarray(noise - held - growth - damage)
+
+
+def _lost_silicon(loss: np.ndarray) -> np.ndarray:
+    return np.asarray(_SILICON * np.tanh(loss / _SILICON))
+
+
+def _field_at(
+    found: xr.Dataset, sd: Float[np.ndarray, " draw"], condition: Condition, rng: np.random.Generator
+) -> Float[np.ndarray, " draw"]:
+    """Draw the field at a place from what it is at others."""
+    temperature = np.append(found["place_temperature"].to_numpy(), condition.temperature)
+    charge = np.append(found["place_charge"].to_numpy(), condition.state_of_charge)
+    joint = correlation(temperature, charge)
+    leaning = np.linalg.solve(joint[:-1, :-1], joint[:-1, -1])
+    left = max(float(joint[-1, -1] - joint[:-1, -1] @ leaning), 0.0)
+    known = found["field"].transpose("draw", "place").to_numpy()
+    return np.asarray(known @ leaning + sd * np.sqrt(left) * rng.normal(size=len(sd)))
+
+
+def _departures(
+    found: xr.Dataset, common: dict[str, np.ndarray], condition: Condition, draws: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Departures of a temperature that cells were cycled at, else of a new one."""
+    cycling = common["cycling_sd"] * rng.normal(size=draws)
+    material = common["condition_sd"][:, None] * rng.normal(size=(draws, len(SIDES)))
+    apart = np.abs(found["group_temperature"].to_numpy() - condition.temperature)
+    if apart.min() <= NEAR:
+        near = found.isel(group=int(apart.argmin()))
+        return near["cycling"].to_numpy(), near["condition"].transpose("draw", "side").to_numpy()
+    return cycling, material

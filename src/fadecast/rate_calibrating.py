@@ -1,0 +1,219 @@
+"""The file of a calibration of rates, and what `fadecast calibrate` makes of it: how fast cells of one make age."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from annotated_types import Ge, Gt, Le, MinLen
+from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
+
+from fadecast.calibration.joint_fit import Effort, Sampled, sample, sample_folds
+from fadecast.calibration.joint_model import Evidence, Series, conditions
+from fadecast.calibration.law_weights import foretold, left_out, stacked
+from fadecast.calibration.laws import LAWS, AgeingLaw, LawName
+from fadecast.calibration.rate_tables import QUANTITIES, Place, tabulate
+from fadecast.cell.model import build_cell
+from fadecast.document import Document, shown
+from fadecast.measured import lgm50
+from fadecast.measured.catalogue import MeasuredDataError, MissingDataError
+from fadecast.scored_cells import STORED, cycled_steps, stored_name
+from fadecast.study import validated
+
+
+class RateCalibration(BaseModel):
+    """A calibration of rates: laws, and how their parameters are sampled."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+    """Names the calibration and its folder: letters, digits, `_` and `-`."""
+    rates: Literal["lgm50"]
+    """Cells that rates are found of: LG M50 and LG M50T, stored and cycled."""
+    seed: Annotated[int, Ge(0), Le(2**63 - 1)] = 0
+    """Seed of the chains."""
+    laws: Annotated[tuple[LawName, ...], MinLen(1)] = ("solvent", "electron", "coupled")
+    """Ageing laws that are held against each other."""
+    tolerance: Annotated[float, Gt(0.0), Le(0.05)] = 1e-3
+    """Largest estimated error of a macro step in SOH [1]."""
+    chains: Annotated[int, Ge(2), Le(64)] = 4
+    """Chains of each posterior."""
+    pilot: Annotated[int, Ge(50), Le(10_000)] = 400
+    """Draws of each chain, and as many before, that only say how wide the posterior is in which direction."""
+    warmup: Annotated[int, Ge(50), Le(10_000)] = 500
+    """Draws of each chain that adapt its step, and are left out."""
+    draws: Annotated[int, Ge(50), Le(100_000)] = 1000
+    """Draws of each chain that are kept."""
+    fold_draws: Annotated[int, Ge(10), Le(10_000)] = 100
+    """Draws of each chain without a condition, and as many before."""
+    fold_thinning: Annotated[int, Ge(1), Le(1000)] = 8
+    """Paths for each of them."""
+
+    @model_validator(mode="after")
+    def _agrees(self) -> "RateCalibration":
+        if len(set(self.laws)) < len(self.laws):
+            raise ValueError(f"laws: got {shown(list(self.laws))}; must name each law once")
+        return self
+
+
+@dataclass(frozen=True)
+class FittedLaw:
+    """One law as sampled."""
+
+    law: AgeingLaw
+    evidence: Evidence
+    sampled: Sampled
+    folds: np.ndarray
+    """Draws without each condition, `(folds, draws, n)`."""
+    foretold: np.ndarray
+    """Log predictive density of what each fold is without, per check-up."""
+    seconds: Mapping[str, float]
+    """By stage."""
+
+
+@dataclass(frozen=True)
+class FittedRates:
+    """All laws as sampled, and their weights."""
+
+    laws: tuple[FittedLaw, ...]
+    weights: np.ndarray
+    """Of the laws in the mixture."""
+    folds: tuple[str, ...]
+    """Names of the conditions that the folds are without."""
+
+
+Observe = Callable[[str], None]
+
+
+def check_rate_calibration(document: Document) -> RateCalibration:
+    """Return the calibration of rates that a file describes.
+
+    Raises
+    ------
+    InputError
+        When anything in it is wrong.
+    """
+    return validated(RateCalibration, document)
+
+
+def calibrate_rates(
+    calibration: RateCalibration, document: Document, observe: Observe = lambda what: None
+) -> FittedRates:
+    """Sample the rates of all laws, given all conditions and without each in turn.
+
+    Raises
+    ------
+    InputError
+        When measured files are not there or not what they should be.
+    """
+    try:
+        stored, cycled, hours = measured_series()
+    except (MissingDataError, MeasuredDataError) as error:
+        raise document.refuse([f"rates: {error}"]) from None
+    fitted = [_fit(LAWS[name], stored, cycled, hours, calibration, observe) for name in calibration.laws]
+    weights = stacked(np.stack([each.foretold for each in fitted]))
+    return FittedRates(tuple(fitted), weights, fold_names(stored, cycled))
+
+
+def measured_series() -> tuple[Series, Series, float]:
+    """Read all storage series and cycled cells of the LG M50; and the hours that a cycle takes.
+
+    Raises
+    ------
+    MissingDataError, MeasuredDataError
+        When a file is not there or not as expected.
+    """
+    calendar, material = lgm50.lgm50_calendar().dropna(), lgm50.lgm50_calendar_lam()
+    keys, tables = zip(*calendar.groupby(["temperature", "soc"]), strict=True)
+    temperature, soc = np.array(keys).T
+    longest = max(map(len, tables)) - 1
+    days, losses, spread = _padded(tables, longest)
+    for n, ((celsius, charge), table) in enumerate(zip(keys, tables, strict=True)):
+        rows = material[(material["temperature"] == celsius) & (material["soc"] == charge) & (material["days"] > 0.0)]
+        at = np.searchsorted(table["days"].to_numpy()[1:], rows["days"].to_numpy())
+        known = at < len(table) - 1
+        losses[n, 1, at[known]] = rows["lam_ne"].to_numpy()[known]
+    stored = Series(temperature, soc, days, losses, spread)
+    cells = [table for _, table in lgm50.lgm50_cycling().groupby("cell")]
+    times = np.stack([table["days"].to_numpy()[1:] for table in cells])
+    lost = np.stack(
+        [
+            np.stack(
+                [
+                    1.0 - table["capacity"].to_numpy()[1:] / table["capacity"].iloc[0],
+                    *(table[f"lam_{side}"].to_numpy()[1:] for side in ("ne", "pe")),
+                ]
+            )
+            for table in cells
+        ]
+    )
+    celsius = np.array([table["surface_temperature"].mean() for table in cells])
+    hours = 24.0 * float(times[0, -1]) / float(cells[0]["cycles"].iloc[-1])
+    # Charged at 0.3C and discharged at 1C, then at rest where the discharge ends.
+    charge = np.full(len(cells), 0.70 + 0.075 * (0.15 / 0.3 + 0.15) / hours)
+    return stored, Series(celsius, charge, times, lost, np.zeros_like(times)), hours
+
+
+def _padded(tables: Sequence[pd.DataFrame], longest: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    days = np.stack([np.pad(table["days"].to_numpy()[1:], (0, longest + 1 - len(table)), "edge") for table in tables])
+    losses, spread = np.full((len(tables), len(QUANTITIES), longest), np.nan), np.zeros((len(tables), longest))
+    for n, table in enumerate(tables):
+        capacity, first = table["capacity"].to_numpy(), table["capacity"].iloc[0]
+        losses[n, 0, : len(table) - 1] = 1.0 - capacity[1:] / first
+        spread[n, : len(table) - 1] = table["capacity_std"].to_numpy()[1:] / first
+    return days, losses, spread
+
+
+def fold_names(stored: Series, cycled: Series) -> tuple[str, ...]:
+    """Name what each fold is without: a storage condition, or all cells cycled at a temperature."""
+    names = [stored_name(t, s) for t, s in zip(stored.temperature, stored.charge, strict=True)]
+    groups = conditions(cycled.temperature)
+    return (*names, *(f"cycled {n}" for n in range(groups.max() + 1)))
+
+
+def _fit(
+    law: AgeingLaw, stored: Series, cycled: Series, hours: float, calibration: RateCalibration, observe: Observe
+) -> FittedLaw:
+    began = time.perf_counter()
+    seconds: dict[str, float] = {}
+
+    def passed(stage: str) -> None:
+        seconds[stage] = time.perf_counter() - began - sum(seconds.values())
+        observe(f"{law.name}: {stage} done in {seconds[stage]:.0f} s")
+
+    tolerance, groups = calibration.tolerance, conditions(cycled.temperature)
+    cell = build_cell(law.chemistry, tuple(unknown.parameter for unknown in law.stored))
+    place = Place(stored.temperature, stored.charge)
+    own = np.arange(len(stored.temperature))
+    stored_table = tabulate(cell, law.stored, place, (STORED,), stored.days, own, tolerance)
+    passed("table of storage")
+    cell = build_cell(law.chemistry, tuple(unknown.parameter for unknown in law.cycled))
+    means = np.array([cycled.temperature[groups == n].mean() for n in range(groups.max() + 1)])
+    steps = cycled_steps(hours)
+    place = Place(means, np.full(len(means), steps[1].until_soc))
+    cycled_table = tabulate(cell, law.cycled, place, steps, cycled.days, groups, tolerance)
+    passed("table of cycling")
+    evidence = Evidence(stored, cycled, *jax.tree.map(jnp.asarray, (stored_table, cycled_table)))
+    effort = Effort(
+        calibration.chains,
+        calibration.pilot,
+        calibration.warmup,
+        calibration.draws,
+        calibration.chains,
+        calibration.fold_draws,
+        calibration.fold_draws,
+        calibration.fold_thinning,
+    )
+    sampled = sample(law, evidence, effort, calibration.seed)
+    passed("posterior")
+    folds = sample_folds(law, evidence, sampled, 1.0 - left_out(evidence), effort, calibration.seed)
+    folds = folds.reshape(len(folds), -1, folds.shape[-1])
+    scores = foretold(law, evidence, folds)
+    passed("folds")
+    return FittedLaw(law, evidence, sampled, folds, scores, seconds)

@@ -1,0 +1,243 @@
+"""What a calibration of rates leaves in its folder: posteriors, tables, what the package ships, and figures."""
+
+import shutil
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import xarray as xr
+import yaml
+
+from fadecast import __version__
+from fadecast.calibration.diagnostics import arviz
+from fadecast.calibration.joint_model import COMMON, SIDES, conditions, places, predicted, unfold
+from fadecast.calibration.rate_tables import QUANTITIES
+from fadecast.document import Document
+from fadecast.errors import InputError
+from fadecast.figures.rates import draw_rates
+from fadecast.measured.catalogue import CATALOGUE
+from fadecast.rate_calibrating import FittedLaw, FittedRates, Observe, RateCalibration, calibrate_rates
+from fadecast.runs import STUDY_FILE, RunFolder, git_commit, write_netcdf, write_text, write_whole
+from fadecast.scored_cells import SETS
+
+_LEVELS = (0.05, 0.95)
+_SHIPPED = 400
+_SHIPPED_FOLD = 64
+"""Draws of each law that the package ships."""
+_FIGURE_DRAWS = 200
+_CORRELATED = 0.9
+
+
+def run_rate_calibration(
+    calibration: RateCalibration, document: Document, run: RunFolder, observe: Observe
+) -> FittedRates:
+    """Sample the rates of a calibration and write what was found.
+
+    Raises
+    ------
+    InputError
+        When measured files are not there or not what they should be; then nothing is written.
+    RunError
+        When another process works in the folder.
+    """
+    if (run.path / STUDY_FILE).exists() or (run.path.exists() and not run.path.is_dir()):
+        what = "is the folder of a study" if run.path.is_dir() else "is a file"
+        raise InputError(f"{run.path}: {what}; choose another with --out")
+    found = calibrate_rates(calibration, document, observe)
+    origin = {"fadecast_version": __version__, "git_commit": git_commit(), "seed": str(calibration.seed)}
+    with run.locked():
+        settings = yaml.safe_dump(calibration.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+        write_text(run.path / "calibration.yaml", settings)
+        for each in found.laws:
+            write_whole(run.path / f"posterior_{each.law.name}.nc", partial(_write_posterior, each, origin))
+        tables = {"rates": rate_table(found), "laws": law_table(found), "correlated": correlated(found)}
+        for name, table in tables.items():
+            write_text(run.path / f"{name}.csv", table.to_csv(index=False, lineterminator="\n", float_format="%.5g"))
+        for name, dataset in zip(("lgm50_posterior.nc", "lgm50_folds.nc"), shipped_posteriors(found), strict=True):
+            write_netcdf(run.path / name, dataset.assign_attrs(origin))
+        figures = run.path / "figures"
+        figures.mkdir(exist_ok=True)
+        best = found.laws[int(np.argmax(found.weights))]
+        with run.scratch("figures") as scratch:
+            for path in draw_rates(predictions(best), tables["rates"], tables["laws"], scratch):
+                write_whole(figures / path.name, partial(shutil.copyfile, path))
+        run.log("calibrate", "done", seconds=round(sum(sum(each.seconds.values()) for each in found.laws), 3))
+    return found
+
+
+def _write_posterior(fitted: FittedLaw, origin: dict[str, str], path: Path) -> None:
+    values = jax.jit(jax.vmap(jax.vmap(partial(unfold, fitted.law, fitted.evidence))))(jnp.asarray(fitted.sampled.z))
+    posterior = {name: np.asarray(value) for name, value in values.common.items()}
+    posterior["rate"] = np.asarray(values.rates)
+    posterior["field"] = np.asarray(values.field)
+    data = arviz().from_dict(
+        posterior=posterior,
+        sample_stats={
+            "diverging": fitted.sampled.divergent,
+            "acceptance_rate": fitted.sampled.acceptance,
+            "n_steps": fitted.sampled.steps,
+        },
+        coords={"unknown": [unknown.parameter for unknown in fitted.law.cycled]},
+        dims={"rate": ["unknown"], "field": ["place"]},
+        attrs=origin,
+    )
+    data.to_netcdf(str(path), engine="h5netcdf")
+
+
+def rate_table(found: FittedRates) -> pd.DataFrame:
+    """Return prior and posterior of every common quantity and rate, with diagnostics of the chains, for each law."""
+    rows = []
+    for each in found.laws:
+        values = jax.jit(jax.vmap(jax.vmap(partial(unfold, each.law, each.evidence))))(jnp.asarray(each.sampled.z))
+        named = {name: (np.asarray(values.common[name]), prior) for name, prior in COMMON.items()}
+        columns = [(name, draws, prior.middle, prior.sd, prior.logarithmic) for name, (draws, prior) in named.items()]
+        for n, unknown in enumerate(each.law.cycled):
+            draws = unknown.centre * np.exp(np.asarray(values.rates)[..., n])
+            columns.append((unknown.parameter, draws, unknown.centre, unknown.log_sd, True))
+        for name, draws, middle, sd, logarithmic in columns:
+            told = np.log(draws) if logarithmic else draws
+            rows.append(
+                {
+                    "law": each.law.name,
+                    "quantity": name,
+                    "prior_middle": middle,
+                    "prior_sd": sd,
+                    "scale": "logarithmic" if logarithmic else "linear",
+                    "median": float(np.median(draws)),
+                    "p05": float(np.quantile(draws, _LEVELS[0])),
+                    "p95": float(np.quantile(draws, _LEVELS[1])),
+                    "posterior_over_prior_sd": float(told.std() / sd),
+                    "r_hat": float(arviz().rhat(draws)),
+                    "ess": float(arviz().ess(draws)),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def law_table(found: FittedRates) -> pd.DataFrame:
+    """Return what every law foretold of each condition it did not know [log density per check-up], and its weight."""
+    rows = [
+        {"law": each.law.name, "weight": weight, "condition": name, "log_density": score}
+        for each, weight in zip(found.laws, found.weights, strict=True)
+        for name, score in zip(found.folds, each.foretold, strict=True)
+    ]
+    return pd.DataFrame(rows)
+
+
+def correlated(found: FittedRates) -> pd.DataFrame:
+    """Return the pairs that cannot be told apart: posterior correlation beyond 0.9 either way."""
+    rows = []
+    for each in found.laws:
+        names = [*COMMON, *(unknown.parameter for unknown in each.law.cycled)]
+        flat = each.sampled.z.reshape(-1, each.sampled.z.shape[-1])[:, : len(names)]
+        matrix = np.corrcoef(flat.T)
+        for a, b in zip(*np.nonzero(np.triu(np.abs(matrix) > _CORRELATED, 1)), strict=True):
+            rows.append({"law": each.law.name, "one": names[a], "other": names[b], "correlation": matrix[a, b]})
+    return pd.DataFrame(rows, columns=["law", "one", "other", "correlation"])
+
+
+def shipped_posteriors(found: FittedRates) -> tuple[xr.Dataset, xr.Dataset]:
+    """Return draws given all conditions, and without each: what `calibration/shipped_rates.py` reads."""
+    whole, folds = [], []
+    for each in found.laws:
+        flat = each.sampled.z.reshape(-1, each.sampled.z.shape[-1])
+        whole.append(_draws(each, flat[_thinned(len(flat), _SHIPPED)]))
+        without = [_draws(each, draws[_thinned(len(draws), _SHIPPED_FOLD)]) for draws in each.folds]
+        folds.append(xr.concat([_of_fold(part, n) for n, part in enumerate(without)], "fold"))
+    laws = [each.law.name for each in found.laws]
+    evidence = found.laws[0].evidence
+    temperature, charge, _ = places(evidence)
+    groups = conditions(evidence.cycled.temperature)
+    means = [evidence.cycled.temperature[groups == n].mean() for n in range(groups.max() + 1)]
+    sources = "; ".join(f"{CATALOGUE[name].citation} ({CATALOGUE[name].licence})" for name in SETS)
+    attrs = {"what": "Draws of the ageing of LG M50 cells, by fadecast calibrate", "sources": sources}
+    posterior = xr.concat(whole, "law").assign_coords(
+        law=laws,
+        place_temperature=("place", temperature),
+        place_charge=("place", charge),
+        group_temperature=("group", means),
+    )
+    posterior["weight"] = ("law", found.weights)
+    return (
+        posterior.assign_attrs(attrs),
+        xr.concat(folds, "law").assign_coords(law=laws, fold=list(found.folds)).assign_attrs(attrs),
+    )
+
+
+def _thinned(count: int, wanted: int) -> np.ndarray:
+    return np.linspace(0, count - 1, min(wanted, count)).astype(int)
+
+
+def _draws(each: FittedLaw, z: np.ndarray) -> xr.Dataset:
+    values = jax.jit(jax.vmap(partial(unfold, each.law, each.evidence)))(jnp.asarray(z))
+    cycling, condition = (np.asarray(part) for part in (values.cycling, values.condition))
+    rate = np.full((len(z), 4), np.nan)
+    rate[:, : len(each.law.cycled)] = np.asarray(values.rates)
+    names = list(COMMON)
+    single = np.float32
+    return xr.Dataset(
+        {
+            "common": (("draw", "quantity"), np.stack([np.asarray(values.common[n]) for n in names], 1).astype(single)),
+            "rate": (("draw", "unknown"), rate.astype(single)),
+            "field": (("draw", "place"), np.asarray(values.field).astype(single)),
+            "cycling": (("draw", "group"), cycling.astype(single)),
+            "condition": (("draw", "group", "side"), condition.astype(single)),
+        },
+        coords={"quantity": names, "side": list(SIDES)},
+    )
+
+
+def _of_fold(draws: xr.Dataset, number: int) -> xr.Dataset:
+    """Keep of the places and temperatures those that a fold is without; a storage condition has no cycled cells."""
+    stored = draws.sizes["place"] - draws.sizes["group"]
+    return draws.isel(place=number, group=max(number - stored, 0))
+
+
+def predictions(each: FittedLaw) -> pd.DataFrame:
+    """Return losses as fitted and as measured, of all cells and quantities [1]."""
+    flat = each.sampled.z.reshape(-1, each.sampled.z.shape[-1])
+    some = jnp.asarray(flat[_thinned(len(flat), _FIGURE_DRAWS)])
+    values = jax.jit(jax.vmap(lambda z: predicted(each.law, each.evidence, z)[:2]))(some)
+    rows = []
+    for kind, series, draws in zip(("stored", "cycled"), each.evidence[:2], values, strict=True):
+        low, middle, high = np.quantile(np.asarray(draws), (0.05, 0.5, 0.95), axis=0)
+        for n, celsius in enumerate(series.temperature):
+            for q, quantity in enumerate(QUANTITIES):
+                known = np.isfinite(series.losses[n, q])
+                rows.append(
+                    pd.DataFrame(
+                        {
+                            "kind": kind,
+                            "cell": n,
+                            "temperature": celsius,
+                            "charge": series.charge[n],
+                            "quantity": quantity,
+                            "days": series.days[n, known],
+                            "measured": series.losses[n, q, known],
+                            "p05": low[n, q, known],
+                            "p50": middle[n, q, known],
+                            "p95": high[n, q, known],
+                        }
+                    )
+                )
+    return pd.concat(rows, ignore_index=True)
+
+
+def rate_lines(found: FittedRates) -> list[str]:
+    """Return what a calibration of rates found, the summary last."""
+    lines = [
+        f"{each.law.name}: weight {weight:.2f}, foretells {each.foretold.mean():.3f} per check-up, "
+        f"{int(each.sampled.divergent.sum())} divergent paths"
+        for each, weight in zip(found.laws, found.weights, strict=True)
+    ]
+    table = rate_table(found)
+    seconds = sum(sum(each.seconds.values()) for each in found.laws)
+    conditions_left = len(found.folds)
+    summary = (
+        f"laws: {len(found.laws)} conditions: {conditions_left} r_hat_max: {table['r_hat'].max():.3f} "
+        f"ess_min: {table['ess'].min():.0f} seconds: {seconds:.0f}"
+    )
+    return [*lines, summary]

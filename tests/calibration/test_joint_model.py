@@ -1,0 +1,171 @@
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fadecast.calibration.joint_fit import Effort, sample, sample_folds
+from fadecast.calibration.joint_model import (
+    COMMON,
+    Evidence,
+    Series,
+    conditions,
+    correlation,
+    inverse,
+    log_density,
+    overhang,
+    pointwise,
+    predicted,
+    sizes,
+    unfold,
+)
+from fadecast.calibration.law_weights import foretold, left_out, stacked
+from fadecast.calibration.laws import LAWS
+from fadecast.calibration.rate_tables import QUANTITIES, Place, tabulate
+
+LAW = LAWS["solvent"]
+DAYS = np.array([30.0, 60.0, 120.0, 240.0, 480.0])
+FILM, NEGATIVE, POSITIVE = (unknown.parameter for unknown in LAW.cycled)
+
+
+def engine(cell, inputs, place, steps, times, tolerance):
+    """Film that grows with the root of time, and material lost in proportion to it; both in one loss of capacity."""
+    film = np.asarray(inputs[FILM])[0] / LAW.film[0].centre
+    days, lost = times[:, None], []
+    for name in (NEGATIVE, POSITIVE):
+        rate = np.asarray(inputs[name])[0] / 4e-6 if name in inputs else np.zeros_like(film)
+        lost.append(1e-4 * rate * days)
+    return np.stack([0.002 * np.sqrt(film * days) + 0.5 * sum(lost), *lost])
+
+
+def empty(temperature, charge):
+    count, times = len(temperature), len(DAYS)
+    losses = np.full((count, len(QUANTITIES), times), np.nan)
+    return Series(np.array(temperature), np.array(charge), np.tile(DAYS, (count, 1)), losses, np.zeros((count, times)))
+
+
+@pytest.fixture(scope="module")
+def evidence():
+    """Six storage conditions and four cycled cells at two temperatures, measured as a known truth would be."""
+    stored, cycled = (
+        empty([0.0, 0.0, 25.0, 25.0, 45.0, 45.0], [0.1, 0.9] * 3),
+        empty([10.0, 10.5, 40.0, 40.5], [0.7] * 4),
+    )
+    tables = [
+        tabulate(None, unknowns, Place(s.temperature, s.charge), (), s.days, np.arange(len(s.charge)), 1e-3, engine)
+        for s, unknowns in ((stored, LAW.stored), (cycled, LAW.cycled))
+    ]
+    bare = Evidence(stored, cycled, *tables)
+    rng = np.random.default_rng(1)
+    truth = 0.5 * rng.normal(size=sum(sizes(LAW, bare).values()))
+    exact = predicted(LAW, bare, jnp.asarray(truth))[:2]
+    noise = {"capacity": 0.002, "lam_ne": 0.006, "lam_pe": 0.006}
+    measured = [
+        np.asarray(part) + np.array(list(noise.values()))[:, None] * rng.normal(size=part.shape) for part in exact
+    ]
+    return Evidence(stored._replace(losses=measured[0]), cycled._replace(losses=measured[1]), *tables), truth
+
+
+@pytest.fixture(scope="module")
+def posterior(evidence):
+    return sample(LAW, evidence[0], Effort(chains=2, pilot=100, warmup=100, draws=200), 0)
+
+
+def test_the_truth_lies_in_the_posterior(evidence, posterior):
+    """Of the losses that were measured, and of the rates behind them."""
+    given, truth = evidence
+    draws = jnp.asarray(posterior.z.reshape(-1, len(truth))[::3])
+    found = jax.vmap(partial(unfold, LAW, given))(draws)
+    true = unfold(LAW, given, jnp.asarray(truth))
+    low, high = np.quantile(
+        np.concatenate([found.stored[..., 0], found.cycled.reshape(len(draws), -1)], 1), (0.02, 0.98), 0
+    )
+    at = np.concatenate([true.stored[:, 0], true.cycled.ravel()])
+    assert ((low <= at) & (at <= high)).mean() >= 0.85
+    assert np.median(found.common["check_up"]) == pytest.approx(float(true.common["check_up"]), rel=0.5)
+    assert posterior.divergent.mean() < 0.02
+
+
+def test_a_cell_that_is_left_out_says_nothing(evidence):
+    given, truth = evidence
+    out = left_out(given)
+    assert out.shape == (8, 10)
+    assert out[6:, 6:].tolist() == [[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]]
+    moved = given.stored.losses.copy()
+    moved[2] += 0.5
+    other = given._replace(stored=given.stored._replace(losses=moved))
+    density = [float(log_density(LAW, each, jnp.asarray(1.0 - out[2]), jnp.asarray(truth))) for each in (given, other)]
+    assert density[0] == pytest.approx(density[1], rel=1e-12)
+    assert log_density(LAW, other, jnp.ones(10), jnp.asarray(truth)) < density[0] - 10.0
+
+
+def test_folds_foretell_what_they_do_not_know(evidence, posterior):
+    """A condition is foretold worse without it, though far better than by the prior."""
+    given, truth = evidence
+    effort = Effort(fold_chains=2, fold_warmup=40, fold_draws=60, fold_thinning=4)
+    folds = sample_folds(LAW, given, posterior, 1.0 - left_out(given), effort, 0)
+    without = foretold(LAW, given, folds.reshape(len(folds), -1, len(truth)))
+    knowing = foretold(LAW, given, np.tile(posterior.z.reshape(1, -1, len(truth))[:, ::4], (8, 1, 1)))
+    prior = np.random.default_rng(0).normal(size=(1, 400, len(truth)))
+    blind = foretold(LAW, given, np.tile(prior, (8, 1, 1)))
+    assert (without < knowing + 0.1).all()
+    assert without.mean() > blind.mean() + 0.5
+
+
+def test_nothing_is_lost_to_the_overhang_at_the_charge_of_delivery_and_most_at_full_charge():
+    common = {name: jnp.asarray(prior.middle) for name, prior in COMMON.items()}
+    charge = np.array([0.0, 0.3, 0.5, 0.8, 1.0])
+    held = np.asarray(overhang(common, np.full(5, 25.0), charge, np.tile([0.0, 60.0, 1e6], (5, 1))))
+    np.testing.assert_allclose(held[:, 0], 0.0, atol=1e-12)
+    assert (np.diff(held, axis=0)[:, 1:] > 0.0).all()
+    assert held[0, 2] < 0.0
+    assert held[1, 2] == pytest.approx(0.0, abs=1e-9)
+    # Slower in the cold, and as much in the end.
+    cold = np.asarray(overhang(common, np.full(5, 0.0), charge, np.tile([0.0, 60.0, 1e9], (5, 1))))
+    assert cold[4, 1] < held[4, 1]
+    assert cold[4, 2] == pytest.approx(held[4, 2], rel=1e-3)
+
+
+def test_the_field_leans_on_neighbours():
+    matrix = correlation(np.array([25.0, 25.0, 45.0, 0.0]), np.array([0.5, 0.6, 0.5, 0.5]))
+    assert (np.linalg.eigvalsh(matrix) > 0.0).all()
+    assert matrix[0, 1] > matrix[0, 2] > matrix[2, 3]
+
+
+def test_material_lost_at_check_ups_is_no_capacity_lost_twice(evidence):
+    """The table gives capacity, the check-ups add to it by their number, and to the material apart."""
+    given, truth = evidence
+    at = list(COMMON).index("check_up_material")
+    more = truth.copy()
+    more[at] += 1.0
+    one, other = (predicted(LAW, given, jnp.asarray(z))[0] for z in (truth, more))
+    np.testing.assert_allclose(one[:, 0], other[:, 0], rtol=1e-12)
+    ratio = (other - one)[:, 1] / (other - one)[:, 1, :1]
+    np.testing.assert_allclose(ratio, np.tile(np.sqrt(np.arange(1.0, 6.0)), (6, 1)), rtol=1e-6)
+
+
+def test_what_was_not_measured_has_no_density(evidence):
+    given, truth = evidence
+    losses = given.cycled.losses.copy()
+    losses[0, 1, 2:] = np.nan
+    stored, cycled = pointwise(LAW, given._replace(cycled=given.cycled._replace(losses=losses)), jnp.asarray(truth))
+    assert (np.asarray(cycled)[0, 1, 2:] == 0.0).all()
+    assert np.isfinite(np.asarray(stored)).all()
+    slope = jax.grad(partial(log_density, LAW, given, jnp.ones(10)))(jnp.asarray(truth))
+    assert np.isfinite(np.asarray(slope)).all()
+
+
+def test_energies_do_nothing_at_25_degrees_and_temperatures_are_grouped():
+    assert inverse(np.array(25.0)) == pytest.approx(0.0, abs=1e-15)
+    assert inverse(np.array(45.0)) > 0.0
+    assert conditions(np.array([40.3, 16.1, 28.3, 16.5, 28.1, 40.8])).tolist() == [2, 0, 1, 0, 1, 2]
+
+
+def test_weights_of_laws():
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(1, 60))
+    assert stacked(np.concatenate([scores + 2.0, scores]))[0] > 0.99
+    # Each right in half of the conditions: both are kept.
+    mixed = np.stack([np.where(np.arange(60) % 2, 3.0, 0.0), np.where(np.arange(60) % 2, 0.0, 3.0)])
+    np.testing.assert_allclose(stacked(mixed), 0.5, atol=0.02)

@@ -1,0 +1,74 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fadecast.calibration.laws import Unknown
+from fadecast.calibration.rate_tables import QUANTITIES, Place, tabulate, tabulated
+
+ONE, OTHER = Unknown("one", 2.0, 1.0, (-2.0, 1.0), 7), Unknown("other", 5.0, 1.0, (-1.0, 2.0), 6)
+PLACE = Place(np.array([0.0, 25.0, 45.0]), np.array([0.1, 0.5, 0.9]))
+DAYS = np.array([[10.0, 40.0], [20.0, 40.0], [30.0, 90.0]])
+
+
+def formula(one, other, temperature, days):
+    """Growth with the root of time, and some that is proportional to it, faster where it is warm."""
+    return 1e-3 * np.sqrt(one * days) * (1.0 + 0.02 * temperature) + 1e-5 * other**1.5 * days
+
+
+def engine(cell, inputs, place, steps, times, tolerance):
+    one, other = (np.asarray(inputs[name])[0] for name in ("one", "other"))
+    found = formula(one, other, place.temperature, times[:, None])
+    return np.stack([found] * len(QUANTITIES))
+
+
+def table(run=engine, where=(0, 1, 2)):
+    return tabulate(None, (ONE, OTHER), PLACE, (), DAYS, np.array(where), 1e-3, run)
+
+
+def test_a_table_gives_what_the_engine_gives_between_its_points():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        logs = np.stack([rng.uniform(*unknown.reach, 3) for unknown in (ONE, OTHER)], axis=1)
+        found = np.asarray(tabulated(table(), jnp.asarray(logs)))[:, 0]
+        ones, others = (unknown.centre * np.exp(logs[:, n]) for n, unknown in enumerate((ONE, OTHER)))
+        true = formula(ones[:, None], others[:, None], PLACE.temperature[:, None], DAYS)
+        np.testing.assert_allclose(found, true, rtol=3e-3)
+
+
+def test_more_points_come_closer():
+    """Chebyshev interpolation of a smooth function converges geometrically."""
+    logs, errors = jnp.zeros((3, 2)) + 0.37, []
+    true = formula(2.0 * np.exp(0.37), 5.0 * np.exp(0.37), PLACE.temperature[:, None], DAYS)
+    for points in (3, 5, 7):
+        unknowns = tuple(Unknown(u.parameter, u.centre, 1.0, u.reach, points) for u in (ONE, OTHER))
+        made = tabulate(None, unknowns, PLACE, (), DAYS, np.arange(3), 1e-3, engine)
+        errors.append(np.abs(np.asarray(tabulated(made, logs))[:, 0] / true - 1.0).max())
+    assert errors[2] < 0.2 * errors[1] < 0.04 * errors[0]
+
+
+def test_cells_of_one_condition_share_its_lanes():
+    lanes = []
+
+    def counted(cell, inputs, place, steps, times, tolerance):
+        lanes.append(len(place.temperature))
+        return engine(cell, inputs, place, steps, times, tolerance)
+
+    found = tabulated(table(counted, where=(1, 1, 2)), jnp.zeros((3, 2)))
+    assert lanes == [3 * 7 * 6]
+    assert found[0, 0, 1] == pytest.approx(float(found[1, 0, 1]), rel=1e-12)
+
+
+def test_beyond_the_reach_a_table_stands_still_and_has_derivatives_within():
+    made = table()
+    there, beyond = (tabulated(made, jnp.full((3, 2), at)) for at in (np.array([1.0, 2.0]), np.array([4.0, 9.0])))
+    np.testing.assert_allclose(there, beyond, rtol=1e-4)
+    slope = jax.grad(lambda logs: tabulated(made, logs).sum())(jnp.zeros((3, 2)))
+    assert (np.asarray(slope) > 0.0).all()
+
+
+def test_lanes_that_break_are_taken_as_lost():
+    def broken(*given):
+        return np.full_like(engine(*given), np.nan)
+
+    np.testing.assert_allclose(tabulated(table(broken), jnp.zeros((3, 2))), 0.8, rtol=1e-6)

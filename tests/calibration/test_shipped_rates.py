@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+
+from fadecast.calibration.joint_model import COMMON
+from fadecast.calibration.laws import LAWS
+from fadecast.calibration.shipped_rates import Condition, beside, posterior, predict, shares, weights
+
+DRAWS = 4000
+LAW = "solvent"
+FILM, NEGATIVE, POSITIVE = (unknown.parameter for unknown in LAWS[LAW].cycled)
+
+
+def drawn(condition, without=None, law=LAW, seed=0, draws=DRAWS):
+    return predict(law, condition, without, draws, np.random.default_rng(seed))
+
+
+def test_every_law_is_there_with_a_weight():
+    assert set(weights()) == set(LAWS)
+    assert sum(weights().values()) == pytest.approx(1.0)
+    for law, count in shares(48).items():
+        found = drawn(Condition(25.0, 0.5, rests=True), law=law)
+        assert set(found.multiples) == {unknown.parameter for unknown in LAWS[law].cycled}
+        assert set(found.common) == set(COMMON)
+        assert count > 0
+    assert sum(shares(48).values()) == 48
+    assert shares(48, (LAW,)) == {LAW: 48}
+
+
+def test_a_condition_far_from_all_others_is_less_sure():
+    near, far = (np.log(drawn(Condition(celsius, 0.5, rests=True)).multiples[FILM]).std() for celsius in (25.0, 85.0))
+    assert far > 1.3 * near
+    # Cells were cycled at 28 degC, and at no temperature near 60.
+    known, new = (
+        np.log(drawn(Condition(celsius, 0.75, rests=False)).multiples[POSITIVE]).std() for celsius in (28.2, 60.0)
+    )
+    assert new > 1.2 * known
+
+
+def test_at_a_fitted_condition_the_field_is_the_fitted_one():
+    """Given all conditions, the film at one of them is told by its measurements; without it, by its neighbours only."""
+    condition = Condition(45.0, 0.90, rests=True)
+    knowing, blind = (np.log(drawn(condition, without).multiples[FILM]) for without in (None, "45 degC, 90%"))
+    assert blind.std() > 1.5 * knowing.std()
+    # Twice what its neighbours lost.
+    assert np.median(knowing) > np.median(blind) + 0.5
+
+
+def test_every_condition_can_be_left_out():
+    folds = posterior(folds=True)
+    assert folds.sizes["fold"] == 39
+    for fold in ("0 degC, 0%", "45 degC, 100%", "cycled 2"):
+        assert np.isfinite(list(drawn(Condition(25.0, 0.5, rests=True), fold).multiples.values())).all()
+
+
+def test_the_same_generator_gives_the_same_draws():
+    one, other, third = (drawn(Condition(25.0, 0.5, rests=False), seed=seed).multiples for seed in (3, 3, 4))
+    for name in (FILM, NEGATIVE, POSITIVE):
+        np.testing.assert_array_equal(one[name], other[name])
+    assert one[FILM][0] != pytest.approx(third[FILM][0])
+
+
+def test_what_check_ups_find_beside_ageing():
+    days = np.array([0.0, 100.0, 200.0, 400.0])
+    parts = {
+        (charge, check_ups): beside(
+            drawn(where := Condition(25.0, charge, rests=True)),
+            where,
+            days,
+            np.zeros(4),
+            check_ups,
+            np.random.default_rng(0),
+        )
+        for charge in (0.1, 0.9)
+        for check_ups in (0, 1)
+    }
+    for found in parts.values():
+        assert found.shape == (4, DRAWS)
+        np.testing.assert_array_equal(found[0], 0.0)
+    # Lithium leaves a full cell for the overhang and comes back to an empty one; check-ups cost capacity.
+    assert np.median(parts[0.9, 0][-1]) < -0.005 < 0.0 < np.median(parts[0.1, 0][-1])
+    cost = np.median(parts[0.9, 0] - parts[0.9, 1], axis=1)
+    assert cost[3] == pytest.approx(np.sqrt(3.0) * cost[1], rel=1e-6)
+    assert 0.003 < cost[1] < 0.02
+    # Wider the longer.
+    assert parts[0.9, 1][3].std() > parts[0.9, 1][1].std()
+
+
+def test_cycles_through_low_charge_cost_as_check_ups_do_until_no_silicon_is_left():
+    days, cycles = np.array([0.0, 50.0, 100.0, 1e3]), np.array([0.0, 100.0, 200.0, 1e6])
+    high, low = (Condition(25.0, 0.5, rests=False, low_passes=passes) for passes in (0.0, 1.0))
+    given = drawn(high)
+    above, below = (beside(given, where, days, cycles, 0, np.random.default_rng(0)) for where in (high, low))
+    cost = above - below
+    assert (cost[1:] > 0.0).all()
+    assert (np.diff(cost, axis=0) >= -1e-12).all()
+    assert cost.max() <= 0.13
+    # As many cycles as a check-up has cost what it does, and no cell of the fit tells how many these are.
+    low_end, high_end = np.quantile(cost[1], (0.05, 0.95))
+    assert high_end > 3.0 * low_end
