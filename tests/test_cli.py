@@ -165,6 +165,13 @@ def test_status_names_every_stage(copy, command):
     assert "forecast    stale" in command("status", copy)[1]
 
 
+@pytest.mark.parametrize(("kind", "key"), [("--calibration", "curves"), ("--rates", "laws"), ("--score", "cells")])
+def test_other_files_have_schemas_too(command, kind, key):
+    code, out, _ = command("schema", kind)
+    assert code == 0
+    assert json.loads(out)["properties"][key]
+
+
 def test_the_schema_is_json(command):
     code, out, _ = command("schema")
     assert code == 0

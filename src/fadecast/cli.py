@@ -245,14 +245,26 @@ def data_check(name: Annotated[str | None, typer.Argument(help="A set; all that 
 
 
 @app.command(epilog="Example: fadecast schema > study.schema.json")
-def schema(calibration: Annotated[bool, typer.Option("--calibration", help="Of calibration files.")] = False) -> None:
+def schema(
+    calibration: Annotated[bool, typer.Option("--calibration", help="Of calibrations of states.")] = False,
+    rates: Annotated[bool, typer.Option("--rates", help="Of calibrations of rates.")] = False,
+    score: Annotated[bool, typer.Option("--score", help="Of scores.")] = False,
+) -> None:
     """Print the JSON schema of study files: every key with its meaning, unit, default and bounds."""
     import json
 
+    from pydantic import BaseModel
+
     from fadecast.calibrating import Calibration
+    from fadecast.rate_calibrating import RateCalibration
+    from fadecast.score_run import Scoring
     from fadecast.study import Study
 
-    keys = (Calibration if calibration else Study).model_json_schema()
+    asked = ((Calibration, calibration), (RateCalibration, rates), (Scoring, score))
+    kinds: list[type[BaseModel]] = [kind for kind, wanted in asked if wanted]
+    if len(kinds) > 1:
+        raise typer.BadParameter("give one of --calibration, --rates and --score")
+    keys = (kinds[0] if kinds else Study).model_json_schema()
     print(json.dumps(keys, indent=2, ensure_ascii=False))
 
 

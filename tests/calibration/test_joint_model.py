@@ -169,3 +169,20 @@ def test_weights_of_laws():
     # Each right in half of the conditions: both are kept.
     mixed = np.stack([np.where(np.arange(60) % 2, 3.0, 0.0), np.where(np.arange(60) % 2, 0.0, 3.0)])
     np.testing.assert_allclose(stacked(mixed), 0.5, atol=0.02)
+
+
+def test_what_a_law_brings_follows_its_own_temperature(evidence):
+    """Film growth has its energy and field in all cells, what it brings has neither, and stress its own energies."""
+    law, given = LAWS["coupled"], evidence[0]
+    counts = sizes(law, given)
+    z = np.zeros(sum(counts.values()))
+    names = list(COMMON)
+    z[names.index("film_energy")] = 2.0
+    z[len(names) : len(names) + counts["rates"]] = 1.0
+    found = unfold(law, given, jnp.asarray(z))
+    film, brought, negative, positive = (unknown.log_sd for unknown in law.cycled)
+    np.testing.assert_allclose(found.stored[:, 0], film + 30e3 * inverse(given.stored.temperature), rtol=1e-9)
+    np.testing.assert_allclose(found.stored[:, 1], brought, rtol=1e-12)
+    np.testing.assert_allclose(found.cycled[:, 1], brought, rtol=1e-12)
+    for column, sd in ((2, negative), (3, positive)):
+        np.testing.assert_allclose(found.cycled[:, column], sd + 40e3 * inverse(given.cycled.temperature), rtol=1e-9)
