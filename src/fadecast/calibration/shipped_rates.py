@@ -8,6 +8,7 @@ from functools import cache
 from importlib import resources
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
@@ -133,20 +134,9 @@ def beside(
         1 where each of them ages the cell as those of the fitted cells did, else 0.
     """
     count = len(drawn.common["noise"])
-    held = np.stack(
-        [
-            np.asarray(
-                overhang(
-                    {name: jnp.asarray(values[n]) for name, values in drawn.common.items()},
-                    np.array([condition.temperature]),
-                    np.array([condition.state_of_charge]),
-                    days[None],
-                )
-            )[0]
-            for n in range(count)
-        ],
-        axis=1,
-    )
+    place = np.array([condition.temperature]), np.array([condition.state_of_charge]), days[None]
+    common = {name: jnp.asarray(values) for name, values in drawn.common.items()}
+    held = np.asarray(jax.vmap(lambda each: overhang(each, *place))(common))[:, 0].T
     growth = drawn.common["growth_sd"] * rng.normal(size=count) * days[:, None] / YEAR
     number = check_ups * np.arange(len(days))[:, None]
     median, sd = _CYCLES_OF_A_CHECK_UP
