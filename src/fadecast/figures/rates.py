@@ -45,7 +45,7 @@ def losses_of(fitted: pd.DataFrame) -> Figure:
         )
         axes.plot(data["days"], data["p50"], color=style.BLUE, linewidth=1.0, label="median")
         axes.plot(data["days"], data["measured"], "o", color=style.VERMILLION, markersize=1.8, label="measured")
-        axes.set_title(str(title), fontsize=7)
+        axes.set_title(str(title), fontsize=6.5)
         style.in_percent(axes, y=True)
         axes.tick_params(labelsize=6)
     for axes in panels[-1]:
@@ -59,7 +59,7 @@ def losses_of(fitted: pd.DataFrame) -> Figure:
 def _cycled(fitted: pd.DataFrame) -> Figure:
     ordered = fitted.sort_values(["quantity", "cell", "days"], kind="stable")
     titles = [
-        f"{_LABELS[quantity]}, {'ABCDEF'[cell]}, {celsius:.0f} °C"
+        f"{_LABELS[quantity]}, {chr(ord('A') + cell)} {celsius:.0f} °C"
         for quantity, celsius, cell in zip(ordered["quantity"], ordered["temperature"], ordered["cell"], strict=True)
     ]
     return losses_of(ordered.assign(title=titles))
