@@ -8,6 +8,7 @@ from fadecast.calibrating import check_calibration
 from fadecast.document import read_document
 from fadecast.errors import InputError
 from fadecast.population import Population, RatePrior
+from fadecast.rate_calibrating import check_rate_calibration
 from fadecast.score_run import check_scoring
 from fadecast.study import Pricing, Study, check_pricing, load_study, plain_study, study_of, to_yaml
 
@@ -45,8 +46,10 @@ def test_every_shipped_study_is_valid():
     assert {"demo.yaml", "warranty_linear.yaml"} <= {path.name for path in files}
     for path in files:
         kinds = {"calibrate": check_calibration, "score": check_scoring}
+        document = read_document(path)
         check = kinds.get(path.stem.partition("_")[0], check_pricing)
-        assert check(read_document(path)).name == path.stem
+        check = check_rate_calibration if "rates" in document.content else check
+        assert check(document).name == path.stem
 
 
 def test_a_price_alone_needs_name_and_warranty_only():

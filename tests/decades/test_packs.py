@@ -110,6 +110,7 @@ def test_leakage_drives_groups_apart_and_balancing_keeps_them_together(paired):
     assert np.abs(free[[1, 2]] - days * np.array([0.004, 0.001])).max() > 1e-6
 
 
+@pytest.mark.slow
 def test_leap_agrees_with_direct_in_how_far_groups_drift_apart(paired):
     """Sixty days: headrooms of a quarter of an ampere-hour within 1.5 %, packs within 6e-4 of 5 A.h."""
     slow, duty = started(paired), year(days=60)
