@@ -38,7 +38,7 @@ class RateCalibration(BaseModel):
     """Cells that rates are found of: LG M50 and LG M50T, stored and cycled."""
     seed: Annotated[int, Ge(0), Le(2**63 - 1)] = 0
     """Seed of the chains."""
-    laws: Annotated[tuple[LawName, ...], MinLen(1)] = ("solvent", "electron", "coupled")
+    laws: Annotated[tuple[LawName, ...], MinLen(1)] = ("solvent",)
     """Ageing laws that are held against each other."""
     tolerance: Annotated[float, Gt(0.0), Le(0.05)] = 1e-3
     """Largest estimated error of a macro step in SOH [1]."""

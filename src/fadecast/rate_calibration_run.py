@@ -29,6 +29,7 @@ _SHIPPED_FOLD = 64
 """Draws of each law that the package ships."""
 _FIGURE_DRAWS = 200
 _CORRELATED = 0.9
+_LARGEST_R_HAT = 1.02
 
 
 def run_rate_calibration(
@@ -234,6 +235,11 @@ def rate_lines(found: FittedRates) -> list[str]:
         for each, weight in zip(found.laws, found.weights, strict=True)
     ]
     table = rate_table(found)
+    apart = table.groupby("law", sort=False)["r_hat"].max()
+    lines += [
+        f"{law}: chains disagree (R-hat {r_hat:.3f}); neither its posterior nor its weight is to be trusted"
+        for law, r_hat in apart[apart > _LARGEST_R_HAT].items()
+    ]
     seconds = sum(sum(each.seconds.values()) for each in found.laws)
     conditions_left = len(found.folds)
     summary = (
