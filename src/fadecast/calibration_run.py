@@ -13,17 +13,15 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from fadecast import __version__
 from fadecast.calibrating import Calibrated, Calibration, calibrate
 from fadecast.calibration.diagnostics import arviz
 from fadecast.calibration.states import MODES, PHASES, state_table
 from fadecast.document import Document
-from fadecast.errors import InputError
 from fadecast.figures.captions import STATE_CAPTIONS
 from fadecast.figures.states import draw_states
 from fadecast.figures.units import readable
 from fadecast.pages import embedded, render
-from fadecast.runs import STUDY_FILE, RunFolder, git_commit, write_text, write_whole
+from fadecast.runs import RunFolder, origin, refuse_study_folder, write_text, write_whole
 from fadecast.wording import percent, significant, span, words
 
 _ELECTRODES = (
@@ -56,15 +54,13 @@ def run_calibration(
     RunError
         When another process works in the folder.
     """
-    if (run.path / STUDY_FILE).exists() or (run.path.exists() and not run.path.is_dir()):
-        what = "is the folder of a study" if run.path.is_dir() else "is a file"
-        raise InputError(f"{run.path}: {what}; choose another with --out")
+    refuse_study_folder(run)
     found = calibrate(calibration, document, observe)
-    origin = {"fadecast_version": __version__, "git_commit": git_commit(), "seed": str(calibration.seed)}
+    made_by = {**origin(), "seed": str(calibration.seed)}
     with run.locked():
         run.log("calibrate", "start", curves=len(calibration.curves))
         try:
-            _write(calibration, found, origin, run)
+            _write(calibration, found, made_by, run)
         except Exception:
             run.log("calibrate", "failed", error=traceback.format_exc())
             raise

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from fadecast.cli_data import data
 from fadecast.document import Document, read_document
 from fadecast.errors import InputError, RunError
 
@@ -30,11 +31,9 @@ app = typer.Typer(
     "Exit codes: 0 done, 1 a run failed or was stopped, 2 the input is wrong.",
 )
 
-data = typer.Typer(help="Measured data that fadecast knows: what there is, where it comes from, whether it is sound.")
 app.add_typer(data, name="data", no_args_is_help=True)
 
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="Study file (YAML).", show_default=False)]
-SetName = Annotated[str, typer.Argument(metavar="NAME", help="A set of the catalogue.", show_default=False)]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Run folder.", show_default=False)]
 Out = Annotated[
     Path | None,
@@ -116,11 +115,8 @@ def calibrate(config: Config, out: Out = None, overrides: Overrides = None) -> N
 
     calibration = check_calibration(document)
     from fadecast.calibration_run import calibration_lines, run_calibration
-    from fadecast.pipeline import use_compilation_cache
-    from fadecast.runs import RunFolder
 
-    use_compilation_cache()
-    folder = RunFolder(out or Path("results") / calibration.name)
+    folder = _own_folder(out, calibration.name)
     with _Fitting(len(calibration.curves)) as fitting:
         found = run_calibration(calibration, document, folder, fitting)
     print(f"{folder.path / 'posterior.nc'}  report: {folder.path / 'report.html'}")
@@ -131,13 +127,10 @@ def _calibrate_rates(document: Document, out: Path | None) -> None:
     from fadecast.rate_calibrating import check_rate_calibration
 
     calibration = check_rate_calibration(document)
-    from fadecast.pipeline import use_compilation_cache
     from fadecast.rate_calibration_run import rate_lines, run_rate_calibration
-    from fadecast.runs import RunFolder
 
-    use_compilation_cache()
-    folder = RunFolder(out or Path("results") / calibration.name)
-    found = run_rate_calibration(calibration, document, folder, lambda what: print(what, file=sys.stderr, flush=True))
+    folder = _own_folder(out, calibration.name)
+    found = run_rate_calibration(calibration, document, folder, _say)
     print(f"{folder.path / 'rates.csv'}  {folder.path / 'laws.csv'}")
     print("\n".join(rate_lines(found)))
 
@@ -149,12 +142,8 @@ def score(config: Config, out: Out = None, overrides: Overrides = None) -> None:
     from fadecast.score_run import check_scoring, run_scoring, scoring_lines
 
     scoring = check_scoring(document)
-    from fadecast.pipeline import use_compilation_cache
-    from fadecast.runs import RunFolder
-
-    use_compilation_cache()
-    folder = RunFolder(out or Path("results") / scoring.name)
-    scored = run_scoring(scoring, document, folder, lambda what: print(what, file=sys.stderr, flush=True))
+    folder = _own_folder(out, scoring.name)
+    scored = run_scoring(scoring, document, folder, _say)
     print(f"{folder.path / 'forecast.csv'}  {folder.path / 'scores.csv'}  seconds: {scored.seconds:.1f}")
     print("\n".join(scoring_lines(scored)))
 
@@ -194,56 +183,6 @@ def status(folder: Folder) -> None:
     print("a process works in this folder" if run_folder.is_locked() else "no process works in this folder")
 
 
-@data.command("list", epilog="Example: fadecast data list")
-def data_list() -> None:
-    """List the sets of the catalogue, and whether they are on this machine."""
-    from fadecast.measured.catalogue import CATALOGUE, available, data_root
-
-    width = max(map(len, CATALOGUE))
-    for name, source in CATALOGUE.items():
-        print(f"{name:<{width}}  {'here' if available(name) else '-':<4}  {source.what} [{source.licence}]")
-    print(f"looked for under {data_root()}; set FADECAST_DATA for another place")
-
-
-@data.command("show", epilog="Example: fadecast data show kirkaldy2024_lgm50t_expt2_2")
-def data_show(name: SetName) -> None:
-    """Say what a set is, who measured it, under which licence, and where its files are."""
-    from fadecast.measured.catalogue import available, data_root, known_source
-
-    source = known_source(name)
-    for key in ("name", "what", "citation", "licence", "origin", "sha256"):
-        print(f"{key}: {getattr(source, key)}")
-    print(f"folder: {data_root() / source.folder} ({'here' if available(name) else 'not all files are here'})")
-    print("files:", *source.files, sep="\n  ")
-
-
-@data.command("check", epilog="Example: fadecast data check")
-def data_check(name: Annotated[str | None, typer.Argument(help="A set; all that are here by default.")] = None) -> None:
-    """Compare the files of sets with their checksums; exit 1 where one differs or a set that was named is missing."""
-    from fadecast.measured.catalogue import (
-        CATALOGUE,
-        MeasuredDataError,
-        MissingDataError,
-        available,
-        fetch,
-        known_source,
-    )
-
-    wanted = [known_source(name).name] if name else [each for each in CATALOGUE if available(each)]
-    sound = 0
-    for each in wanted:
-        try:
-            fetch(each)
-        except (MeasuredDataError, MissingDataError) as error:
-            print(f"{each}: {error}", file=sys.stderr)
-        else:
-            print(f"{each}: sound")
-            sound += 1
-    print(f"sets: {len(CATALOGUE)} checked: {len(wanted)} sound: {sound}")
-    if sound < len(wanted):
-        raise typer.Exit(1)
-
-
 @app.command(epilog="Example: fadecast schema > study.schema.json")
 def schema(
     calibration: Annotated[bool, typer.Option("--calibration", help="Of calibrations of states.")] = False,
@@ -275,6 +214,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (InputError, RunError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, InputError) else 1)
+
+
+def _own_folder(out: Path | None, name: str) -> "RunFolder":
+    """Return the folder of a calibration or a score."""
+    from fadecast.pipeline import use_compilation_cache
+    from fadecast.runs import RunFolder
+
+    use_compilation_cache()
+    return RunFolder(out or Path("results") / name)
+
+
+def _say(what: str) -> None:
+    print(what, file=sys.stderr, flush=True)
 
 
 def _bring(config: Path, out: Path | None, overrides: Sequence[str] | None, stage: str) -> "RunFolder":

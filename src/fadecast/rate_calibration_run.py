@@ -11,16 +11,15 @@ import pandas as pd
 import xarray as xr
 import yaml
 
-from fadecast import __version__
 from fadecast.calibration.diagnostics import arviz
 from fadecast.calibration.joint_model import COMMON, SIDES, conditions, places, predicted, unfold
+from fadecast.calibration.laws import LAWS
 from fadecast.calibration.rate_tables import QUANTITIES
 from fadecast.document import Document
-from fadecast.errors import InputError
 from fadecast.figures.rates import draw_rates
 from fadecast.measured.catalogue import CATALOGUE
 from fadecast.rate_calibrating import FittedLaw, FittedRates, Observe, RateCalibration, calibrate_rates
-from fadecast.runs import STUDY_FILE, RunFolder, git_commit, write_netcdf, write_text, write_whole
+from fadecast.runs import RunFolder, origin, refuse_study_folder, write_netcdf, write_text, write_whole
 from fadecast.scored_cells import SETS
 
 _LEVELS = (0.05, 0.95)
@@ -44,21 +43,19 @@ def run_rate_calibration(
     RunError
         When another process works in the folder.
     """
-    if (run.path / STUDY_FILE).exists() or (run.path.exists() and not run.path.is_dir()):
-        what = "is the folder of a study" if run.path.is_dir() else "is a file"
-        raise InputError(f"{run.path}: {what}; choose another with --out")
+    refuse_study_folder(run)
     found = calibrate_rates(calibration, document, observe)
-    origin = {"fadecast_version": __version__, "git_commit": git_commit(), "seed": str(calibration.seed)}
+    made_by = {**origin(), "seed": str(calibration.seed)}
     with run.locked():
         settings = yaml.safe_dump(calibration.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
         write_text(run.path / "calibration.yaml", settings)
         for each in found.laws:
-            write_whole(run.path / f"posterior_{each.law.name}.nc", partial(_write_posterior, each, origin))
+            write_whole(run.path / f"posterior_{each.law.name}.nc", partial(_write_posterior, each, made_by))
         tables = {"rates": rate_table(found), "laws": law_table(found), "correlated": correlated(found)}
         for name, table in tables.items():
             write_text(run.path / f"{name}.csv", table.to_csv(index=False, lineterminator="\n", float_format="%.5g"))
         for name, dataset in zip(("lgm50_posterior.nc", "lgm50_folds.nc"), shipped_posteriors(found), strict=True):
-            write_netcdf(run.path / name, dataset.assign_attrs(origin))
+            write_netcdf(run.path / name, dataset.assign_attrs(made_by))
         figures = run.path / "figures"
         figures.mkdir(exist_ok=True)
         best = found.laws[int(np.argmax(found.weights))]
@@ -175,7 +172,7 @@ def _thinned(count: int, wanted: int) -> np.ndarray:
 def _draws(each: FittedLaw, z: np.ndarray) -> xr.Dataset:
     values = jax.jit(jax.vmap(partial(unfold, each.law, each.evidence)))(jnp.asarray(z))
     cycling, condition = (np.asarray(part) for part in (values.cycling, values.condition))
-    rate = np.full((len(z), 4), np.nan)
+    rate = np.full((len(z), max(len(law.cycled) for law in LAWS.values())), np.nan)
     rate[:, : len(each.law.cycled)] = np.asarray(values.rates)
     names = list(COMMON)
     single = np.float32

@@ -112,10 +112,14 @@ def provenance(study: Pricing) -> dict[str, str | int]:
     return {
         "study": json.dumps(plain_study(study), ensure_ascii=False),
         "seed": study.seed,
-        "fadecast_version": __version__,
-        "git_commit": git_commit(),
+        **origin(),
         **{f"{library}_version": version(library) for library in _LIBRARIES},
     }
+
+
+def origin() -> dict[str, str]:
+    """Return what every result says about the code that made it."""
+    return {"fadecast_version": __version__, "git_commit": git_commit()}
 
 
 @cache
@@ -335,3 +339,16 @@ def _git(folder: Path, *arguments: str) -> str:
 
 def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def refuse_study_folder(run: RunFolder) -> None:
+    """Refuse to put a calibration where a study is.
+
+    Raises
+    ------
+    InputError
+        When the folder is that of a study, or a file.
+    """
+    if (run.path / STUDY_FILE).exists() or (run.path.exists() and not run.path.is_dir()):
+        what = "is the folder of a study" if run.path.is_dir() else "is a file"
+        raise InputError(f"{run.path}: {what}; choose another with --out")
