@@ -40,11 +40,8 @@ def losses_of(fitted: pd.DataFrame) -> Figure:
     for axes in panels.ravel()[len(groups) :]:
         axes.set_visible(False)
     for axes, (title, data) in zip(panels.ravel(), groups, strict=False):
-        axes.fill_between(
-            data["days"], data["p05"], data["p95"], color=style.BLUE, alpha=style.BAND_90, linewidth=0, label="90 %"
-        )
-        axes.plot(data["days"], data["p50"], color=style.BLUE, linewidth=1.0, label="median")
-        axes.plot(data["days"], data["measured"], "o", color=style.VERMILLION, markersize=1.8, label="measured")
+        levels = data[["p05", "p50", "p95"]].to_numpy().T
+        style.against_measured(axes, data["days"].to_numpy(), levels, data["measured"].to_numpy(), "90 %", 1.8)
         axes.set_title(str(title), fontsize=6.5)
         style.in_percent(axes, y=True)
         axes.tick_params(labelsize=6)

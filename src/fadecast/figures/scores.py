@@ -34,19 +34,9 @@ def cells_of(forecast: pd.DataFrame) -> Figure:
     for axes in panels.ravel()[len(cells) :]:
         axes.set_visible(False)
     for axes, (name, data) in zip(panels.ravel(), cells, strict=False):
-        axes.fill_between(
-            data["days"],
-            data["retention_p05"],
-            data["retention_p95"],
-            color=style.BLUE,
-            alpha=style.BAND_90,
-            linewidth=0,
-            label="90 % of the forecast",
-        )
-        axes.plot(data["days"], data["retention_p50"], color=style.BLUE, linewidth=1.2, label="median")
-        axes.plot(
-            data["days"], data["retention_measured"], "o", color=style.VERMILLION, markersize=2.5, label="measured"
-        )
+        levels = data[[f"retention_{level}" for level in ("p05", "p50", "p95")]].to_numpy().T
+        measured = data["retention_measured"].to_numpy()
+        style.against_measured(axes, data["days"].to_numpy(), levels, measured, "90 % of the forecast", 2.5)
         axes.set_title(str(name), fontsize=8)
         style.in_percent(axes, y=True)
     for axes in panels[-1]:

@@ -129,3 +129,11 @@ def fan(axes: Axes, x: Array, levels: Array, color: str, label: str) -> None:
     axes.fill_between(x, low, high, color=color, alpha=BAND_90, linewidth=0, label=f"90 % of {label}")
     axes.fill_between(x, lower, upper, color=color, alpha=BAND_50, linewidth=0, label=f"50 % of {label}")
     axes.plot(x, median, color=color, linewidth=2.0, label=f"median of {label}")
+
+
+def against_measured(axes: Axes, days: Array, levels: Array, measured: Array, label: str, size: float) -> None:
+    """Draw a 90 % band, its median and measured points; levels are low, median and high, shape (3, days)."""
+    low, median, high = levels
+    axes.fill_between(days, low, high, color=BLUE, alpha=BAND_90, linewidth=0, label=label)
+    axes.plot(days, median, color=BLUE, linewidth=1.2, label="median")
+    axes.plot(days, measured, "o", color=VERMILLION, markersize=size, label="measured")
