@@ -53,14 +53,15 @@ def export(folder: Path) -> None:
     from fadecast.duty import make_duty
     from fadecast.ensemble import make_ensemble
     from fadecast.fade import capacity_of
-    from fadecast.population import make_population
+    from fadecast.population import in_service, make_population
     from fadecast.study import load_study
 
     folder.mkdir(parents=True, exist_ok=True)
     study = load_study(CONFIG, [f"packs={SIZES[0]}", "draws=1"])
     duty = make_duty(study.site, study.duty, 1, study.packs, study.seed)
     capacity = capacity_of(build_cell(study.cell.chemistry))
-    population = make_population(study.population, 1, study.packs, study.seed, capacity)
+    service = in_service(study.cell.chemistry, duty)
+    population = make_population(study.population, 1, study.packs, study.seed, capacity, service=service)
     ensemble = make_ensemble(study.cell, study.decades, duty, population, study.years)
     lanes = np.arange(SIZES[0])
     slow, inputs, _ = ensemble.start(lanes)

@@ -34,7 +34,7 @@ from fadecast.duty import make_duty
 from fadecast.ensemble import Ensemble, make_ensemble, run_shards
 from fadecast.fade import Forecast, capacity_of, leap_error
 from fadecast.pipeline import use_compilation_cache
-from fadecast.population import make_population
+from fadecast.population import in_service, make_population
 from fadecast.runs import Shards
 from fadecast.streams import write_blocks
 from fadecast.study import Study, load_study
@@ -113,7 +113,9 @@ def slice_of(study: Study) -> Slice:
     draws, sites = study.draws, study.fleet.sites
     duty = make_duty(study.site, study.duty, draws, study.packs // sites, study.seed)
     capacity = capacity_of(build_cell(study.cell.chemistry))
-    return Slice(study, duty, make_population(study.population, draws, study.packs, study.seed, capacity, sites))
+    service = in_service(study.cell.chemistry, duty)
+    packs = make_population(study.population, draws, study.packs, study.seed, capacity, sites, service)
+    return Slice(study, duty, packs)
 
 
 def report(table: pd.DataFrame, name: str) -> None:

@@ -37,7 +37,7 @@ from fadecast.cell.reference import PowerRuns
 from fadecast.figures import style
 from fadecast.measured.catalogue import data_root
 from fadecast.pipeline import use_compilation_cache
-from fadecast.population.evidence import fitted_rates
+from fadecast.population.evidence import single_fits
 from two_day_loads import HELIOS, LOADS, Shape
 
 ROOT = Path(__file__).parents[1]
@@ -50,7 +50,7 @@ LIMITS = Limits(
     charge_derating=(),
     discharge_derating=(),
 )
-_RATES = {rate.name: rate.value for rate in fitted_rates()}
+_RATES = {rate.name: rate.value for rate in single_fits()}
 MODELS = {
     "SPM": Chemistry(sei_on_cracks="true", parameters=_RATES),
     "SPMe": Chemistry(

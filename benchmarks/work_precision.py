@@ -31,7 +31,7 @@ from fadecast.cell.health import electrode_window, fresh_mid_stoichiometry, stoi
 from fadecast.cell.model import CellModel, Chemistry, build_cell
 from fadecast.cell.profile import Profile, Stepping, run_profile
 from fadecast.duty.workload import Measured, Workload, draw_it_power
-from fadecast.population.evidence import fitted_rates
+from fadecast.population.evidence import single_fits
 from rivals import Load, Threads, in_processes, jax_solver
 
 CORES = os.cpu_count() or 1
@@ -60,7 +60,7 @@ class Bench:
     """The nine cells, their load, and the truth."""
 
     def __init__(self, minutes: int, points: int = 20, stretch: float = 0.0) -> None:
-        rates = {rate.name: rate.value for rate in fitted_rates()}
+        rates = {rate.name: rate.value for rate in single_fits()}
         self.chemistry = Chemistry(particle_points=points, particle_stretch=stretch, parameters=rates)
         self.cell: CellModel = build_cell(self.chemistry)
         power = draw_it_power(np.random.default_rng(1), Workload(), Measured.load(), 1)

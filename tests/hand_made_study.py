@@ -24,7 +24,11 @@ def population(draws, packs):
     """Return packs of a linear cell with one ageing rate."""
     rate = RatePrior(name="SEI growth rate [m2.s-1]", value=1e-20, units="m2.s-1", log_sd=0.5)
     return make_population(
-        Population(rates=(rate,)), draws, packs, SEED, lambda lli, ne, pe: 1.0 - 0.7 * lli - 0.2 * ne - 0.1 * pe
+        Population(rate_posterior=None, rates=(rate,)),
+        draws,
+        packs,
+        SEED,
+        lambda lli, ne, pe: 1.0 - 0.7 * lli - 0.2 * ne - 0.1 * pe,
     )
 
 

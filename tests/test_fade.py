@@ -10,7 +10,7 @@ from fadecast.ensemble import Execution, make_ensemble
 from fadecast.fade import Forecast, capacity_of, make_fade
 from fadecast.operated import Cell
 from fadecast.outcome import Outcome
-from fadecast.population import Population, make_population
+from fadecast.population import Population, in_service, make_population
 from fadecast.warranty import Contract, Premium, price
 
 DRAWS, PACKS, PACK_KWH = 2, 16, 78.0
@@ -31,8 +31,10 @@ def duty():
 
 
 @pytest.fixture(scope="module")
-def population():
-    return make_population(Population(), DRAWS, PACKS, 1, capacity_of(build_cell(Cell().chemistry)))
+def population(duty):
+    chemistry = Cell().chemistry
+    share = capacity_of(build_cell(chemistry))
+    return make_population(Population(), DRAWS, PACKS, 1, share, service=in_service(chemistry, duty))
 
 
 def forecast(duty, population, workers=1, shards=None, decades=DECADES):
@@ -51,6 +53,21 @@ def changed(population, name, factor, pack=slice(None)):
     result = population.copy(deep=True)
     result["parameter_value"].loc[{"parameter": name, "pack": pack}] *= factor
     return result
+
+
+def test_capacity_drifts_off_the_model_as_the_population_says(duty, population):
+    model, worse, better = (
+        forecast(duty, population.assign(retention_drift=(("draw", "pack"), np.full((DRAWS, PACKS), drift))))
+        for drift in (0.0, -0.02, 0.5)
+    )
+    years = model["time"].values
+    np.testing.assert_allclose(worse["retention"], model["retention"] - 0.02 * years, atol=1e-12)
+    for fade in (worse, better):
+        np.testing.assert_array_equal(fade["lli"], model["lli"])
+    # Gained back to the start at most.
+    assert (better["retention"].isel(time=slice(1, None)) == 1.0).all()
+    start = model["soh"].isel(time=0)
+    np.testing.assert_allclose(worse["soh"], start * worse["retention"], rtol=1e-12)
 
 
 def test_the_bits_do_not_depend_on_workers_or_on_what_was_finished_before(duty, population, fade):
@@ -83,7 +100,7 @@ def test_a_pack_that_cannot_start_is_masked_and_the_other_tile_is_untouched(duty
 def test_a_faster_rate_or_more_lithium_lost_moves_fade_and_price(duty, population, fade):
     contract = Contract(term_years=1.0, guarantee=((1.0, 0.999),), measure="retention")
     soh_contract = Contract(term_years=1.0, guarantee=((1.0, 0.80),), measure="soh")
-    fast = forecast(duty, changed(population, SEI, 3.0))
+    fast = forecast(duty, changed(population, SEI, 10.0))
     poor = forecast(duty, changed(population, LLI, 1.1))
     # Every pack loses more lithium; one whose capacity its active material limits need not lose capacity for it.
     assert (fast["lli"].isel(time=-1) > fade["lli"].isel(time=-1)).all()

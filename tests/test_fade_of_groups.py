@@ -12,7 +12,7 @@ from fadecast.ensemble import Execution, make_ensemble
 from fadecast.fade import Forecast, capacity_of, make_fade, typical_day_trace
 from fadecast.operated import Cell
 from fadecast.outcome import Outcome
-from fadecast.population import Groups, Population, make_population
+from fadecast.population import Groups, Population, in_service, make_population
 
 PACKS, TILE, PACK_KWH = 20, 16, 78.0
 DECADES = Decades(typical_days=1, output_interval_days=182.5, check_days=0)
@@ -30,9 +30,10 @@ def duty():
 
 
 @pytest.fixture(scope="module")
-def population():
-    settings = Population(groups=Groups(n_series=6, weakest=1))
-    return make_population(settings, 1, PACKS, 1, capacity_of(build_cell(Cell().chemistry)))
+def population(duty):
+    settings, chemistry = Population(groups=Groups(n_series=6, weakest=1)), Cell().chemistry
+    share = capacity_of(build_cell(chemistry))
+    return make_population(settings, 1, PACKS, 1, share, service=in_service(chemistry, duty))
 
 
 def forecast(duty, population, workers=1, shards=None):

@@ -14,7 +14,7 @@ from fadecast.fade import Forecast, capacity_of, make_fade
 from fadecast.operated import Cell
 from fadecast.outcome import Outcome
 from fadecast.pack.sharing import Fleet
-from fadecast.population import Population, make_population
+from fadecast.population import Population, in_service, make_population
 from fadecast.site import Packs, Sites
 
 DRAWS, PACKS, YEARS = 1, 24, 3.0
@@ -29,9 +29,15 @@ class Memory(dict):
     save = dict.__setitem__
 
 
+def made(settings):
+    chemistry = Cell().chemistry
+    service = in_service(chemistry, make_duty(Site(), SERVED, DRAWS, PACKS, 1))
+    return make_population(settings, DRAWS, PACKS, 1, capacity_of(build_cell(chemistry)), service=service)
+
+
 @pytest.fixture(scope="module")
 def population():
-    return make_population(Population(), DRAWS, PACKS, 1, capacity_of(build_cell(Cell().chemistry)))
+    return made(Population())
 
 
 def forecast(population, fleet, packs=PACKS, **execution):
@@ -92,7 +98,7 @@ def test_sites_that_fit_into_one_tile_are_forecast_together(population):
 
 def test_packs_that_stand_for_others_make_a_site_of_the_whole(equal):
     settings = Population(representatives=6)
-    few = make_population(settings, DRAWS, PACKS, 1, capacity_of(build_cell(Cell().chemistry)))
+    few = made(settings)
     duty = make_duty(Site(), SERVED, DRAWS, PACKS, 1)
     fleet = Fleet(sharing="equal")
     ensemble = make_ensemble(Cell(), DECADES, duty, few, YEARS, Execution(tile=16, workers=1), fleet, SERVED)

@@ -32,7 +32,7 @@ def write(tmp_path):
 
 def test_a_study_comes_back_from_yaml_and_from_json(write):
     rate = RatePrior(name=SEI, value=1.2345678901234567e-12, units="m.s-1", log_sd=0.5)
-    study = small(population=Population(rates=(rate,)), seed=2**62)
+    study = small(population=Population(rate_posterior=None, rates=(rate,)), seed=2**62)
     assert load_study(write(to_yaml(study))) == study
     assert study_of(json.dumps(plain_study(study))) == study
 

@@ -184,6 +184,23 @@ VALUES = {
         "population: {soh_range: [0.5, 0.51]}",
         "population.soh_range: got [0.5, 0.51]; ",
     ),
+    "rates that are nowhere": (
+        "population: {rate_posterior: nowhere.nc}",
+        "nowhere.nc; must be lgm50, the path of such a file, or null",
+    ),
+    "rates of another law": (
+        "cell: {chemistry: {sei: reaction limited}}",
+        'population.rate_posterior: got "lgm50", fitted to OKane2022, sei solvent-diffusion limited, '
+        "loss_of_active_material ['stress-driven', 'stress-driven']; must be null for other laws",
+    ),
+    "rates of a law that did not ship": (
+        "cell: {chemistry: {sei: electron-migration limited}}",
+        "population.rate_posterior: lgm50 holds no draws of the law electron of cell.chemistry",
+    ),
+    "rate that the posterior sets": (
+        "population: {rates: [{name: 'SEI solvent diffusivity [m2.s-1]', value: 1e-21, units: m2.s-1, log_sd: 0.5}]}",
+        "population.rates.0.name: 'SEI solvent diffusivity [m2.s-1]' is set by population.rate_posterior already;",
+    ),
     "rising guarantee": (
         "warranty: {contract: {guarantee: [[1, 0.7], [2, 0.8]]}}",
         "guarantee point (2, 0.8)",

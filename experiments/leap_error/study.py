@@ -26,6 +26,7 @@ from fadecast.fade import capacity_of
 from fadecast.figures import style
 from fadecast.operated import Cell
 from fadecast.population import Population, make_population
+from fadecast.population.evidence import single_fits
 
 OUT = Path(__file__).parents[2] / "results" / "reported" / "leap_error"
 DUTIES = {
@@ -74,7 +75,13 @@ def conditions(minutes: int, duties: Mapping[str, Duty] = DUTIES) -> xr.Dataset:
 def lanes_of(duty: xr.Dataset) -> Ensemble:
     """Put the same cells, each with the rates of a draw of its own, into every condition."""
     settings = Cell()
-    packs = make_population(Population(), CELLS, 1, SEED, capacity_of(build_cell(settings.chemistry, ())))
+    packs = make_population(
+        Population(rate_posterior=None, rates=single_fits()),
+        CELLS,
+        1,
+        SEED,
+        capacity_of(build_cell(settings.chemistry, ())),
+    )
     each = packs.isel(pack=0, drop=True).rename(draw="pack")
     population = xr.concat([each] * duty.sizes["draw"], "draw")
     return make_ensemble(settings, Decades(), duty, population, YEARS[-1] / 365.0)

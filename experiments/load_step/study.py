@@ -33,7 +33,7 @@ from fadecast.duty import Duty, Site, make_duty
 from fadecast.duty.swings import Swings, swinging_power
 from fadecast.duty.training import AcceleratorPower, Training
 from fadecast.duty.workload import Measured, Workload, draw_it_power
-from fadecast.population.evidence import fitted_rates
+from fadecast.population.evidence import single_fits
 
 CELSIUS, MINUTES, COUNT, SPIN_UP_HOURS = (10.0, 25.0, 40.0), (5, 15, 30, 60), 12, 4
 FINE, BY_SECOND = Stepping(nodes=8, samples=16, tolerance=0.001), Stepping(tolerance=None)
@@ -51,7 +51,7 @@ SWING_RATES, SWING_HOURS, HOUR = (0.2, 1.0), 3, 3600
 
 def main() -> None:
     """Run every load at every length of a step, and time one of them."""
-    cell = build_cell(Chemistry(parameters={rate.name: rate.value for rate in fitted_rates()}))
+    cell = build_cell(Chemistry(parameters={rate.name: rate.value for rate in single_fits()}))
     years = {name: year_of_duty(make_duty(Site(), duty, 1, 805, 1).isel(draw=0)) for name, duty in DUTIES.items()}
     years["hourly swings"] = hourly_swings()
     table = pd.DataFrame([row for name, year in years.items() for row in by_days(cell, name, year)])

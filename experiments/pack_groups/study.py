@@ -20,6 +20,7 @@ from fadecast.figures import style
 from fadecast.operated import Cell
 from fadecast.pipeline import use_compilation_cache
 from fadecast.population import ClassShare, Groups, LogNormalPrior, Population, make_population
+from fadecast.population.evidence import single_fits
 from fadecast.population.modes import CapacityOf
 
 OUT = Path(__file__).parents[2] / "results" / "reported" / "pack_groups"
@@ -61,7 +62,8 @@ def rows(cell: CellModel) -> Iterator[dict[str, object]]:
 def forecast(share: CapacityOf, name: str, weakest: int | None) -> Iterator[dict[str, object]]:
     """Run one case with all groups or the weakest and a mean of the rest."""
     duty = make_duty(Site(), Duty(timestep_minutes=60), 1, PACKS, SEED)
-    settings = Population(classes=(ClassShare(name="lmo_10ah"),), groups=replace(CASES[name], weakest=weakest))
+    classes, groups = (ClassShare(name="lmo_10ah"),), replace(CASES[name], weakest=weakest)
+    settings = Population(classes=classes, groups=groups, rate_posterior=None, rates=single_fits())
     population = make_population(settings, 1, PACKS, SEED, share)
     ensemble = replace(make_ensemble(Cell(), DECADES, duty, population, 2.0), times=DAYS)
     history, health = ensemble.simulate(np.arange(PACKS))

@@ -25,7 +25,7 @@ from fadecast.cell.profile import Profile, Stepping, run_profile
 from fadecast.duty.swings import Swings, swinging_power
 from fadecast.duty.training import AcceleratorPower, Training
 from fadecast.figures import style
-from fadecast.population.evidence import fitted_rates
+from fadecast.population.evidence import single_fits
 
 OUT = Path(__file__).parents[2] / "results" / "reported" / "sub_minute"
 HOURS, HOUR, SEED = 3, 3600, 1
@@ -54,7 +54,7 @@ WIDE = Limits(
 
 def main() -> None:
     """Run every load at every length of a step."""
-    rates = {rate.name: rate.value for rate in fitted_rates()}
+    rates = {rate.name: rate.value for rate in single_fits()}
     cell = build_cell(Chemistry(parameters=rates))
     table = pd.DataFrame(list(rows(cell)))
     OUT.mkdir(parents=True, exist_ok=True)

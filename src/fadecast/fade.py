@@ -128,7 +128,7 @@ class Forecast:
         progress("plan", {"packs": left, "pack_years": left * float(ensemble.times[-1]) / DAYS_PER_YEAR})
         for position, history, health in run_shards(ensemble, [shards[number] for number in missing], progress):
             number = missing[position]
-            shard = _shard(ensemble, history, health, self.pack_energy_kwh)
+            shard = _shard(ensemble, shards[number], history, health, self.pack_energy_kwh)
             self.store.save(_key(number), shard)
             note(number, shard, loaded=False)
         return self._attributes(float(days.sum()), outcomes)
@@ -254,9 +254,11 @@ def _packs_in(lanes: np.ndarray) -> int:
     return len(np.unique(lanes))
 
 
-def _shard(ensemble: Ensemble, history: History, health: Health, pack_energy_kwh: float) -> xr.Dataset:
+def _shard(
+    ensemble: Ensemble, lanes: np.ndarray, history: History, health: Health, pack_energy_kwh: float
+) -> xr.Dataset:
     """Label what one tile did; dims `time`, `lane`. Failed lanes are NaN after their last sound time."""
-    values = _quantities(ensemble, history, health, pack_energy_kwh)
+    values = _quantities(ensemble, lanes, history, health, pack_energy_kwh)
     sound = ensemble.times[:, None] <= history.last_good
     dataset = xr.Dataset({name: (("time", "lane"), np.where(sound, value, np.nan)) for name, value in values.items()})
     dataset["outcome"] = ("lane", history.outcome.astype(np.int8))
@@ -265,7 +267,9 @@ def _shard(ensemble: Ensemble, history: History, health: Health, pack_energy_kwh
     return dataset.assign_attrs(cell_days=history.cell_days)
 
 
-def _quantities(ensemble: Ensemble, history: History, health: Health, pack_energy_kwh: float) -> dict[str, np.ndarray]:
+def _quantities(
+    ensemble: Ensemble, lanes: np.ndarray, history: History, health: Health, pack_energy_kwh: float
+) -> dict[str, np.ndarray]:
     """Fade variables of one tile, each `(times, lanes)`."""
     cell = ensemble.operation.cell
     slow, service = history.service.slow, history.service
@@ -273,9 +277,9 @@ def _quantities(ensemble: Ensemble, history: History, health: Health, pack_energ
     to_ah = FARADAY / _COULOMBS_PER_AH
     volume_ah = cell.negative.volume * to_ah
     scale = pack_energy_kwh / cell.nameplate_energy  # [kW.h of the pack per W.h of its cell]
-    capacity = np.asarray(health.capacity)
     degree_days = service.degree_days[:, 0]
     passed = np.diff(degree_days, axis=0)
+    capacity = _drifted(ensemble, lanes, np.asarray(health.capacity), passed > 0.0)
     # A pack that was replaced has no temperature any more.
     mean = np.where(passed > 0.0, passed / np.diff(ensemble.times)[:, None] - KELVIN, np.nan)
     fields = {
@@ -299,6 +303,17 @@ def _quantities(ensemble: Ensemble, history: History, health: Health, pack_energ
         "temperature_mean": np.concatenate([np.full_like(mean[:1], np.nan), mean]),
         "temperature_max": history.temperature_max - KELVIN,
     }
+
+
+def _drifted(ensemble: Ensemble, lanes: np.ndarray, capacity: np.ndarray, aged: np.ndarray) -> np.ndarray:
+    """Add to the model's capacity `(times, lanes)` what it is found to be off by, while a pack is in service `aged`.
+
+    What a pack gains by it, it gains at most back to its start: no measured cell gained capacity over years.
+    """
+    years = np.where(aged, np.diff(ensemble.times)[:, None] / DAYS_PER_YEAR, 0.0).cumsum(axis=0)
+    drift = ensemble.population["retention_drift"].values.reshape(-1)[lanes]
+    beside = capacity[:1] * drift * np.concatenate([np.zeros_like(years[:1]), years])
+    return np.clip(capacity + beside, 0.0, np.maximum(capacity, capacity[:1]))
 
 
 def typical_day_trace(

@@ -11,5 +11,6 @@ DATA_KEYS = {
     ("site", "climate"): CLIMATE_SUFFIXES,
     ("duty", "workload", "trace", "file"): TRACE_SUFFIXES,
     ("population", "split", "posterior"): (".nc",),
+    ("population", "rate_posterior"): (".nc",),
 }
 """Keys of a study that may name a file, and how its name then ends; a relative one is looked for beside the study."""

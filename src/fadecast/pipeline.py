@@ -18,6 +18,7 @@ import numpy as np
 import xarray as xr
 
 from fadecast import __version__
+from fadecast.calibration.shipped_rates import SHIPPED
 from fadecast.cell.model import build_cell
 from fadecast.decades.years import represented
 from fadecast.duty import duty_years, years_drawn
@@ -26,7 +27,7 @@ from fadecast.errors import InputError, RunError
 from fadecast.fade import Forecast, capacity_of, typical_day_trace
 from fadecast.figures import make_figures
 from fadecast.formats import CLIMATE_SUFFIXES
-from fadecast.population import make_population
+from fadecast.population import in_service, make_population
 from fadecast.report import render_report
 from fadecast.runs import RunFolder, open_fade, sha256, write_text, write_whole
 from fadecast.study import Pricing, Study, plain_study
@@ -184,8 +185,11 @@ def _make_duty(study: Study, run: RunFolder, observe: Observer) -> list[str]:
 
 def _make_population(study: Study, run: RunFolder, observe: Observer) -> list[str]:
     cell = build_cell(study.cell.chemistry)
+    settings = study.population
+    by_posterior = settings.rate_posterior is not None
+    service = in_service(study.cell.chemistry, run.open_dataset("duty.nc")) if by_posterior else None
     population = make_population(
-        study.population, study.draws, study.packs, study.seed, capacity_of(cell), study.fleet.sites
+        settings, study.draws, study.packs, study.seed, capacity_of(cell), study.fleet.sites, service
     )
     return [run.write_dataset("population.nc", population, study)]
 
@@ -254,9 +258,10 @@ def _duty_depends(study: Study) -> Any:
 
 def _population_depends(study: Study) -> Any:
     part = _part("seed", "packs", "draws", "population")(study)
-    posterior = study.population.split.posterior
-    diagnosed = [sha256(Path(posterior))] if posterior else []
-    return [part, study.fleet.sites, plain_study(study)["cell"]["chemistry"], *diagnosed]
+    rates = study.population.rate_posterior
+    posteriors = [study.population.split.posterior, None if rates == SHIPPED else rates]
+    content = [sha256(Path(posterior)) for posterior in posteriors if posterior]
+    return [part, study.fleet.sites, plain_study(study)["cell"]["chemistry"], *content]
 
 
 def _forecast_depends(study: Study) -> Any:
@@ -266,7 +271,7 @@ def _forecast_depends(study: Study) -> Any:
 
 STAGES: Mapping[str, Stage] = {
     "duty": Stage((), _duty_depends, _make_duty),
-    "population": Stage((), _population_depends, _make_population),
+    "population": Stage(("duty",), _population_depends, _make_population),
     "forecast": Stage(("duty", "population"), _forecast_depends, _make_fade),
     "price": Stage(("forecast",), _part("seed", "warranty"), _make_price),
     "report": Stage(("duty", "population", "forecast", "price"), _part("name"), _make_report),

@@ -17,6 +17,7 @@ from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from fadecast.calibration.shipped_rates import SHIPPED, posterior
 from fadecast.cell.model import AMBIENT, CONTACT_RESISTANCE, CURRENT, parameter_values
 from fadecast.decades.admitted import forecast_problems
 from fadecast.decades.years import DAYS_PER_YEAR, Decades
@@ -29,6 +30,7 @@ from fadecast.formats import CLIMATE_SUFFIXES
 from fadecast.operated import Cell
 from fadecast.pack.sharing import Fleet
 from fadecast.population import Population, retired_classes
+from fadecast.population.posterior_rates import fitted_chemistries, law_of, posterior_parameters
 from fadecast.population.retirement import sample_retired
 from fadecast.population.split import diagnosed
 from fadecast.population.triage import error_rates
@@ -197,7 +199,17 @@ def _parameter_problems(study: Study) -> Iterable[str]:
     setter = {CURRENT: "the duty", AMBIENT: "the duty", CONTACT_RESISTANCE: "the population"}
     fixed = [(name, f"cell.chemistry.parameters.{name}") for name in chemistry.parameters]
     varied = [(rate.name, f"population.rates.{n}.name") for n, rate in enumerate(study.population.rates)]
-    for name, key in [*fixed, *varied]:
+    drawn: list[tuple[str, str]] = []
+    if study.population.rate_posterior is not None:
+        law = law_of(chemistry)
+        if law is not None:
+            drawn = [(name, "population.rate_posterior") for name in posterior_parameters(law)]
+        elif not forecast_problems(chemistry):
+            yield (
+                f"population.rate_posterior: got {shown(study.population.rate_posterior)}, fitted to "
+                f"{fitted_chemistries()}; must be null for other laws and sets in cell.chemistry: give rates of its own"
+            )
+    for name, key in [*drawn, *fixed, *varied]:
         if name not in scalars:
             choice = _suggestion(name, scalars) or "; must be one of its names"
             yield f"{key}: {name!r} is not a number of the PyBaMM set {chemistry.parameter_set}{choice}"
@@ -250,13 +262,22 @@ def _band_problems(study: Study) -> Iterable[str]:
 
 
 def _posterior_problems(study: Study) -> Iterable[str]:
-    """Say whether diagnosed cells can be read. Apart from the model, as climates are."""
-    posterior = study.population.split.posterior
-    if posterior is not None:
+    """Say whether diagnosed cells and fitted rates can be read. Apart from the model, as climates are."""
+    split, rates = study.population.split.posterior, study.population.rate_posterior
+    if split is not None:
         try:
-            diagnosed(posterior)
+            diagnosed(split)
         except ValueError as error:
             yield f"population.split.posterior: {error}"
+    if rates is not None:
+        try:
+            laws = posterior(rates)["law"].values
+        except ValueError as error:
+            yield f"population.rate_posterior: {error}; must be {SHIPPED}, the path of such a file, or null"
+            return
+        law = law_of(study.cell.chemistry)
+        if law is not None and law.name not in laws:
+            yield f"population.rate_posterior: {rates} holds no draws of the law {law.name} of cell.chemistry"
 
 
 def validated(model: type[AnyModel], document: Document) -> AnyModel:

@@ -91,6 +91,7 @@ VARIABLES: Mapping[str, Variable] = {
     "balancing": Variable((), "day-1", "most that balancing takes from a group over nameplate capacity", _NONNEGATIVE),
     "pack_number": Variable(_STATE, "1", "number of the pack among all of the study", _NONNEGATIVE),
     "pack_weight": Variable((), "1", "packs that each pack stands for", (1.0, None)),
+    "retention_drift": Variable(_STATE, "year-1", "change of retention beside the model"),
     "retired_class": Variable(_STATE, "1", "class of retired cells that a pack is sampled from"),
     # fade
     "capacity": Variable(_FADE, "A.h", "C/10 discharge capacity of the representative cell", _NONNEGATIVE),

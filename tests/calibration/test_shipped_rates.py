@@ -3,7 +3,7 @@ import pytest
 
 from fadecast.calibration.joint_model import COMMON
 from fadecast.calibration.laws import LAWS
-from fadecast.calibration.shipped_rates import Condition, beside, posterior, predict, shares, weights
+from fadecast.calibration.shipped_rates import Condition, beside, folds, predict, shares, weights
 
 DRAWS = 4000
 LAW = "solvent"
@@ -46,8 +46,7 @@ def test_at_a_fitted_condition_the_field_is_the_fitted_one():
 
 
 def test_every_condition_can_be_left_out():
-    folds = posterior(folds=True)
-    assert folds.sizes["fold"] == 39
+    assert folds().sizes["fold"] == 39
     for fold in ("0 degC, 0%", "45 degC, 100%", "cycled 2"):
         assert np.isfinite(list(drawn(Condition(25.0, 0.5, rests=True), fold).multiples.values())).all()
 

@@ -15,7 +15,7 @@ from fadecast.cell.model import AMBIENT, CellModel, Chemistry, build_cell
 from fadecast.cell.protocol import Record, run_protocol
 from fadecast.cell.quadrature import Rule
 from fadecast.cell.stepper import take_step
-from fadecast.population.evidence import fitted_rates
+from fadecast.population.evidence import single_fits
 
 # Limits that nothing in these tests meets.
 WIDE = Limits(
@@ -35,7 +35,7 @@ LANES = len(LLI)
 @cache
 def fitted_chemistry() -> Chemistry:
     """OKane2022 with the fitted ageing rates: fast enough that errors show."""
-    return Chemistry(parameters={rate.name: rate.value for rate in fitted_rates()})
+    return Chemistry(parameters={rate.name: rate.value for rate in single_fits()})
 
 
 @cache

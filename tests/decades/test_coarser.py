@@ -15,6 +15,7 @@ from fadecast.ensemble import make_ensemble
 from fadecast.fade import capacity_of
 from fadecast.operated import Cell
 from fadecast.population import Population, make_population
+from fadecast.population.evidence import single_fits
 
 from .test_typical_days import year
 
@@ -60,7 +61,8 @@ def test_a_day_remembers_the_one_before(cell):
 def test_hours_of_a_duty_by_quarters_age_cells_as_the_quarters_do(cell, mode):
     """Under grid regulation hours lose most of crack growth, and the swings inside them give it back."""
     duty = make_duty(Site(), Duty(timestep_minutes=15, service="regulation"), 1, 4, 1)
-    population = make_population(Population(), 1, 4, 1, capacity_of(cell))
+    packs = Population(rate_posterior=None, rates=single_fits())
+    population = make_population(packs, 1, 4, 1, capacity_of(cell))
 
     def cracked(**options):
         decades = Decades(mode=mode, typical_days=2, **options)

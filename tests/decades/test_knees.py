@@ -17,7 +17,7 @@ from fadecast.decades.service import KELVIN, Operation, Service
 from fadecast.decades.store import HourlyYear, charge_through_year
 from fadecast.decades.typical_days import YearOfDuty
 from fadecast.outcome import Outcome
-from fadecast.population.evidence import fitted_rates
+from fadecast.population.evidence import single_fits
 
 from .test_typical_days import year
 
@@ -36,7 +36,7 @@ class Knee:
     """Cold cells under a hard duty of six days that repeat, all of them typical days."""
 
     def __init__(self) -> None:
-        rates = {rate.name: rate.value for rate in fitted_rates()}
+        rates = {rate.name: rate.value for rate in single_fits()}
         rate = rates.pop(RATE)
         rates["Dead lithium decay constant [s-1]"] = 3e-5
         self.operation = Operation(

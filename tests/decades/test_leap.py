@@ -24,7 +24,7 @@ from fadecast.decades.service import KELVIN, Operation
 from fadecast.decades.typical_days import choose_typical_days
 from fadecast.decades.years import day_batch
 from fadecast.outcome import Outcome
-from fadecast.population.evidence import fitted_rates
+from fadecast.population.evidence import single_fits
 
 from .test_typical_days import year
 
@@ -34,7 +34,7 @@ SEI = "SEI solvent diffusivity [m2.s-1]"
 
 @pytest.fixture(scope="module")
 def operation():
-    chemistry = Chemistry(parameters={rate.name: rate.value for rate in fitted_rates() if rate.name != SEI})
+    chemistry = Chemistry(parameters={rate.name: rate.value for rate in single_fits() if rate.name != SEI})
     return Operation(build_cell(chemistry, (SEI,)), Limits(), Stepping(), 3600.0)
 
 
@@ -46,7 +46,7 @@ def start(operation):
 
 
 def inputs(multiplier: float = 1.0) -> dict:
-    value = next(rate.value for rate in fitted_rates() if rate.name == SEI)
+    value = next(rate.value for rate in single_fits() if rate.name == SEI)
     return {SEI: jnp.full((1, LANES), multiplier * value)}
 
 

@@ -22,7 +22,7 @@ from fadecast.decades.whole import of_packs
 from fadecast.decades.years import day_batch
 from fadecast.outcome import Outcome
 from fadecast.pack.groups import Imbalance, pack_capacity, relative
-from fadecast.population.evidence import fitted_rates
+from fadecast.population.evidence import single_fits
 
 from .test_typical_days import year
 
@@ -34,7 +34,7 @@ LEAKAGE = jnp.asarray([[0.0, 0.004, 0.002, 0.001]])
 
 @pytest.fixture(scope="module")
 def alone():
-    chemistry = Chemistry(parameters={rate.name: rate.value for rate in fitted_rates() if rate.name != SEI})
+    chemistry = Chemistry(parameters={rate.name: rate.value for rate in single_fits() if rate.name != SEI})
     return Operation(build_cell(chemistry, (SEI,)), LIMITS, Stepping(), 3600.0)
 
 
@@ -50,7 +50,7 @@ def started(operation, lli=(0.10, 0.15, 0.20, 0.25)):
 
 
 def inputs() -> dict:
-    return {SEI: jnp.full((1, LANES), next(rate.value for rate in fitted_rates() if rate.name == SEI))}
+    return {SEI: jnp.full((1, LANES), next(rate.value for rate in single_fits() if rate.name == SEI))}
 
 
 def batch(operation, duty, count=3):

@@ -17,7 +17,7 @@ CRACKING = RatePrior(name="Negative electrode cracking rate", value=3.9e-20, uni
 
 
 def made(packs=PACKS, draws=DRAWS, **groups):
-    settings = Population(rates=(SEI, CRACKING), groups=Groups(**{"n_series": N, **groups}))
+    settings = Population(rate_posterior=None, rates=(SEI, CRACKING), groups=Groups(**{"n_series": N, **groups}))
     return make_population(settings, draws, packs, 11, capacity_of)
 
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from importlib.resources import files
 
 import numpy as np
@@ -13,7 +14,7 @@ from fadecast.population.population import CONTACT_RESISTANCE, CRACK_LENGTH, DEA
 
 SEI = RatePrior(name="SEI kinetic rate constant [m.s-1]", value=1e-12, units="m.s-1", log_sd=0.5)
 CRACKING = RatePrior(name="Negative electrode cracking rate", value=3.9e-20, units="1", log_sd=1.0, pack_log_sd=0.2)
-SETTINGS = Population(rates=(SEI, CRACKING))
+SETTINGS = Population(rate_posterior=None, rates=(SEI, CRACKING))
 
 
 def capacity_of(lli, lam_ne, lam_pe):
@@ -53,7 +54,7 @@ def test_a_pack_does_not_depend_on_how_many_draws_and_packs_there_are(dataset):
 
 
 def test_another_rate_leaves_all_others_as_they_were(dataset):
-    fewer = make_population(Population(rates=(SEI,)), 3, 3, 11, capacity_of)
+    fewer = make_population(Population(rate_posterior=None, rates=(SEI,)), 3, 3, 11, capacity_of)
     same = dataset["parameter_value"].sel(parameter=fewer["parameter"]).isel(draw=slice(3), pack=slice(3))
     np.testing.assert_array_equal(fewer["parameter_value"], same)
 
@@ -69,7 +70,7 @@ def test_rates_are_of_the_draw_unless_packs_are_said_to_differ(dataset):
 
 
 def test_weaker_packs_have_more_resistance_where_it_was_measured_so():
-    one = Population(classes=(ClassShare(name="lfp_20ah"),))
+    one = Population(classes=(ClassShare(name="lfp_20ah"),), rate_posterior=None)
     packs = make_population(one, 10, 200, 1, capacity_of)
     assert retired_classes()["lfp_20ah"].rank_correlation < -0.8
     assert np.corrcoef(packs["initial_soh"].values.ravel(), value(packs, CONTACT_RESISTANCE).ravel())[0, 1] < -0.8
@@ -114,9 +115,16 @@ def test_settings_that_contradict_themselves_or_the_data_are_refused(changes, me
 
 
 def test_settings_are_read_from_plain_data():
-    plain = {"classes": [{"name": "lfp_20ah", "weight": 2.0}], "soh_range": [0.65, 0.8], "rates": [vars(SEI)]}
+    plain = {
+        "classes": [{"name": "lfp_20ah", "weight": 2.0}],
+        "soh_range": [0.65, 0.8],
+        "rates": [vars(SEI)],
+        "rate_posterior": None,
+    }
     read = TypeAdapter(Population).validate_python(plain)
-    assert read == Population(classes=(ClassShare(name="lfp_20ah", weight=2.0),), soh_range=(0.65, 0.8), rates=(SEI,))
+    assert read == replace(
+        SETTINGS, classes=(ClassShare(name="lfp_20ah", weight=2.0),), soh_range=(0.65, 0.8), rates=(SEI,)
+    )
     with pytest.raises(ValidationError, match="weight"):
         TypeAdapter(Population).validate_python({"classes": [{"name": "lfp_20ah", "weight": 0.0}]})
 

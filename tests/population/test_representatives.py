@@ -12,7 +12,7 @@ ALL = np.random.default_rng(5).uniform(0.6, 0.8, size=(2000, 23))
 
 
 def made(**settings):
-    return make_population(Population(rates=(SEI,), **settings), 4, 30, 11, capacity_of, sites=2)
+    return make_population(Population(rate_posterior=None, rates=(SEI,), **settings), 4, 30, 11, capacity_of, sites=2)
 
 
 def test_each_pack_is_chosen_with_the_same_probability_and_once_at_most():

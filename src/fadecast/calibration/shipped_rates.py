@@ -4,8 +4,9 @@ The posteriors are those of `fadecast calibrate configs/calibrate_lgm50.yaml`: g
 """
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -14,9 +15,11 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
-from fadecast.calibration.joint_model import FREEDOM, SIDES, YEAR, correlation, inverse, overhang
+from fadecast.calibration.joint_model import COMMON, FREEDOM, SIDES, YEAR, correlation, inverse, overhang
 from fadecast.calibration.laws import LAWS
 
+SHIPPED = "lgm50"
+"""Names the posterior that ships with the package."""
 NEAR = 3.0
 """Cells this close in temperature are of one condition [K]."""
 
@@ -49,12 +52,51 @@ class Drawn(NamedTuple):
     """See `joint_model.COMMON`."""
 
 
+def posterior(source: str = SHIPPED) -> xr.Dataset:
+    """Return the draws given all conditions: those that ship, or of a file that `fadecast calibrate` made.
+
+    Raises
+    ------
+    ValueError
+        When there is no such file, or it is none of these.
+    """
+    if source == SHIPPED:
+        return _shipped("lgm50_posterior.nc")
+    path = Path(source)
+    if not path.is_file():
+        raise ValueError(f"no file {path}")
+    return _calibrated(path, path.stat().st_mtime_ns)
+
+
+def folds() -> xr.Dataset:
+    """Return the draws given all conditions but one, for each of them."""
+    return _shipped("lgm50_folds.nc")
+
+
 @cache
-def posterior(folds: bool = False) -> xr.Dataset:
-    """Return the draws given all conditions, or without each of them."""
-    name = "lgm50_folds.nc" if folds else "lgm50_posterior.nc"
+def _shipped(name: str) -> xr.Dataset:
     with resources.as_file(resources.files("fadecast") / "data" / name) as path:
         return xr.load_dataset(path, engine="h5netcdf")
+
+
+@lru_cache(maxsize=4)
+def _calibrated(path: Path, _: int) -> xr.Dataset:
+    shipped = _shipped("lgm50_posterior.nc")
+    try:
+        found = xr.load_dataset(path, engine="h5netcdf")
+        for name, variable in shipped.variables.items():
+            if found[name].dims != variable.dims:
+                raise ValueError(f"{name} is on {found[name].dims}, not on {variable.dims}")
+        if not np.isfinite(found["common"].values).all() or set(found["quantity"].values) != set(COMMON):
+            raise ValueError("its common quantities are not those of this version")
+        if unknown := set(found["law"].values) - set(LAWS):
+            raise ValueError(f"its laws {sorted(unknown)} are none of {', '.join(LAWS)}")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"{path} holds no draws of rates as lgm50_posterior.nc of a calibration does ({reason})"
+        ) from None
+    return found
 
 
 def weights() -> dict[str, float]:
@@ -87,7 +129,7 @@ def predict(law: str, condition: Condition, without: str | None, draws: int, rng
     rng
         Of all random numbers.
     """
-    found = posterior().sel(law=law) if without is None else posterior(folds=True).sel(law=law, fold=without)
+    found = posterior().sel(law=law) if without is None else folds().sel(law=law, fold=without)
     found = found.isel(draw=rng.choice(found.sizes["draw"], draws, replace=draws > found.sizes["draw"]))
     common = {str(name): found["common"].sel(quantity=name).to_numpy() for name in found["quantity"].to_numpy()}
     rates = found["rate"].transpose("draw", "unknown").to_numpy()
@@ -148,6 +190,23 @@ def beside(
     return np.asarray(noise - held - growth - damage)
 
 
+def leaning(
+    found: xr.Dataset, temperature: Float[np.ndarray, " new"], charge: Float[np.ndarray, " new"]
+) -> tuple[Float[np.ndarray, "place new"], Float[np.ndarray, "new new"]]:
+    """Return how the field at new places leans on that at fitted ones, and a factor of the covariance that is left.
+
+    The second is for a field of spread 1. Temperatures [degC], charges [1].
+    """
+    fitted = found.sizes["place"]
+    joint = correlation(
+        np.append(found["place_temperature"].to_numpy(), temperature),
+        np.append(found["place_charge"].to_numpy(), charge),
+    )
+    on_known = np.linalg.solve(joint[:fitted, :fitted], joint[:fitted, fitted:])
+    left = joint[fitted:, fitted:] - joint[fitted:, :fitted] @ on_known
+    return on_known, np.linalg.cholesky(left)
+
+
 def _lost_silicon(loss: np.ndarray) -> np.ndarray:
     return np.asarray(_SILICON * np.tanh(loss / _SILICON))
 
@@ -156,13 +215,9 @@ def _field_at(
     found: xr.Dataset, sd: Float[np.ndarray, " draw"], condition: Condition, rng: np.random.Generator
 ) -> Float[np.ndarray, " draw"]:
     """Draw the field at a place from what it is at others."""
-    temperature = np.append(found["place_temperature"].to_numpy(), condition.temperature)
-    charge = np.append(found["place_charge"].to_numpy(), condition.state_of_charge)
-    joint = correlation(temperature, charge)
-    leaning = np.linalg.solve(joint[:-1, :-1], joint[:-1, -1])
-    left = max(float(joint[-1, -1] - joint[:-1, -1] @ leaning), 0.0)
+    on_known, left = leaning(found, np.array([condition.temperature]), np.array([condition.state_of_charge]))
     known = found["field"].transpose("draw", "place").to_numpy()
-    return np.asarray(known @ leaning + sd * np.sqrt(left) * rng.normal(size=len(sd)))
+    return np.asarray(known @ on_known[:, 0] + sd * left[0, 0] * rng.normal(size=len(sd)))
 
 
 def _departures(

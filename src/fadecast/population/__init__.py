@@ -3,6 +3,7 @@
 from fadecast.population.evidence import degradation_modes, retired_classes
 from fadecast.population.groups import Groups
 from fadecast.population.population import ClassShare, Population, make_population
+from fadecast.population.posterior_rates import in_service
 from fadecast.population.priors import LogNormalPrior, RatePrior, SharePrior
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "RatePrior",
     "SharePrior",
     "degradation_modes",
+    "in_service",
     "make_population",
     "retired_classes",
 ]

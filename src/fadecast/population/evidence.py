@@ -93,7 +93,12 @@ def degradation_modes() -> DegradationModes:
 
 
 @cache
-def fitted_rates() -> tuple[RatePrior, ...]:
-    """Return the ageing rates fitted to measured LG M50 cells, with their spread over conditions."""
+def single_fits() -> tuple[RatePrior, ...]:
+    """Return rates fitted to each condition of LG M50 cells by itself, with their spread over conditions."""
     fields = ("name", "value", "units", "log_sd")
     return tuple(RatePrior(**{field: rate[field] for field in fields}) for rate in shipped("lgm50_rates")["rates"])
+
+
+def film_resistance() -> tuple[RatePrior, ...]:
+    """Return the one rate that the joint posterior leaves out: how far film raises resistance."""
+    return tuple(rate for rate in single_fits() if rate.name == "SEI resistivity [Ohm.m]")

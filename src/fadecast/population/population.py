@@ -2,25 +2,28 @@
 
 from collections import Counter
 from dataclasses import field
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import xarray as xr
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 from jaxtyping import Float, Int
 
 from fadecast import variables
+from fadecast.calibration.shipped_rates import SHIPPED, posterior
 from fadecast.population.evidence import (
     DegradationModes,
     RetiredCandidates,
     candidate_soh,
     degradation_modes,
-    fitted_rates,
+    film_resistance,
     retired_classes,
 )
 from fadecast.population.groups import DAYS_PER_MONTH, Groups, Packed, Simulated, choose_groups, pack_order
 from fadecast.population.keys import Inside
 from fadecast.population.modes import MODE_NAMES, CapacityOf, scale_to_soh
+from fadecast.population.posterior_rates import InService, sample_posterior_rates
 from fadecast.population.priors import (
     LogNormalPrior,
     RatePrior,
@@ -89,8 +92,15 @@ class Population:
     crack_length: LogNormalPrior = LogNormalPrior(median=2e-8, log_sd=0.3, pack_log_sd=0.1)
     """Crack length of negative particles [m]. An assumption about the fresh 20 nm of OKane2022, whose own
     rate adds 1.2 pm in a 1 C cycle at 25 degC, 6 % in 1000 cycles."""
-    rates: tuple[RatePrior, ...] = field(default_factory=fitted_rates)
-    """Ageing-rate parameters; by default as fitted to the calendar and cycle ageing of the LG M50."""
+    rate_posterior: str | None = SHIPPED
+    """Joint posterior of ageing rates: `lgm50` as shipped, or `lgm50_posterior.nc` of `fadecast calibrate`, relative to
+    the study file. It also says how retention drifts off the model. Null: `rates` alone, and no drift."""
+    drift_between_packs: Annotated[float, Ge(0.0), Le(1.0)] = 0.0
+    """Share of the variance of that drift which packs of a draw do not have in common [1]. Each measured drift is
+    that of a condition, so nothing tells; none of it diversifies by default."""
+    rates: tuple[RatePrior, ...] = field(default_factory=film_resistance)
+    """Further ageing-rate parameters, each by itself; by default how far film raises resistance, as fitted to the
+    LG M50."""
     groups: Groups = Groups()
     """Groups in series that a pack is made of."""
     representatives: Annotated[int, Ge(1)] | None = None
@@ -119,14 +129,20 @@ class Population:
 
 
 def make_population(
-    population: Population, draws: int, packs: int, seed: int, capacity_of: CapacityOf, sites: int = 1
+    population: Population,
+    draws: int,
+    packs: int,
+    seed: int,
+    capacity_of: CapacityOf,
+    sites: int = 1,
+    service: InService | None = None,
 ) -> xr.Dataset:
     """Sample the packs of a study.
 
     SOH and resistance come from measured retired cells, the split of the losses from measured LG M50T cells;
-    the split is scaled so that `capacity_of` gives exactly the sampled SOH. Dead lithium, cracks and rates
-    are priors. Draw i and pack j are the same whatever the number of draws and packs; which of them are representatives
-    is not.
+    the split is scaled so that `capacity_of` gives exactly the sampled SOH. Dead lithium and cracks are priors. Rates
+    are drawn from the joint posterior of measured cells for where the packs will be. Draw i and pack j are the same
+    whatever the number of draws and packs; which of them are representatives is not.
 
     Parameters
     ----------
@@ -140,21 +156,24 @@ def make_population(
         Capacity over fresh capacity of cells with given LLI, LAM_NE, LAM_PE, from the cell engine.
     sites
         Sites that the packs are divided among, one after the other.
+    service
+        Where packs will be and how they age, by `fadecast.population.in_service`; needed with a `rate_posterior`.
 
     Returns
     -------
     `parameter_value(draw, pack, parameter)` with coordinates `parameter_units` and `parameter_kind`,
-    `initial_soh(draw, pack)`, `retired_class(draw, pack)`, and `pack_number(draw, pack)` with `pack_weight`: which of
-    the packs these are, and for how many each stands. The attributes name what is measured, what is a
-    prior, and where a measurement is used outside its range or chemistry. Packs of several groups also have
-    `group_parameter_value(draw, pack, group, parameter)`, `group_initial_soh`, `group_self_discharge`, `group_weight`
-    and `balancing`; `parameter_value` is then the mean over the groups of a pack, `initial_soh` that of the weakest.
+    `initial_soh(draw, pack)`, `retired_class(draw, pack)`, `retention_drift(draw, pack)`, and
+    `pack_number(draw, pack)` with `pack_weight`: which of the packs these are, and for how many each stands. The
+    attributes name what is measured, what is a prior, and where a measurement is used outside its range or chemistry.
+    Packs of several groups also have `group_parameter_value(draw, pack, group, parameter)`, `group_initial_soh`,
+    `group_self_discharge`, `group_weight` and `balancing`; `parameter_value` is then the mean over the groups of a
+    pack, `initial_soh` that of the weakest.
 
     Raises
     ------
     ValueError
-        When a class has too few measured cells in the band, a pack's SOH cannot be reached, or sites have fewer packs
-        than representatives.
+        When a class has too few measured cells in the band, a pack's SOH cannot be reached, sites have fewer packs
+        than representatives, or there is no such posterior of rates.
     """
     classes = [retired_classes()[share.name] for share in population.classes]
     weights = [share.weight for share in population.classes]
@@ -162,7 +181,9 @@ def make_population(
     everything = sample_retired(seed, classes, weights, population.soh_range, draws, packs, inside, population.triage)
     numbers, columns = _simulated_packs(population, everything, sites, seed)
     retired = everything.taken(columns)
-    values = _sampled(population, retired, draws, packs, columns, seed, capacity_of, inside)
+    states = _states(population, retired, draws, packs, columns, seed, capacity_of, inside)
+    rates, drift = _rates(population, service, draws, packs, seed, inside)
+    values = np.stack([*states, *(np.take_along_axis(each, columns, axis=1) for each in rates.values())], axis=-1)
     soh, member, simulated = retired.soh, retired.member, None
     if inside is not None:
         alone = Inside(inside.groups, 1.0)
@@ -172,11 +193,12 @@ def make_population(
         simulated = choose_groups(population.groups, Packed(*by_pack))
         values = (simulated.weight[:, None] * simulated.parameters).sum(axis=2)
         soh, member = simulated.soh.min(axis=2), member[:, :: inside.groups]
-    rates = population.rates
+    units = [name.rpartition("[")[2].rstrip("]") if name.endswith("]") else "1" for name in rates]
     dataset = xr.Dataset(
         {
             "parameter_value": (("draw", "pack", "parameter"), values),
             "initial_soh": (("draw", "pack"), soh),
+            "retention_drift": (("draw", "pack"), np.take_along_axis(drift, numbers, axis=1)),
             "retired_class": (("draw", "pack"), np.array([entry.name for entry in classes])[member]),
             "pack_number": (("draw", "pack"), numbers),
             "pack_weight": packs / numbers.shape[1],
@@ -184,11 +206,11 @@ def make_population(
         coords={
             "draw": np.arange(draws),
             "pack": np.arange(numbers.shape[1]),
-            "parameter": [*STATE_UNITS, *(rate.name for rate in rates)],
-            "parameter_units": ("parameter", [*STATE_UNITS.values(), *(rate.units for rate in rates)]),
+            "parameter": [*STATE_UNITS, *rates],
+            "parameter_units": ("parameter", [*STATE_UNITS.values(), *units]),
             "parameter_kind": ("parameter", ["state"] * len(STATE_UNITS) + ["rate"] * len(rates)),
         },
-        attrs={"seed": seed, **_explanation(population, classes, retired)},
+        attrs={"seed": seed, **_explanation(population, classes, retired), **_rate_source(population, service)},
     )
     return variables.describe(dataset if simulated is None else _with_groups(dataset, simulated, population.groups))
 
@@ -206,7 +228,7 @@ def _simulated_packs(
     return numbers, np.take_along_axis(order, numbers[:, :, None], axis=1).reshape(draws, -1)
 
 
-def _sampled(
+def _states(
     population: Population,
     retired: RetiredPacks,
     draws: int,
@@ -215,8 +237,8 @@ def _sampled(
     seed: int,
     capacity_of: CapacityOf,
     inside: Inside | None,
-) -> Float[np.ndarray, "draw column parameter"]:
-    """Sample the states, in the order of `STATE_UNITS`, and the rates of some packs, or of their groups."""
+) -> list[Float[np.ndarray, "draw column"]]:
+    """Sample the states of some packs, or of their groups, in the order of `STATE_UNITS`."""
 
     def some(values: Float[np.ndarray, "draw pack"]) -> Float[np.ndarray, "draw column"]:
         return np.take_along_axis(values, columns, axis=1)
@@ -228,8 +250,25 @@ def _sampled(
         CRACK_LENGTH: some(sample_lognormal(seed, CRACK_LENGTH, population.crack_length, draws, packs, inside)),
         CONTACT_RESISTANCE: population.reference_resistance * retired.excess_resistance,
     }
-    rates = [some(sample_rate(seed, rate, draws, packs, inside)) for rate in population.rates]
-    return np.stack([*(states[name] for name in STATE_UNITS), *rates], axis=-1)
+    return [states[name] for name in STATE_UNITS]
+
+
+def _rates(
+    population: Population, service: InService | None, draws: int, packs: int, seed: int, inside: Inside | None
+) -> tuple[dict[str, Float[np.ndarray, "draw column"]], Float[np.ndarray, "draw pack"]]:
+    """Sample the rates of all packs, or of their groups, and how retention of packs drifts off the model [year-1]."""
+    rates, drift = {}, np.zeros((draws, packs))
+    if population.rate_posterior is not None:
+        if service is None:
+            raise ValueError("rates of a posterior hang on where packs will be; pass `service`, or no rate_posterior")
+        between = population.drift_between_packs
+        found = sample_posterior_rates(population.rate_posterior, service, seed, draws, packs, between, inside)
+        rates, drift = dict(found.rates), found.drift
+    for rate in population.rates:
+        if rate.name in rates:
+            raise ValueError(f"rates names {rate.name!r}, which the rate_posterior sets already")
+        rates[rate.name] = sample_rate(seed, rate, draws, packs, inside)
+    return rates, drift
 
 
 def _with_groups(dataset: xr.Dataset, simulated: Simulated, groups: Groups) -> xr.Dataset:
@@ -251,6 +290,17 @@ def _mode_source(split: Split, modes: DegradationModes) -> str:
         cells = diagnosed(split.posterior).shape[1]
         source = f"LLI : LAM_NE : LAM_PE per capacity lost of {cells} cells diagnosed by slow curves"
     return source if split.factors == (1.0, 1.0, 1.0) else f"{source}, times {split.factors} by assumption"
+
+
+def _rate_source(population: Population, service: InService | None) -> dict[str, str]:
+    if population.rate_posterior is None or service is None:
+        return {"rate_source": "rates of the study, each by itself"}
+    name = population.rate_posterior
+    return {
+        "rate_source": f"joint posterior {name if name == SHIPPED else Path(name).name} of the law {service.law.name}; "
+        "film growth as measured cells say of the temperatures and charges in service; retention drifts off the model",
+        "rate_citations": str(posterior(name).attrs.get("sources", "")),
+    }
 
 
 def _triage(population: Population, classes: list[RetiredCandidates]) -> dict[str, str | float]:
