@@ -204,7 +204,7 @@ def _parameter_problems(study: Study) -> Iterable[str]:
         law = law_of(chemistry)
         if law is not None:
             drawn = [(name, "population.rate_posterior") for name in posterior_parameters(law)]
-        elif not forecast_problems(chemistry):
+        elif not any(forecast_problems(chemistry)):
             yield (
                 f"population.rate_posterior: got {shown(study.population.rate_posterior)}, fitted to "
                 f"{fitted_chemistries()}; must be null for other laws and sets in cell.chemistry: give rates of its own"
