@@ -6,8 +6,8 @@ import pytest
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from fadecast.warranty import CashRemedy, Contract, Warranty
-from fadecast.warranty.contract import guaranteed_level, inspection_times, owed
+from fadecast.warranty import CashRemedy, Contract, ReplacementRemedy, Warranty
+from fadecast.warranty.contract import guaranteed_level, inspection_times
 
 CONFIG = Path(__file__).parents[2] / "configs" / "warranty_linear.yaml"
 
@@ -34,10 +34,37 @@ def test_guarantee_is_straight_between_points_and_constant_outside():
     )
 
 
-def test_owed_by_hand():
-    contract = Contract(remedy=CashRemedy(usd_per_kwh=200.0), deductible=0.05, limit_usd_per_kwh=30.0)
-    # 0.70 guaranteed: shortfalls of none, 0.05 (all deducted), 0.10 and 0.40 (above the limit).
-    np.testing.assert_allclose(owed(contract, 0.70, np.array([0.80, 0.65, 0.60, 0.30])), [0.0, 0.0, 10.0, 30.0])
+def test_steps_of_a_guarantee_hold_up_to_and_with_their_years():
+    contract = Contract(guarantee=((2.0, 0.9), (6.0, 0.7)), interpolation="stepped")
+    np.testing.assert_allclose(
+        guaranteed_level(contract, np.array([0.0, 2.0, 2.1, 6.0, 9.0])), [0.9, 0.9, 0.7, 0.7, 0.7]
+    )
+    assert guaranteed_level(contract, np.array(3.0), "power_guarantee") == 0.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"waiting_period_years": 10.0}, "waiting_period_years is 10 and the term 10"),
+        ({"power_guarantee": ((5.0, 0.7), (4.0, 0.6))}, "power_guarantee point"),
+        (
+            {"site_guarantee": ((5.0, 0.7),), "remedy": ReplacementRemedy(kind="replacement")},
+            "remedy.kind must be cash",
+        ),
+    ],
+)
+def test_terms_that_promise_nothing_or_contradict_each_other_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        Contract(**changes)
+
+
+def test_a_remedy_is_told_by_its_kind_and_is_cash_without():
+    read = TypeAdapter(Contract).validate_python
+    assert read({"remedy": {"usd_per_kwh": 50.0}}).remedy == CashRemedy(usd_per_kwh=50.0)
+    replacement = read({"remedy": {"kind": "replacement", "price": [(0.0, 200.0), (10.0, 80.0)]}}).remedy
+    assert replacement == ReplacementRemedy(kind="replacement", price=((0.0, 200.0), (10.0, 80.0)))
+    with pytest.raises(ValidationError, match="years must rise"):
+        read({"remedy": {"kind": "replacement", "price": [(2.0, 200.0), (1.0, 80.0)]}})
 
 
 @pytest.mark.parametrize("guarantee", [((5.0, 0.7), (5.0, 0.6)), ((5.0, 0.7), (4.0, 0.6)), ((0.0, 0.7), (5.0, 0.8))])

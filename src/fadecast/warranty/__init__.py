@@ -1,14 +1,20 @@
 """From fade to a warranty price: contract, claims, premium."""
 
-from fadecast.warranty.contract import CashRemedy, Contract
+from fadecast.warranty.contract import Conditions, Contract
+from fadecast.warranty.inspection import Failures, Test
 from fadecast.warranty.premium import Capital, Premium, Warranty, price
+from fadecast.warranty.remedies import CashRemedy, ReplacementRemedy
 from fadecast.warranty.summary import exceedance, price_table, summary_line
 
 __all__ = [
     "Capital",
     "CashRemedy",
+    "Conditions",
     "Contract",
+    "Failures",
     "Premium",
+    "ReplacementRemedy",
+    "Test",
     "Warranty",
     "exceedance",
     "price",

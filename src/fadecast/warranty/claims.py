@@ -6,13 +6,18 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
-from fadecast.warranty.contract import Array, Contract, guaranteed_level, inspection_times, owed
+from fadecast.warranty.contract import Contract, inspection_times
+from fadecast.warranty.cover import Cover, inspect
 from fadecast.warranty.observed import Block, blocks, check_fade, interpolate
+from fadecast.warranty.remedies import Array, straight
 
 TAIL_EVENT_YEARS = 3.0
 """The tail event is retention below `TAIL_EVENT_RETENTION` within this time [year]."""
 TAIL_EVENT_RETENTION = 0.80
 """Retention that marks the tail event [1]."""
+
+Discount = float | tuple[tuple[float, float], ...]
+"""A risk-free rate compounded yearly [1/year], or points (year, rate) of such rates by maturity."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +35,20 @@ class Claims:
     """Energy that the guarantee refers to [kWh]; NaN for excluded packs."""
     paid: Float[Array, "draw policy_year"]
     """Undiscounted claims by policy year [USD], of all packs that those of the forecast stand for."""
-    loss_years: Float[Array, " draw"]
-    """Discounted claims of the packs of the forecast times their time of payment [USD.year]."""
+    discounted: Float[Array, "draw policy_year"]
+    """Discounted claims of the packs of the forecast [USD]."""
+    discounted_years: Float[Array, "draw policy_year"]
+    """The same times their time of payment [USD.year]."""
+    count: Float[Array, "draw policy_year"]
+    """Payments to packs of the forecast [1]."""
+    largest: Float[Array, "draw policy_year"]
+    """Largest undiscounted payment for one pack of the forecast [USD]."""
+    false_claims: Float[Array, " draw"]
+    """Packs paid for at some inspection although they kept what was guaranteed [1]."""
+    voided: Float[Array, " draw"]
+    """Packs whose cover ended for breaking the terms of use, or by their full cycles [1]."""
+    failures: Float[Array, " draw"]
+    """Sudden ends of packs, by themselves or by a defect of their batch [1]."""
     tail_events: Float[Array, " draw"]
     """Packs with the tail event [1]."""
     tail_packs: Float[Array, " draw"]
@@ -44,8 +61,13 @@ class Claims:
         """Packs, over all draws, left out because they are unknown at an inspection."""
         return int(np.isnan(self.base_energy).sum())
 
+    @property
+    def loss_years(self) -> Float[Array, " draw"]:
+        """Discounted claims of the packs of the forecast times their time of payment [USD.year]."""
+        return np.asarray(self.discounted_years.sum(axis=1))
 
-def settle(fade: xr.Dataset, contract: Contract, discount_rate: float, pack_energy_kwh: float) -> Claims:
+
+def settle(fade: xr.Dataset, contract: Contract, discount: Discount, pack_energy_kwh: float, seed: int = 0) -> Claims:
     """Hold a fade forecast against a contract.
 
     Parameters
@@ -54,10 +76,13 @@ def settle(fade: xr.Dataset, contract: Contract, discount_rate: float, pack_ener
         Fade dataset, see `fadecast.warranty.observed.check_fade`; it is read a few draws at a time.
     contract
         The contract.
-    discount_rate
-        Risk-free rate, compounded yearly [1/year].
+    discount
+        Risk-free rate, or rates by maturity.
     pack_energy_kwh
         First-life nameplate energy of one pack [kWh].
+    seed
+        Of the errors of tests, and of ends of packs besides fade. Draw i and pack j have the same whatever the number
+        of draws and packs.
 
     Raises
     ------
@@ -68,39 +93,40 @@ def settle(fade: xr.Dataset, contract: Contract, discount_rate: float, pack_ener
         raise ValueError(
             f"pack_energy_kwh is {pack_energy_kwh:g}, expected the nameplate energy of a pack, above 0 kWh"
         )
-    plain = check_fade(fade, contract.term_years)
+    plain = check_fade(fade, contract.term_years, contract.needs)
     claims = _no_claims(plain.sizes["draw"], plain.sizes["pack"], int(np.ceil(contract.term_years)))
+    time = plain["time"].values.astype(np.float64)
     for block in blocks(plain):
-        time = plain["time"].values.astype(np.float64)
         _set_base_energy(claims, block, contract, time, pack_energy_kwh)
-        _pay(claims, block, contract, time, discount_rate)
+        cover = Cover.start(block, contract, time, claims.base_energy[block.draws], seed)
+        _pay(claims, block, cover, discount)
         _count_tail_events(claims, block, time)
+    _aggregate(claims, contract)
     # Of packs that stand for others all ratios are those of all; only this is an amount.
     claims.paid[...] *= float(fade.get("pack_weight", 1.0))
     return claims
 
 
+def discount_factor(discount: Discount, year: float) -> float:
+    """Return what a dollar paid at a time [year] is worth at the start of service [USD]."""
+    rate = discount if isinstance(discount, int | float) else straight(discount, year)
+    return float((1.0 + rate) ** -year)
+
+
 def _no_claims(draws: int, packs: int, policy_years: int) -> Claims:
-    return Claims(
-        loss=np.zeros((draws, packs)),
-        base_energy=np.zeros((draws, packs)),
-        paid=np.zeros((draws, policy_years)),
-        loss_years=np.zeros(draws),
-        tail_events=np.zeros(draws),
-        tail_packs=np.zeros(draws),
-        exhausted=np.zeros(draws),
-    )
-
-
-def _measured(block: Block, contract: Contract) -> Float[Array, "draw pack time"]:
-    return block.retention if contract.measure == "retention" else block.soh
+    by_pack = {name: np.zeros((draws, packs)) for name in ("loss", "base_energy")}
+    yearly = ("paid", "discounted", "discounted_years", "count", "largest")
+    by_year = {name: np.zeros((draws, policy_years)) for name in yearly}
+    by_draw = ("false_claims", "voided", "failures", "tail_events", "tail_packs", "exhausted")
+    return Claims(**by_pack, **by_year, **{name: np.zeros(draws) for name in by_draw})
 
 
 def _set_base_energy(claims: Claims, block: Block, contract: Contract, time: Array, pack_energy_kwh: float) -> None:
     start = block.soh[:, :, 0]
     known = np.isfinite(start)
+    values = block.retention if contract.measure == "retention" else block.soh
     for year in inspection_times(contract):
-        measured = interpolate(_measured(block, contract), time, year)
+        measured = interpolate(values, time, year)
         known &= np.isfinite(measured)
     share = start if contract.measure == "retention" else 1.0
     claims.base_energy[block.draws] = np.where(known, share * pack_energy_kwh, np.nan)
@@ -108,20 +134,44 @@ def _set_base_energy(claims: Claims, block: Block, contract: Contract, time: Arr
     claims.exhausted[block.draws] = np.sum(block.exhausted & known & (measured == 0.0), axis=1)
 
 
-def _pay(claims: Claims, block: Block, contract: Contract, time: Array, discount_rate: float) -> None:
-    """Add the payments of a block: at each inspection what is owed beyond what was paid before."""
+def _pay(claims: Claims, block: Block, cover: Cover, discount: Discount) -> None:
+    """Add the payments of a block, inspection by inspection."""
     at = block.draws
-    base = claims.base_energy[at]
-    before = np.zeros_like(base)
-    years = inspection_times(contract)
-    for year, level in zip(years, guaranteed_level(contract, years), strict=True):
-        due = owed(contract, level, interpolate(_measured(block, contract), time, year))
-        payment = np.maximum(due - before, 0.0) * base
-        before = np.maximum(due, before)
-        discounted = payment * (1.0 + discount_rate) ** -year
+    for number, year in enumerate(inspection_times(cover.contract)):
+        amount = inspect(cover, number, float(year))
+        discounted = amount * discount_factor(discount, float(year))
         claims.loss[at] += discounted
-        claims.loss_years[at] += year * np.nansum(discounted, axis=1)
-        claims.paid[at, int(np.ceil(year)) - 1] += np.nansum(payment, axis=1)
+        policy_year = int(np.ceil(year)) - 1
+        worth = np.nansum(discounted, axis=1)
+        claims.discounted[at, policy_year] += worth
+        claims.discounted_years[at, policy_year] += year * worth
+        claims.paid[at, policy_year] += np.nansum(amount, axis=1)
+        claims.count[at, policy_year] += np.nansum(amount > 0.0, axis=1)
+        largest = np.fmax.reduce(amount, axis=1, initial=0.0)
+        claims.largest[at, policy_year] = np.maximum(claims.largest[at, policy_year], largest)
+    known = np.isfinite(claims.base_energy[at])
+    claims.false_claims[at] = (cover.paid_falsely & known).sum(axis=1)
+    claims.voided[at] = (cover.voided & known).sum(axis=1)
+    claims.failures[at] = (cover.failures * known).sum(axis=1)
+
+
+def _aggregate(claims: Claims, contract: Contract) -> None:
+    """Leave of all payments of a draw what lies between the aggregate deductible and the limit, as they are made."""
+    low, limit = contract.aggregate_deductible_usd_per_kwh, contract.aggregate_limit_usd_per_kwh
+    if low == 0.0 and limit is None:
+        return
+    energy = np.nansum(claims.base_energy, axis=1)[:, None]
+    upper = np.inf if limit is None else limit * energy
+    borne = np.clip(np.cumsum(claims.paid, axis=1) - low * energy, 0.0, upper)
+    kept = np.diff(borne, axis=1, prepend=0.0)
+    share = np.divide(kept, claims.paid, out=np.zeros_like(kept), where=claims.paid > 0.0)
+    before = claims.discounted.sum(axis=1)
+    claims.paid[...] = kept
+    for values in (claims.discounted, claims.discounted_years):
+        values *= share
+    # Packs share what is left by what they claimed.
+    after = claims.discounted.sum(axis=1)
+    claims.loss[...] *= np.divide(after, before, out=np.zeros_like(after), where=before > 0.0)[:, None]
 
 
 def _count_tail_events(claims: Claims, block: Block, time: Array) -> None:

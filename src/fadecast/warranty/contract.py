@@ -8,64 +8,108 @@ from annotated_types import Ge, Gt, Le, Lt, MinLen
 from jaxtyping import Float
 
 from fadecast.settings import settings
+from fadecast.warranty.inspection import Failures, Test
+from fadecast.warranty.remedies import Array, CashRemedy, Remedy, Years
 
-Years = Annotated[float, Ge(0.0), Le(100.0)]
 Level = Annotated[float, Gt(0.0), Le(1.0)]
-Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+Curve = Annotated[tuple[tuple[Years, Level], ...], MinLen(1)]
 
 _SAME_TIME = 1e-9
 """Two times closer than this are one inspection [year]."""
 
 
 @settings
-class CashRemedy:
-    """Pro-rata cash: the missing share of the base energy is paid for at a fixed price."""
+class Conditions:
+    """Terms of use: cover of a pack ends at the first inspection that finds one broken."""
 
-    kind: Literal["cash"] = "cash"
-    """Names this remedy in a study file."""
-    usd_per_kwh: Annotated[float, Gt(0.0)] = 200.0
-    """Price of one missing kWh [USD/kWh]. Default: published value of collected packs (20 GWh, 4 bn USD)."""
-
-    def owed(self, shortfall: Float[Array, "..."]) -> Float[Array, "..."]:
-        """Return what a shortfall [fraction of base energy] is worth [USD per kWh of base energy]."""
-        return self.usd_per_kwh * shortfall
+    max_temperature: Annotated[float, Gt(-50.0), Le(150.0)] | None = None
+    """Highest temperature of its cells [degC]; needs `temperature_max`. Null: none."""
+    max_cycles_per_year: Annotated[float, Gt(0.0)] | None = None
+    """Equivalent full cycles of first-life nameplate since the start of service, over the years passed [1/year]; needs
+    `charge_throughput` and `capacity`. Null: none."""
 
 
 @settings
 class Contract:
-    """A pack capacity warranty: a guaranteed curve, inspections on fixed dates, and a remedy.
+    """A warranty of packs: what is guaranteed, inspections on fixed dates, and a remedy.
 
-    At every inspection the shortfall is what is missing to the guaranteed level, less the deductible. The
-    remedy says what that shortfall is worth, up to the limit; what was paid before is taken off, so
-    that a loss is paid once, and a pack that recovers pays nothing back.
+    At every inspection the shortfall is what is missing to the guaranteed level of capacity, or of power if that
+    is more, less the deductible. The remedy says what that is worth, less the owner's share and up to the limit. Of
+    cash, what was paid before is taken off, so that a loss is paid once, and a pack that recovers pays nothing back.
     """
 
     term_years: Annotated[float, Gt(0.0), Le(100.0)] = 10.0
     """Term, from the start of second-life service [year]."""
-    guarantee: Annotated[tuple[tuple[Years, Level], ...], MinLen(1)] = ((10.0, 0.70),)
-    """Points (year, level) of the guaranteed curve: straight between points, constant before the first and
+    guarantee: Curve = ((10.0, 0.70),)
+    """Points (year, level) of the guaranteed capacity: straight between points, constant before the first and
     after the last. The level is a fraction of the base energy that `measure` names. Default: 70 % for ten
     years, the level common in storage warranties."""
+    interpolation: Literal["straight", "stepped"] = "straight"
+    """Between points of all guarantees: straight, or stepped, where a level holds up to and with the year of its
+    point."""
     measure: Literal["retention", "soh"] = "retention"
     """What an inspection measures: `retention`, against the energy at start of service, or `soh`, against the
     first-life nameplate energy. It fixes the base energy of prices and remedy too."""
     inspection_interval_years: Annotated[float, Gt(0.0)] = 1.0
     """Time between inspections [year]. The last one is always at the end of the term."""
-    remedy: CashRemedy = CashRemedy()
-    """What is paid for a shortfall."""
+    power_guarantee: Curve | None = None
+    """Points (year, level) of the guaranteed power, as the resistance at the start over that of the day; needs
+    `resistance`. Null: none."""
+    site_guarantee: Curve | None = None
+    """Points (year, level) of the energy guaranteed of all packs of a draw together, those that have ended included
+    [fraction of base energy]. Paid in cash beyond what was paid for packs. Null: none."""
+    max_full_cycles: Annotated[float, Gt(0.0)] | None = None
+    """Equivalent full cycles of first-life nameplate at which cover of a pack ends before the term does [1]; needs
+    `charge_throughput` and `capacity`. Null: age alone."""
+    waiting_period_years: Annotated[float, Ge(0.0)] = 0.0
+    """Time from the start of service within which nothing is owed [year]."""
+    test: Test = Test()
+    """How a pack is measured."""
+    conditions: Conditions = Conditions()
+    """Terms of use."""
+    failures: Failures = Failures()
+    """Ends of packs besides fade; a pack that has ended measures 0."""
+    remedy: Remedy = CashRemedy()
+    """What is done about a shortfall: `cash` or `replacement`."""
     deductible: Annotated[float, Ge(0.0), Lt(1.0)] = 0.0
     """Part of the shortfall that the owner bears [fraction of base energy]."""
+    owner_share: Annotated[float, Ge(0.0), Lt(1.0)] = 0.0
+    """Share of each payment that the owner bears [1]."""
     limit_usd_per_kwh: Annotated[float, Gt(0.0)] | None = None
     """Most that is paid for one pack over the term [USD per kWh of its base energy]; none: no limit."""
+    aggregate_deductible_usd_per_kwh: Annotated[float, Ge(0.0)] = 0.0
+    """Payments for all packs together that the owner bears before the insurer does [USD per kWh of base energy]."""
+    aggregate_limit_usd_per_kwh: Annotated[float, Gt(0.0)] | None = None
+    """Most that the insurer pays for all packs over the term [USD per kWh of base energy]; none: no limit."""
 
     def __post_init__(self) -> None:
-        """Refuse a guaranteed curve that runs backwards in time or rises."""
-        for (year, level), (next_year, next_level) in itertools.pairwise(self.guarantee):
-            if next_year <= year or next_level > level:
-                raise ValueError(
-                    f"guarantee point ({next_year:g}, {next_level:g}) follows ({year:g}, {level:g}); years "
-                    "must rise and levels must not: give points (year, level) in order of time"
-                )
+        """Refuse curves that run backwards in time or rise, and terms that leave nothing to promise."""
+        for name in ("guarantee", "power_guarantee", "site_guarantee"):
+            for (year, level), (next_year, next_level) in itertools.pairwise(getattr(self, name) or ()):
+                if next_year <= year or next_level > level:
+                    raise ValueError(
+                        f"{name} point ({next_year:g}, {next_level:g}) follows ({year:g}, {level:g}); years "
+                        "must rise and levels must not: give points (year, level) in order of time"
+                    )
+        if self.waiting_period_years >= self.term_years:
+            raise ValueError(
+                f"waiting_period_years is {self.waiting_period_years:g} and the term {self.term_years:g}; the first "
+                "must be shorter, or nothing is ever owed"
+            )
+        if self.site_guarantee is not None and not isinstance(self.remedy, CashRemedy):
+            raise ValueError("site_guarantee is paid in cash at the price of the remedy; remedy.kind must be cash")
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Return the variables of a fade dataset that its terms need beside retention and soh."""
+        cycles = self.max_full_cycles is not None or self.conditions.max_cycles_per_year is not None
+        wanted = {
+            "resistance": self.power_guarantee is not None,
+            "temperature_max": self.conditions.max_temperature is not None,
+            "charge_throughput": cycles,
+            "capacity": cycles,
+        }
+        return tuple(name for name, needed in wanted.items() if needed)
 
 
 def inspection_times(contract: Contract) -> Float[Array, " inspection"]:
@@ -75,29 +119,14 @@ def inspection_times(contract: Contract) -> Float[Array, " inspection"]:
     return np.append(regular[regular < term - _SAME_TIME], term)
 
 
-def guaranteed_level(contract: Contract, years: Float[Array, " inspection"]) -> Float[Array, " inspection"]:
-    """Return the guaranteed level [fraction of base energy] at the given times [year]."""
-    points = np.asarray(contract.guarantee, dtype=float)
+def guaranteed_level(contract: Contract, years: Float[Array, "..."], curve: str = "guarantee") -> Float[Array, "..."]:
+    """Return the guaranteed level [fraction of base energy] at the given ages [year]; 0 where there is no guarantee."""
+    given = getattr(contract, curve)
+    if given is None:
+        return np.zeros_like(years)
+    points = np.asarray(given, dtype=float)
+    if contract.interpolation == "stepped":
+        at = np.searchsorted(points[:, 0], years - _SAME_TIME)
+        return np.asarray(points[np.minimum(at, len(points) - 1), 1])
     levels: Array = np.interp(years, points[:, 0], points[:, 1])
     return levels
-
-
-def owed(contract: Contract, level: float, measured: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Return what one inspection finds to be owed in all, before earlier payments are taken off.
-
-    Parameters
-    ----------
-    contract
-        The contract.
-    level
-        Guaranteed level at the inspection [fraction of base energy].
-    measured
-        Measured energy [fraction of base energy].
-
-    Returns
-    -------
-    Amount [USD per kWh of base energy], of the shape of `measured`.
-    """
-    shortfall = np.maximum(level - measured - contract.deductible, 0.0)
-    limit = np.inf if contract.limit_usd_per_kwh is None else contract.limit_usd_per_kwh
-    return np.minimum(contract.remedy.owed(shortfall), limit)

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import stats
 
-from fadecast.warranty.contract import Array
+from fadecast.warranty.remedies import Array
 
 REPLICATES = 2000
 """Bootstrap samples: they give the half-width to 2 %."""

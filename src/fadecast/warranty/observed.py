@@ -1,7 +1,7 @@
 """What the insurer can see of a fade forecast: the border check, the failed packs, the measured quantity."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import xarray as xr
@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 
 from fadecast.outcome import Outcome
 from fadecast.variables import VARIABLES
-from fadecast.warranty.contract import Array
+from fadecast.warranty.remedies import Array
 
 _DIMS = ("draw", "pack", "time")
 _MEASURES = ("retention", "soh")
@@ -31,9 +31,11 @@ class Block:
     """Capacity over first-life nameplate capacity; NaN where the run failed."""
     exhausted: Bool[np.ndarray, "draw pack"]
     """Packs that could no longer be charged: the end of their life, not of the run."""
+    further: Mapping[str, Float[Array, "draw pack time"]] = field(default_factory=dict)
+    """What the terms need beside, by the names of `fadecast.variables`; NaN after the end of a pack."""
 
 
-def check_fade(fade: xr.Dataset, last_year: float) -> xr.Dataset:
+def check_fade(fade: xr.Dataset, last_year: float, needs: Sequence[str] = ()) -> xr.Dataset:
     """Return the part of a fade dataset that pricing needs, in the order draw, pack, time.
 
     Values are not read here: `blocks` checks them as they come.
@@ -45,6 +47,8 @@ def check_fade(fade: xr.Dataset, last_year: float) -> xr.Dataset:
         `draw`, `pack`, `pack_weight` and `duty_draw` on `draw`, if there are any. Anything else is ignored.
     last_year
         Time that the forecast must reach [year].
+    needs
+        Variables that the terms need beside retention and soh.
 
     Raises
     ------
@@ -52,20 +56,23 @@ def check_fade(fade: xr.Dataset, last_year: float) -> xr.Dataset:
         On a missing variable or dimension, foreign units, an empty dimension, or a time axis that does not
         rise from 0 to `last_year`.
     """
-    for name in _MEASURES:
+    for name in (*_MEASURES, *needs):
         if name not in fade:
-            raise ValueError(f"fade has no variable {name!r}, only {_names(fade.data_vars)}; pricing needs {_MEASURES}")
+            needed = (*_MEASURES, *needs)
+            raise ValueError(f"fade has no variable {name!r}, only {_names(fade.data_vars)}; pricing needs {needed}")
         if set(fade[name].dims) != set(_DIMS):
             raise ValueError(
                 f"{name!r} has dims {fade[name].dims}, expected {_DIMS} in any order: rename or reduce them"
             )
         if not fade[name].size:
             raise ValueError(f"{name!r} is empty: {dict(fade[name].sizes)}; pricing needs a draw, a pack and two times")
-        if fade[name].attrs.get("units", "1") != "1":
-            raise ValueError(f"{name!r} is in {fade[name].attrs['units']!r}, expected '1': convert it to a fraction")
+        units = VARIABLES[name].units
+        if fade[name].attrs.get("units", units) != units:
+            what = "convert it to a fraction" if units == "1" else "convert it"
+            raise ValueError(f"{name!r} is in {fade[name].attrs['units']!r}, expected {units!r}: {what}")
     _check_time(fade, last_year)
     _check_shared(fade)
-    wanted = [*_MEASURES, *(["outcome"] if "outcome" in fade else [])]
+    wanted = [*_MEASURES, *needs, *(["outcome"] if "outcome" in fade else [])]
     plain = fade[wanted].reset_coords(drop=True).transpose(*_DIMS, missing_dims="ignore")
     if "outcome" in plain and plain["outcome"].dims != _DIMS[:2]:
         raise ValueError(f"'outcome' has dims {plain['outcome'].dims}, expected {_DIMS[:2]}: one code per pack")
@@ -131,17 +138,20 @@ def blocks(fade: xr.Dataset) -> Iterator[Block]:
             exhausted = part["outcome"].values == Outcome.CAPACITY_EXHAUSTED
             for values in (retention, soh):
                 values[:, :, 1:][exhausted[:, :, None] & np.isnan(values[:, :, 1:])] = 0.0
-        yield Block(draws=draws, retention=retention, soh=soh, exhausted=exhausted)
+        further = {str(name): _read(part, str(name)) for name in part.data_vars if name not in (*_MEASURES, "outcome")}
+        yield Block(draws=draws, retention=retention, soh=soh, exhausted=exhausted, further=further)
 
 
 def _read(part: xr.Dataset, name: str) -> Float[Array, "draw pack time"]:
     values = np.array(part[name].values, dtype=np.float64)
     low, high = VARIABLES[name].valid_range
+    low, high = -np.inf if low is None else low, np.inf if high is None else high
     smallest, largest = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
     if smallest < low or largest > high:
+        percent = "give fractions, not percent, and " if VARIABLES[name].units == "1" else ""
         raise ValueError(
             f"{name!r} runs from {smallest:g} to {largest:g}, allowed is {low:g} to {high:g}: "
-            "give fractions, not percent, and mask failed packs with NaN"
+            f"{percent}mask failed packs with NaN"
         )
     return values
 

@@ -16,9 +16,10 @@ from jaxtyping import Float, Int
 from fadecast.settings import settings
 from fadecast.variables import describe
 from fadecast.warranty.claims import Claims, settle
-from fadecast.warranty.contract import Array, Contract
+from fadecast.warranty.contract import Contract
 from fadecast.warranty.intervals import half_widths
 from fadecast.warranty.observed import clusters
+from fadecast.warranty.remedies import Array
 from fadecast.warranty.tails import draws_needed, resolved, value_at_risk
 
 SUMMARY_LEVEL = 0.995

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Float
 
-from fadecast.warranty.contract import Array
+from fadecast.warranty.remedies import Array
 
 DRAWS_BEYOND = 20
 """Draws that must lie beyond a quantile before it is named: a bootstrap cannot invent a tail."""

@@ -1,0 +1,216 @@
+"""The cover of packs from inspection to inspection: what is found, what is owed for it, and what ends it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from fadecast.warranty.contract import Contract, guaranteed_level, inspection_times
+from fadecast.warranty.inspection import defect_years, ends_suddenly, test_error
+from fadecast.warranty.observed import Block, interpolate
+from fadecast.warranty.remedies import Array, CashRemedy, ReplacementRemedy
+
+
+@dataclass
+class Cover:
+    """Packs of a block under a contract, as the last inspection left them."""
+
+    contract: Contract
+    block: Block
+    time: Float[Array, " time"]
+    """Of the forecast [year]."""
+    base: Float[Array, "draw pack"]
+    """Base energy [kWh]."""
+    seed: int
+    paid: Float[Array, "draw pack"]
+    """Paid so far [USD per kWh of base energy]."""
+    paid_together: Float[Array, " draw"]
+    """Paid so far for packs and site, where the site has a guarantee [USD]."""
+    began: Float[Array, "draw pack"]
+    """Start of service of the pack that is there now [year]."""
+    covered: Bool[np.ndarray, "draw pack"]
+    dead: Bool[np.ndarray, "draw pack"]
+    defects: Float[Array, "draw pack"]
+    """When a first pack ends by the defect of its batch [year]."""
+    voided: Bool[np.ndarray, "draw pack"]
+    paid_falsely: Bool[np.ndarray, "draw pack"]
+    failures: Float[Array, "draw pack"]
+    """Sudden ends so far [1]."""
+
+    @classmethod
+    def start(
+        cls, block: Block, contract: Contract, time: Float[Array, " time"], base: Float[Array, "draw pack"], seed: int
+    ) -> "Cover":
+        """Begin the cover of a block."""
+        shape, no = base.shape, np.zeros(base.shape, dtype=bool)
+        draws = range(block.draws.start, block.draws.start + shape[0])
+        defects = defect_years(contract.failures, seed, draws, shape[1], contract.term_years)
+        zero = np.zeros(shape)
+        return cls(
+            contract=contract,
+            block=block,
+            time=time,
+            base=base,
+            seed=seed,
+            paid=zero,
+            paid_together=np.zeros(shape[0]),
+            began=zero.copy(),
+            covered=~no,
+            dead=no,
+            defects=defects,
+            voided=no.copy(),
+            paid_falsely=no.copy(),
+            failures=zero.copy(),
+        )
+
+    @property
+    def draws(self) -> range:
+        """Numbers of the draws."""
+        return range(self.block.draws.start, self.block.draws.start + len(self.base))
+
+    def at(self, values: Float[Array, "draw pack time"], year: float) -> Float[Array, "draw pack"]:
+        """Return what packs are at a time [year]: a pack that was replaced is as it was at the age of the new one."""
+        found = interpolate(values, self.time, year)
+        for began in np.unique(self.began[self.began > 0.0]):
+            found = np.where(self.began == began, interpolate(values, self.time, year - began), found)
+        return found
+
+    def full_cycles(self, year: float) -> Float[Array, "draw pack"]:
+        """Return equivalent full cycles of first-life nameplate that packs have done until a time [year]."""
+        further, soh = self.block.further, self.block.soh
+        nominal = further["capacity"][:, :, 0] / soh[:, :, 0]
+        return np.asarray(self.at(further["charge_throughput"], year) / (2.0 * nominal))
+
+
+def inspect(cover: Cover, number: int, year: float) -> Float[Array, "draw pack"]:
+    """Hold packs against their guarantee, replace or pay; return what it costs [USD], NaN for unknown packs.
+
+    Parameters
+    ----------
+    cover
+        Changed in place.
+    number, year
+        Of the inspection, from 0, and its time [year].
+    """
+    contract, test = cover.contract, cover.contract.test
+    _end_packs(cover, number, year)
+    _check_terms(cover, year)
+    capacity = np.where(cover.dead, 0.0, cover.at(_measure(cover), year))
+    found = _shortfall(cover, capacity, year, 0.0) - contract.deductible
+    first = _shortfall(cover, capacity, year, _error(cover, number, again=False)) - contract.deductible
+    suspected = (first > 0.0) & cover.covered & (year > contract.waiting_period_years)
+    owed = first
+    if test.retest and test.noise_sd > 0.0:
+        owed = _shortfall(cover, capacity, year, _error(cover, number, again=True)) - contract.deductible
+    owed = np.where(suspected, np.maximum(owed, 0.0), 0.0)
+    remedy = contract.remedy
+    if isinstance(remedy, CashRemedy):
+        amount = _cash(cover, remedy, owed)
+    else:
+        amount = _replace(cover, remedy, owed, capacity, year)
+    cover.paid_falsely |= (amount > 0.0) & (found <= 0.0)
+    if isinstance(remedy, CashRemedy) and contract.site_guarantee is not None:
+        amount = amount + _site_payment(cover, remedy, amount, capacity, year)
+    return np.where(np.isfinite(cover.base), amount + test.handling_usd * suspected, np.nan)
+
+
+def _measure(cover: Cover) -> Float[Array, "draw pack time"]:
+    return cover.block.retention if cover.contract.measure == "retention" else cover.block.soh
+
+
+def _end_packs(cover: Cover, number: int, year: float) -> None:
+    """Let packs end that fail between the inspection before and this one."""
+    contract = cover.contract
+    before = float(inspection_times(contract)[number - 1]) if number else 0.0
+    packs = cover.base.shape[1]
+    ends = ends_suddenly(contract.failures, cover.seed, cover.draws, packs, number, year - before)
+    ends |= (cover.defects > before) & (cover.defects <= year) & (cover.began == 0.0)
+    ends &= ~cover.dead
+    cover.failures += ends
+    cover.dead |= ends
+
+
+def _check_terms(cover: Cover, year: float) -> None:
+    """End the cover of packs that broke the terms of use, or have done their cycles."""
+    contract, terms = cover.contract, cover.contract.conditions
+    broken = np.zeros_like(cover.covered)
+    if terms.max_temperature is not None:
+        broken |= cover.at(cover.block.further["temperature_max"], year) > terms.max_temperature
+    if terms.max_cycles_per_year is not None:
+        broken |= cover.full_cycles(year) > terms.max_cycles_per_year * (year - cover.began)
+    if contract.max_full_cycles is not None:
+        broken |= cover.full_cycles(year) > contract.max_full_cycles
+    cover.voided |= broken & cover.covered
+    cover.covered &= ~broken
+
+
+def _error(cover: Cover, number: int, *, again: bool) -> Float[Array, "draw pack"]:
+    error = test_error(cover.contract.test, cover.seed, cover.draws, cover.base.shape[1], number, again)
+    return np.where(cover.dead, 0.0, error)
+
+
+def _shortfall(
+    cover: Cover, capacity: Float[Array, "draw pack"], year: float, error: float | Float[Array, "draw pack"]
+) -> Float[Array, "draw pack"]:
+    """Return what is missing to the guarantee by a test of capacity with an error [fraction of base energy]."""
+    age = year - cover.began
+    missing = guaranteed_level(cover.contract, age) - np.maximum(capacity + error, 0.0)
+    if cover.contract.power_guarantee is not None:
+        resistance = cover.block.further["resistance"]
+        # A pack at the end of its life has no resistance, and no power.
+        power = np.nan_to_num(resistance[:, :, 0] / cover.at(resistance, year))
+        power = np.where(cover.dead, 0.0, power)
+        missing = np.maximum(missing, guaranteed_level(cover.contract, age, "power_guarantee") - power)
+    return np.asarray(missing)
+
+
+def _cash(cover: Cover, remedy: CashRemedy, owed: Float[Array, "draw pack"]) -> Float[Array, "draw pack"]:
+    """Pay what is owed beyond what was paid before [USD]."""
+    contract = cover.contract
+    limit = np.inf if contract.limit_usd_per_kwh is None else contract.limit_usd_per_kwh
+    due = np.minimum((1.0 - contract.owner_share) * remedy.owed(owed), limit)
+    amount = np.maximum(due - cover.paid, 0.0) * cover.base
+    cover.paid = np.maximum(due, cover.paid)
+    return np.asarray(amount)
+
+
+def _replace(
+    cover: Cover,
+    remedy: ReplacementRemedy,
+    owed: Float[Array, "draw pack"],
+    capacity: Float[Array, "draw pack"],
+    year: float,
+) -> Float[Array, "draw pack"]:
+    """Replace packs that fall short, and return what that costs [USD]."""
+    contract = cover.contract
+    taken = owed > 0.0
+    amount = (1.0 - contract.owner_share) * remedy.cost(year, cover.base, capacity)
+    if contract.limit_usd_per_kwh is not None:
+        amount = np.minimum(amount, np.maximum(contract.limit_usd_per_kwh - cover.paid, 0.0) * cover.base)
+    amount = np.where(taken, amount, 0.0)
+    cover.paid = cover.paid + np.divide(amount, cover.base, out=np.zeros_like(amount), where=cover.base > 0.0)
+    cover.began = np.where(taken, year, cover.began)
+    cover.dead &= ~taken
+    if not remedy.renewed:
+        cover.covered &= ~taken
+    return amount
+
+
+def _site_payment(
+    cover: Cover,
+    remedy: CashRemedy,
+    amount: Float[Array, "draw pack"],
+    capacity: Float[Array, "draw pack"],
+    year: float,
+) -> Float[Array, "draw pack"]:
+    """Pay what all packs together lack, beyond what was paid for packs; each gets its part of the energy [USD]."""
+    cover.paid_together += np.nansum(amount, axis=1)
+    energy = np.nansum(cover.base, axis=1)
+    level = float(guaranteed_level(cover.contract, np.array(year), "site_guarantee"))
+    missing = np.maximum(level - np.nansum(cover.base * capacity, axis=1) / energy, 0.0)
+    due = (1.0 - cover.contract.owner_share) * remedy.owed(missing) * energy
+    if year <= cover.contract.waiting_period_years:
+        due = np.zeros_like(due)
+    payment = np.maximum(due - cover.paid_together, 0.0)
+    cover.paid_together += payment
+    return np.asarray((payment / energy)[:, None] * cover.base)

@@ -1,0 +1,98 @@
+"""How an inspection measures, and what ends a pack besides fade: random numbers that belong to a draw and a pack."""
+
+import zlib
+from typing import Annotated
+
+import numpy as np
+from annotated_types import Ge, Gt, Le
+from jaxtyping import Bool, Float
+
+from fadecast.settings import settings
+from fadecast.warranty.remedies import Array
+
+Probability = Annotated[float, Ge(0.0), Le(1.0)]
+
+_STAGE = zlib.crc32(b"warranty claims")
+
+
+@settings
+class Test:
+    """How a pack is measured at an inspection: a claim is triggered by what is measured, not by what is."""
+
+    __test__ = False
+
+    bias_sd: Annotated[float, Ge(0.0), Le(0.2)] = 0.0
+    """Standard deviation over packs of an error that stays: the tester, the pack's temperature [fraction of base
+    energy]. Default: a test without error."""
+    noise_sd: Annotated[float, Ge(0.0), Le(0.2)] = 0.0
+    """Standard deviation of an error that is another in every test [fraction of base energy]."""
+    retest: bool = True
+    """Whether a pack that falls short is tested again; what is owed then follows from the second test, and nothing is
+    if that finds no shortfall. Without, the worst of many tests is paid for."""
+    handling_usd: Annotated[float, Ge(0.0)] = 0.0
+    """What each pack that falls short in its first test costs to look at, owed or not [USD]."""
+
+
+@settings
+class Failures:
+    """Packs that end at once, by themselves or with others of their batch. Off by default: rates are zero."""
+
+    per_year: Probability = 0.0
+    """Median over draws of the rate of sudden failures of a pack [1/year]. A prior to set here is 0.003: of electric
+    cars of model years 2016 and later under 1 %, of those of 2015 3.9 % had their pack replaced by 2024, recalls left
+    out (Recurrent, some 20,000 cars); retired packs are older."""
+    log_sd: Annotated[float, Ge(0.0), Le(3.0)] = 0.8
+    """Standard deviation over draws of its logarithm [1]: packs in second life have no record."""
+    batches: Annotated[int, Ge(1), Le(10_000)] = 4
+    """Batches of like make that the packs are of, in turn."""
+    defect_probability: Probability = 0.0
+    """Probability that a batch turns out defective within the term, in a draw [1]. Two makers' packs of that decade
+    were recalled whole (Chevrolet Bolt, Hyundai Kona): 0.05 a batch is of that order."""
+    defect_share: Probability = 0.3
+    """Share of a defective batch that ends [1]. An assumption."""
+    defect_years: Annotated[float, Gt(0.0), Le(100.0)] = 2.0
+    """Time over which they end, one after the other [year]. An assumption."""
+
+
+def test_error(test: Test, seed: int, draws: range, packs: int, inspection: int, again: bool) -> Float[Array, "..."]:
+    """Return the error of a test of each pack at an inspection [fraction of base energy], `(draws, packs)`."""
+    error = np.zeros((len(draws), packs))
+    if test.bias_sd > 0.0:
+        error += test.bias_sd * np.stack([_generator(seed, "bias", draw).normal(size=packs) for draw in draws])
+    if test.noise_sd > 0.0:
+        stream = f"noise {inspection}{' again' if again else ''}"
+        error += test.noise_sd * np.stack([_generator(seed, stream, draw).normal(size=packs) for draw in draws])
+    return error
+
+
+def ends_suddenly(
+    failures: Failures, seed: int, draws: range, packs: int, inspection: int, years: float
+) -> Bool[np.ndarray, "draws packs"]:
+    """Return which packs fail by themselves in the years before an inspection: failures have no memory."""
+    if failures.per_year == 0.0:
+        return np.zeros((len(draws), packs), dtype=bool)
+    normal = np.array([_generator(seed, "failure rate", draw).normal() for draw in draws])
+    probability = -np.expm1(-failures.per_year * np.exp(failures.log_sd * normal) * years)
+    chance = np.stack([_generator(seed, f"failure {inspection}", draw).random(packs) for draw in draws])
+    return np.asarray(chance < probability[:, None])
+
+
+def defect_years(failures: Failures, seed: int, draws: range, packs: int, term: float) -> Float[Array, "draws packs"]:
+    """Return when each pack ends by the defect of its batch [year]; infinite where it does not."""
+    found = np.full((len(draws), packs), np.inf)
+    if failures.defect_probability == 0.0:
+        return found
+    batch = np.arange(packs) % failures.batches
+    for row, draw in enumerate(draws):
+        rng = _generator(seed, "defects of batches", draw)
+        defective = rng.random(failures.batches) < failures.defect_probability
+        onset = term * rng.random(failures.batches)
+        # A stream each: what a pack has does not hang on how many there are.
+        chance, delay = (_generator(seed, f"defects of packs, {what}", draw).random(packs) for what in ("ends", "when"))
+        ends = defective[batch] & (chance < failures.defect_share)
+        found[row] = np.where(ends, onset[batch] + failures.defect_years * delay, np.inf)
+    return found
+
+
+def _generator(seed: int, stream: str, draw: int) -> np.random.Generator:
+    return np.random.default_rng([seed, _STAGE, zlib.crc32(stream.encode()), draw])

@@ -1,0 +1,268 @@
+"""Terms of a contract, each by a case that can be worked out on paper, and chance by its closed forms."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.stats import norm
+
+from fadecast.warranty import CashRemedy, Conditions, Contract, Failures, ReplacementRemedy, Test, observed
+from fadecast.warranty.claims import discount_factor, settle
+
+from .hand_made import ONE_INSPECTION, PACK_KWH, fade_of, linear_fade
+
+YEARLY = Contract(guarantee=((0.0, 0.8),), remedy=CashRemedy(usd_per_kwh=100.0))
+"""80 % for ten years, inspected each year, 100 USD/kWh."""
+RENEWED = replace(YEARLY, remedy=ReplacementRemedy(kind="replacement", price=((0.0, 200.0), (10.0, 100.0))))
+NOISELESS = Test()
+
+
+def usd_per_kwh(fade, contract, discount=0.0, seed=0):
+    """Loss per kWh of base energy of each pack."""
+    claims = settle(fade, contract, discount, PACK_KWH, seed)
+    return claims.loss / claims.base_energy
+
+
+def with_further(fade, **values):
+    """Return a dataset with further variables, each given along time."""
+    units = {"resistance": "ohm", "temperature_max": "degC", "charge_throughput": "A.h", "capacity": "A.h"}
+    shape = fade["retention"].shape
+    arrays = {
+        name: xr.DataArray(np.broadcast_to(value, shape), dims=("draw", "pack", "time"), attrs={"units": units[name]})
+        for name, value in values.items()
+    }
+    return fade.assign(arrays)
+
+
+def half(**further):
+    """A pack that loses half its capacity in ten years, 5 points a year, by the year."""
+    return with_further(linear_fade([[0.5]]), **further)
+
+
+def test_owed_by_hand():
+    contract = replace(
+        ONE_INSPECTION, remedy=CashRemedy(usd_per_kwh=200.0), deductible=0.05, limit_usd_per_kwh=30.0, owner_share=0.25
+    )
+    # 0.70 guaranteed: shortfalls of none, 0.05 (all deducted), 0.10 and 0.40 (above the limit).
+    found = usd_per_kwh(linear_fade([[0.80, 0.65, 0.60, 0.30]]), contract)
+    np.testing.assert_allclose(found, [[0.0, 0.0, 0.75 * 10.0, 30.0]], atol=1e-12)
+
+
+def test_power_is_guaranteed_beside_capacity_and_nothing_is_paid_twice():
+    contract = replace(YEARLY, power_guarantee=((0.0, 0.6),))
+    years = np.arange(11.0)
+    # Power falls to 1 / 2 at the end: 0.1 short; capacity is 0.3 short.
+    fade = half(resistance=0.05 * (1.0 + years / 10.0))
+    assert usd_per_kwh(fade, contract).item() == pytest.approx(30.0)
+    assert usd_per_kwh(fade, replace(contract, guarantee=((0.0, 0.4),))).item() == pytest.approx(10.0)
+    with pytest.raises(ValueError, match="no variable 'resistance'"):
+        usd_per_kwh(linear_fade([[0.5]]), contract)
+    fade["resistance"].attrs["units"] = "mohm"
+    with pytest.raises(ValueError, match="'resistance' is in 'mohm', expected 'ohm'"):
+        usd_per_kwh(fade, contract)
+
+
+def test_nothing_is_owed_while_waiting():
+    early = fade_of([[[1.0, 0.5, 1.0, 1.0]]], [0.0, 2.0, 4.0, 10.0])
+    assert usd_per_kwh(early, YEARLY).item() == pytest.approx(30.0)
+    assert usd_per_kwh(early, replace(YEARLY, waiting_period_years=2.0)).item() == pytest.approx(5.0)
+    assert usd_per_kwh(early, replace(YEARLY, waiting_period_years=3.0)).item() == 0.0
+
+
+def test_cover_ends_with_its_cycles_or_at_broken_terms():
+    years = np.arange(11.0)
+    # 5 A.h cells of which 2 A.h a day pass: 73 cycles of nameplate a year.
+    fade = half(charge_throughput=730.0 * years, capacity=5.0 - 0.25 * years, temperature_max=30.0 + 2.0 * years)
+    for contract, last in (
+        (replace(YEARLY, max_full_cycles=73.0 * 7.5), 7),
+        (replace(YEARLY, conditions=Conditions(max_temperature=46.5)), 8),
+        (replace(YEARLY, conditions=Conditions(max_cycles_per_year=80.0)), 10),
+        (replace(YEARLY, conditions=Conditions(max_cycles_per_year=70.0)), 0),
+    ):
+        claims = settle(fade, contract, 0.0, PACK_KWH)
+        short = max(0.8 - (1.0 - 0.05 * last), 0.0)
+        np.testing.assert_allclose(claims.loss / claims.base_energy, 100.0 * short, atol=1e-9)
+        assert claims.voided.item() == (last < 10)
+
+
+def test_a_pack_is_replaced_when_it_falls_short_and_again_when_the_new_one_does():
+    # Below 0.8 first at year 5, where the price is 150; the new pack is five years old at year 10: 100.
+    fade = linear_fade([[0.5]])
+    claims = settle(fade, RENEWED, 0.04, PACK_KWH)
+    assert claims.loss.item() / PACK_KWH == pytest.approx(150.0 * 1.04**-5 + 100.0 * 1.04**-10)
+    np.testing.assert_array_equal(claims.count[0], [0, 0, 0, 0, 1, 0, 0, 0, 0, 1])
+    once = replace(RENEWED, remedy=replace(RENEWED.remedy, renewed=False))
+    assert usd_per_kwh(fade, once).item() == pytest.approx(150.0)
+    labour = replace(RENEWED, remedy=replace(RENEWED.remedy, labour_usd=780.0, salvage_usd_per_kwh=20.0))
+    # What is taken out still holds 0.75 of its energy.
+    assert usd_per_kwh(fade, labour).item() == pytest.approx(250.0 + 2 * (10.0 - 0.75 * 20.0))
+    assert usd_per_kwh(fade, replace(RENEWED, limit_usd_per_kwh=180.0)).item() == pytest.approx(180.0)
+    assert usd_per_kwh(fade, replace(RENEWED, owner_share=0.5)).item() == pytest.approx(125.0)
+
+
+trajectories = arrays(float, (2, 3, 6), elements=st.floats(0.0, 1.0))
+
+
+@settings(deadline=None)
+@given(trajectories, st.sampled_from([1.0, 2.0, 3.0]), st.floats(0.3, 0.9), st.floats(0.0, 0.5))
+def test_replacements_are_those_of_a_loop_over_packs(retention, interval, level, share):
+    time = np.arange(0.0, 12.0, 2.0)
+    contract = replace(
+        RENEWED,
+        measure="soh",
+        guarantee=((0.0, 1.0), (10.0, level)),
+        inspection_interval_years=interval,
+        owner_share=share,
+    )
+    expected = np.zeros(retention.shape[:2])
+    inspections = [*np.arange(interval, 10.0, interval), 10.0]
+    for place in np.ndindex(*expected.shape):
+        began = 0.0
+        for year in inspections:
+            age = year - began
+            if np.interp(age, time, retention[place]) < np.interp(age, [0.0, 10.0], [1.0, level]):
+                expected[place] += (1.0 - share) * (200.0 - 10.0 * year)
+                began = year
+    np.testing.assert_allclose(usd_per_kwh(fade_of(retention, time), contract), expected, rtol=1e-9, atol=1e-9)
+
+
+PACKS = 40_000
+
+
+def level_packs(retention):
+    """Packs that stand at one retention all the time."""
+    return fade_of(np.full((1, PACKS, 2), retention), [0.0, 10.0])
+
+
+@pytest.mark.parametrize(
+    ("test", "probability"),
+    [
+        (Test(noise_sd=0.02, retest=False), norm.cdf(-1.0)),
+        (Test(noise_sd=0.02), norm.cdf(-1.0) ** 2),
+        # An error that stays is the same in the second test.
+        (Test(bias_sd=0.02), norm.cdf(-1.0)),
+        (Test(bias_sd=0.02, noise_sd=0.0, retest=False), norm.cdf(-1.0)),
+    ],
+)
+def test_false_claims_are_as_likely_as_errors_are(test, probability):
+    """Packs that stand two points above what is guaranteed."""
+    claims = settle(level_packs(0.72), replace(ONE_INSPECTION, test=test), 0.0, PACK_KWH, seed=3)
+    assert claims.false_claims.item() / PACKS == pytest.approx(probability, abs=4 * np.sqrt(probability / PACKS))
+    assert claims.count.sum() == claims.false_claims.item()
+    # Packs below are owed something by right.
+    assert settle(level_packs(0.69), replace(ONE_INSPECTION, test=test), 0.0, PACK_KWH).false_claims.item() == 0
+
+
+def test_what_an_unsure_test_finds_is_what_is_paid():
+    """E max(x, 0) of a normal shortfall: sd (phi(d) - d Phi(-d)), one sd above the guarantee."""
+    contract = replace(ONE_INSPECTION, test=Test(noise_sd=0.02, retest=False))
+    expected = 100.0 * 0.02 * (norm.pdf(1.0) - norm.cdf(-1.0))
+    assert usd_per_kwh(level_packs(0.72), contract).mean() == pytest.approx(expected, rel=0.03)
+    # Of the worst of ten tests more is paid than of one.
+    often = replace(contract, inspection_interval_years=1.0)
+    assert usd_per_kwh(level_packs(0.72), often).mean() > 5.0 * expected
+    handled = replace(ONE_INSPECTION, test=Test(noise_sd=0.02, handling_usd=50.0))
+    first = settle(level_packs(0.72), handled, 0.0, PACK_KWH).loss
+    without = settle(level_packs(0.72), replace(handled, test=Test(noise_sd=0.02)), 0.0, PACK_KWH).loss
+    assert (first - without).mean() == pytest.approx(50.0 * norm.cdf(-1.0), rel=0.03)
+
+
+def sudden(**values):
+    return Failures(**{"per_year": 0.02, "log_sd": 0.0, **values})
+
+
+def test_packs_that_end_claim_the_whole_guarantee():
+    claims = settle(level_packs(0.9), replace(YEARLY, failures=sudden()), 0.0, PACK_KWH)
+    ended = -np.expm1(-0.02 * 10.0)
+    assert claims.failures.item() / PACKS == pytest.approx(ended, rel=0.03)
+    assert (claims.loss / claims.base_energy).mean() == pytest.approx(80.0 * ended, rel=0.03)
+
+
+def test_packs_that_end_and_are_replaced_are_a_poisson_process():
+    fade = fade_of(np.full((4000, 25, 2), 0.9), [0.0, 10.0])
+    contract = replace(RENEWED, failures=sudden(), inspection_interval_years=0.25)
+    claims = settle(fade, contract, 0.0, PACK_KWH)
+    count = claims.count.sum(axis=1)
+    # At most one in a quarter: 40 Bernoulli trials of each pack.
+    chance = -np.expm1(-0.02 * 0.25)
+    assert count.mean() == pytest.approx(25 * 40 * chance, rel=0.02)
+    assert count.var() == pytest.approx(25 * 40 * chance * (1.0 - chance), rel=0.1)
+    # A rate that differs from draw to draw does not diversify.
+    unsure = replace(contract, failures=sudden(log_sd=0.8))
+    assert settle(fade, unsure, 0.0, PACK_KWH).count.sum(axis=1).var() > 3.0 * count.var()
+
+
+def test_defects_come_in_batches():
+    fade = fade_of(np.full((3000, 20, 2), 0.9), [0.0, 20.0])
+    failures = Failures(defect_probability=0.1, defect_share=0.5, batches=2, defect_years=1e-6)
+    contract = replace(YEARLY, failures=failures, inspection_interval_years=10.0)
+    ended = settle(fade, contract, 0.0, PACK_KWH).failures
+    assert ended.mean() == pytest.approx(20 * 0.1 * 0.5, rel=0.1)
+    # None, one or two batches of ten: the share of draws without any, and the variance of a mixture.
+    assert (ended == 0).mean() == pytest.approx((0.9 + 0.1 * 0.5**10) ** 2, abs=0.02)
+    assert ended.var() == pytest.approx(2 * (0.1 * 27.5 - 0.25), rel=0.15)
+
+
+def test_chance_belongs_to_draw_and_pack(monkeypatch):
+    rng = np.random.default_rng(4)
+    whole = linear_fade(rng.uniform(0.6, 0.9, (6, 8)))
+    contract = replace(
+        YEARLY,
+        test=Test(bias_sd=0.01, noise_sd=0.01, handling_usd=3.0),
+        failures=Failures(per_year=0.05, defect_probability=0.3),
+    )
+    loss = settle(whole, contract, 0.03, PACK_KWH, seed=7).loss
+    few = settle(whole.isel(draw=slice(2), pack=slice(3)), contract, 0.03, PACK_KWH, seed=7).loss
+    np.testing.assert_array_equal(loss[:2, :3], few)
+    assert (settle(whole, contract, 0.03, PACK_KWH, seed=8).loss != loss).any()
+    monkeypatch.setattr(observed, "_BLOCK", 2 * whole.retention[0].size)
+    np.testing.assert_array_equal(settle(whole, contract, 0.03, PACK_KWH, seed=7).loss, loss)
+
+
+def test_what_lies_between_aggregate_deductible_and_limit():
+    # Two packs of half and 0.65: 0.3 and 0.15 short in the end, 22.5 USD/kWh together.
+    fade = linear_fade([[0.5, 0.65]])
+    contract = replace(YEARLY, aggregate_deductible_usd_per_kwh=5.0, aggregate_limit_usd_per_kwh=10.0)
+    claims = settle(fade, contract, 0.0, PACK_KWH)
+    assert claims.paid.sum() == pytest.approx(10.0 * 2 * PACK_KWH)
+    assert claims.loss.sum() == pytest.approx(claims.paid.sum())
+    np.testing.assert_allclose(claims.loss[0, 0] / claims.loss[0, 1], 2.0)
+    # By the year: 2.5 at 5, 5 at 6, 8.75 at 7, 13.25 at 8, 17.5 at 9 (each over 2 packs), less 5, up to 10.
+    gross = settle(fade, YEARLY, 0.0, PACK_KWH).paid.cumsum() / (2 * PACK_KWH)
+    np.testing.assert_allclose(claims.paid[0].cumsum() / (2 * PACK_KWH), np.clip(gross - 5.0, 0.0, 10.0), atol=1e-12)
+
+
+@given(arrays(float, (3, 4), elements=st.floats(0.0, 1.0)), st.floats(0.1, 30.0))
+def test_layers_add_up_to_the_whole(end, border):
+    fade = linear_fade(end)
+    parts = [
+        settle(fade, replace(YEARLY, **terms), 0.03, PACK_KWH).discounted
+        for terms in (
+            {},
+            {"aggregate_limit_usd_per_kwh": border},
+            {"aggregate_deductible_usd_per_kwh": border},
+        )
+    ]
+    np.testing.assert_allclose(parts[1] + parts[2], parts[0], atol=1e-6)
+
+
+def test_a_site_is_paid_for_what_packs_were_not():
+    # 0.5 and 0.9: 0.7 together. Packs at 0.6 guarantee are paid 10 for the first; the site at 0.75 lacks 0.05.
+    fade = linear_fade([[0.5, 0.9]])
+    by_pack = replace(YEARLY, guarantee=((0.0, 0.6),))
+    site = replace(by_pack, site_guarantee=((0.0, 0.75),))
+    assert settle(fade, by_pack, 0.0, PACK_KWH).paid.sum() == pytest.approx(10.0 * PACK_KWH)
+    # 5 USD/kWh over both packs is 10 USD per kWh of one: all of it has been paid.
+    assert settle(fade, site, 0.0, PACK_KWH).paid.sum() == pytest.approx(10.0 * PACK_KWH, rel=1e-9)
+    higher = replace(site, site_guarantee=((0.0, 0.8),))
+    assert settle(fade, higher, 0.0, PACK_KWH).paid.sum() == pytest.approx(20.0 * PACK_KWH)
+
+
+def test_rates_by_maturity():
+    points = ((0.0, 0.02), (10.0, 0.04))
+    assert discount_factor(points, 5.0) == pytest.approx(1.03**-5)
+    assert discount_factor(((3.0, 0.05),), 10.0) == pytest.approx(discount_factor(0.05, 10.0))
