@@ -34,6 +34,17 @@ _CURVE = ("curve", "step")
 _NONNEGATIVE = (0.0, None)
 _FRACTION = (0.0, 1.0)
 
+_RATE = "USD.kW-1.h-1"
+
+
+def _with_interval(name: str, dims: tuple[str, ...], units: str, long_name: str) -> dict[str, Variable]:
+    """Declare a quantity and the half-width of its Monte-Carlo interval."""
+    return {
+        name: Variable(dims, units, long_name, _NONNEGATIVE),
+        f"{name}_interval": Variable(dims, units, f"half-width of the interval of: {long_name}", _NONNEGATIVE),
+    }
+
+
 COORDINATES: Mapping[str, Variable] = {
     "draw": Variable(("draw",), "1", "draw of what is unknown and common to all packs"),
     "pack": Variable(("pack",), "1", "pack"),
@@ -45,6 +56,11 @@ COORDINATES: Mapping[str, Variable] = {
     "parameter_units": Variable(("parameter",), "1", "units of the parameter"),
     "parameter_kind": Variable(("parameter",), "1", "state (of a pack) or rate (of a draw)"),
     "level": Variable(("level",), "1", "probability level of a quantile", _FRACTION),
+    "principle": Variable(("principle",), "1", "premium principle"),
+    "fleet_size": Variable(("fleet_size",), "1", "packs of a fleet", (1.0, None)),
+    "return_period": Variable(("return_period",), "year", "mean time between years at least so bad", (1.0, None)),
+    "layer": Variable(("layer",), "1", "layer of reinsurance", _NONNEGATIVE),
+    "layer_kind": Variable(("layer",), "1", "kind of a layer of reinsurance"),
     "policy_year": Variable(("policy_year",), "1", "year of the warranty term, from 1", (1.0, None)),
     "chain": Variable(("chain",), "1", "chain of the sampler"),
     "curve": Variable(("curve",), "1", "measured slow curve"),
@@ -159,6 +175,29 @@ VARIABLES: Mapping[str, Variable] = {
         (), "1", "share of packs left out because their forecast failed within the term", _FRACTION
     ),
     "exhausted_share": Variable((), "1", "share of packs at the end of life within the term", _FRACTION),
+    "false_claim_share": Variable(
+        (), "1", "share of packs paid for by an error of a test while they kept what was guaranteed", _FRACTION
+    ),
+    "voided_share": Variable((), "1", "share of packs whose cover ended by the terms of use or its cycles", _FRACTION),
+    "failures_per_pack": Variable((), "1", "sudden ends per pack over the term", _NONNEGATIVE),
+    "aggregate_exceedance": Variable(("return_period",), _RATE, "claims of all packs in a year so bad, undiscounted"),
+    "occurrence_exceedance": Variable(("return_period",), "USD", "largest claim of one pack in a year so bad"),
+    "weather_standard_deviation": Variable(
+        (), _RATE, "standard deviation of the loss over years of weather and load that draws share", _NONNEGATIVE
+    ),
+    **_with_interval("principle_premium", ("principle",), _RATE, "premium by a principle"),
+    **_with_interval("claims_per_pack", (), "1", "payments per pack over the term"),
+    **_with_interval("mean_claim", (), "USD", "mean discounted payment"),
+    **_with_interval("ceded_loss", ("layer",), _RATE, "expected loss of a layer"),
+    **_with_interval("ceded_standard_deviation", ("layer",), _RATE, "standard deviation of the loss of a layer"),
+    **_with_interval("retained_loss", (), _RATE, "expected loss that reinsurance leaves"),
+    **_with_interval("retained_standard_deviation", (), _RATE, "standard deviation of the loss that it leaves"),
+    **_with_interval("systematic_standard_deviation", (), _RATE, "standard deviation of what all packs share"),
+    **_with_interval("individual_standard_deviation", (), _RATE, "standard deviation of what one pack has alone"),
+    **_with_interval("fleet_premium", ("fleet_size",), _RATE, "premium of a fleet of some size"),
+    **_with_interval("reserve", ("policy_year",), _RATE, "expected claims unpaid at the end of a year"),
+    **_with_interval("reserve_high", ("policy_year",), _RATE, "0.95 quantile of claims unpaid at the end of a year"),
+    **_with_interval("earned_share", ("policy_year",), "1", "share of expected discounted claims made until then"),
     # state of degraded cells
     "electrode_capacity_ne": Variable(
         _POSTERIOR, "A.h", "capacity of the negative half cell over its whole range", _NONNEGATIVE

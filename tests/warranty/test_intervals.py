@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from fadecast.warranty.intervals import half_widths
-from fadecast.warranty.premium import _standard_deviation
+from fadecast.warranty.principles import mean_and_deviation
 
 
 def _mean_of(values):
@@ -75,4 +75,4 @@ def test_the_spread_over_draws_is_that_of_repeated_draws_whatever_a_row_of_weigh
     weights = np.array([[3, 0, 0], [0, 1, 2], [1, 1, 1]])[:, cluster]
     assert sorted(weights.sum(axis=1)) == [7, 8, 9]
     expected = [np.std(np.repeat(loss, row)) * np.sqrt(8 / 7) for row in weights]
-    np.testing.assert_allclose(_standard_deviation(loss, weights.astype(float)), expected, rtol=1e-12)
+    np.testing.assert_allclose(mean_and_deviation(loss, weights.astype(float))[1], expected, rtol=1e-12)

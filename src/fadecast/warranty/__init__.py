@@ -2,7 +2,10 @@
 
 from fadecast.warranty.contract import Conditions, Contract
 from fadecast.warranty.inspection import Failures, Test
-from fadecast.warranty.premium import Capital, Premium, Warranty, price
+from fadecast.warranty.layers import Layer
+from fadecast.warranty.premium import Capital, Premium, Warranty
+from fadecast.warranty.pricing import price
+from fadecast.warranty.principles import Loadings
 from fadecast.warranty.remedies import CashRemedy, ReplacementRemedy
 from fadecast.warranty.summary import exceedance, price_table, summary_line
 
@@ -12,6 +15,8 @@ __all__ = [
     "Conditions",
     "Contract",
     "Failures",
+    "Layer",
+    "Loadings",
     "Premium",
     "ReplacementRemedy",
     "Test",

@@ -1,0 +1,175 @@
+"""What a portfolio costs when each draw counts as often as its weight says: every number of a price, once.
+
+All rates and loads are per kWh of base energy, a portfolio ratio: total USD over total kWh.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from fadecast.warranty.claims import Claims
+from fadecast.warranty.emergence import emergence, unpaid_after
+from fadecast.warranty.layers import Split, cede
+from fadecast.warranty.premium import Capital, Premium
+from fadecast.warranty.principles import (
+    PRINCIPLES,
+    PrincipleName,
+    distorted_mean,
+    distortions,
+    mean_and_deviation,
+)
+from fadecast.warranty.remedies import Array
+from fadecast.warranty.risk_split import FLEET_SIZES, Moments, moments, scaled_deviation, split_risk
+from fadecast.warranty.tails import draws_needed, resolved, value_at_risk
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Totals of the packs that were simulated, in each draw."""
+
+    loss: Float[Array, " draw"]
+    """Discounted claims [USD]."""
+    loss_years: Float[Array, " draw"]
+    """Discounted claims times their time of payment [USD.year]."""
+    energy: Float[Array, " draw"]
+    """Base energy [kWh]."""
+    tail_events: Float[Array, " draw"]
+    """Packs with the tail event [1]."""
+    tail_packs: Float[Array, " draw"]
+    """Packs in which it would have been seen [1]."""
+    split: Split
+    """What reinsurance takes and leaves [USD]."""
+    moments: Moments
+    """Losses of single packs per base energy."""
+    yearly: Float[Array, "draw policy_year"]
+    """Claims by policy year per base energy [USD/kWh]."""
+    claims: Claims
+    """What they all come from."""
+
+
+def pool_of(claims: Claims, premium: Premium, pack_weight: float) -> Pool:
+    """Add up claims, of packs that each stand for `pack_weight`, by draw."""
+    energy = np.nansum(claims.base_energy, axis=1)
+    return Pool(
+        loss=np.nansum(claims.loss, axis=1),
+        loss_years=claims.loss_years,
+        energy=energy,
+        tail_events=claims.tail_events,
+        tail_packs=claims.tail_packs,
+        split=cede(premium.reinsurance, claims.loss, claims.base_energy),
+        moments=moments(claims.loss, claims.base_energy),
+        yearly=claims.paid / (energy[:, None] * pack_weight),
+        claims=claims,
+    )
+
+
+def evaluate(
+    pool: Pool, premium: Premium, levels: Float[Array, " level"], weights: Float[Array, "replicate draw"]
+) -> dict[str, Array]:
+    """Price the portfolio when each draw counts as often as its weight says."""
+    loss_ratio = pool.loss / pool.energy
+    energy = weights @ pool.energy
+    expected = (weights @ pool.loss) / energy
+    enough = resolved(levels, loss_ratio.size)
+    quantile, tail = (np.where(enough, v, np.nan) for v in value_at_risk(loss_ratio, weights, levels))
+    duration = _ratio(weights @ pool.loss_years, weights @ pool.loss, 0.0)
+    loads = {name: _load(name, loss_ratio, expected, weights, premium, levels, duration) for name in PRINCIPLES}
+    charged = expected + premium.fixed_expenses_usd_per_kwh
+    load, net = loads[premium.principle], 1.0 - premium.expense_ratio
+    gross = (charged + load) / net
+    ceded = [(weights @ taken) / energy for taken in pool.split.ceded]
+    spreads = [
+        mean_and_deviation(taken / pool.energy, weights)[1] for taken in (*pool.split.ceded, pool.split.retained)
+    ]
+    parts = split_risk(pool.moments, weights)
+    systematic, individual = (part[:, None] for part in parts.values())
+    here = scaled_deviation(systematic, individual, pool.moments.packs.mean())
+    fleets = scaled_deviation(systematic, individual, FLEET_SIZES)
+    scale = _ratio(fleets, np.broadcast_to(here, fleets.shape), 1.0)
+    packs = weights @ pool.moments.packs
+    count = weights @ pool.claims.count.sum(axis=1)
+    return {
+        "expected_loss": expected,
+        "expenses": premium.fixed_expenses_usd_per_kwh + premium.expense_ratio * gross,
+        "capital_load": load,
+        "premium": gross,
+        "value_at_risk": quantile,
+        "tail_value_at_risk": tail,
+        "tail_event_probability": _ratio(weights @ pool.tail_events, weights @ pool.tail_packs, np.nan),
+        "principle_premium": (charged[:, None] + np.stack([loads[name] for name in PRINCIPLES], axis=1)) / net,
+        "claims_per_pack": count / packs,
+        "mean_claim": _ratio(weights @ pool.loss, count, np.nan),
+        "ceded_loss": np.stack(ceded, axis=1) if ceded else np.zeros((len(weights), 0)),
+        "ceded_standard_deviation": np.stack(spreads, axis=1)[:, :-1],
+        "retained_loss": (weights @ pool.split.retained) / energy,
+        "retained_standard_deviation": spreads[-1],
+        **parts,
+        "fleet_premium": (charged[:, None] + load[:, None] * scale) / net,
+        **emergence(unpaid_after(pool.yearly), pool.claims.discounted, weights),
+    }
+
+
+def _load(
+    name: PrincipleName,
+    loss: Float[Array, " draw"],
+    expected: Float[Array, " replicate"],
+    weights: Float[Array, "replicate draw"],
+    premium: Premium,
+    levels: Float[Array, " level"],
+    duration: Float[Array, " replicate"],
+) -> Float[Array, " replicate"]:
+    """Return what a principle asks for beyond the expected loss [USD/kWh]; NaN where draws do not resolve its level."""
+    loadings = premium.loadings
+    mean, deviation = mean_and_deviation(loss, weights)
+    match name:
+        case "expected_value":
+            return loadings.expected_value * expected
+        case "standard_deviation":
+            return loadings.standard_deviation * deviation
+        case "value_at_risk" | "tail_value_at_risk":
+            level = np.array([loadings.level])
+            quantile, tail = value_at_risk(loss, weights, level)
+            bad = (tail if name == "tail_value_at_risk" else quantile)[:, 0]
+            return np.maximum(bad - expected, 0.0) if resolved(level, loss.size).all() else np.full_like(bad, np.nan)
+        case "cost_of_capital":
+            return _capital_load(loss, expected, weights, premium.capital, levels, duration)
+    return distorted_mean(loss, weights, distortions(loadings)[name]) - mean
+
+
+def _capital_load(
+    loss: Float[Array, " draw"],
+    expected: Float[Array, " replicate"],
+    weights: Float[Array, "replicate draw"],
+    settings: Capital,
+    levels: Float[Array, " level"],
+    duration: Float[Array, " replicate"],
+) -> Float[Array, " replicate"]:
+    level, _ = capital_basis(settings, levels, loss.size)
+    if level is None:
+        capital = settings.standard_deviation_factor * mean_and_deviation(loss, weights)[1]
+    else:
+        quantile, tail = value_at_risk(loss, weights, levels)
+        bad = tail if settings.risk_measure == "tvar" else quantile
+        # A quantile can lie below the mean.
+        capital = np.maximum(bad[:, level] - expected, 0.0)
+    return np.asarray(settings.cost_of_capital * capital * duration)
+
+
+def capital_basis(capital: Capital, levels: Float[Array, " level"], draws: int) -> tuple[int | None, str]:
+    """Return the index of the level that the capital rests on (None: standard deviation), and its name."""
+    usable = np.flatnonzero(resolved(levels, draws) & (levels <= capital.capital_level))
+    needed = draws_needed(capital.capital_level)
+    wanted = f"{draws} draws do not resolve {capital.capital_level:g}, which needs {needed}"
+    if not usable.size:
+        return None, f"standard_deviation times {capital.standard_deviation_factor:g} ({wanted})"
+    name = "tail_value_at_risk" if capital.risk_measure == "tvar" else "value_at_risk"
+    index = int(usable[-1])
+    if levels[index] == capital.capital_level:
+        return index, f"{name} at {levels[index]:g}"
+    return index, f"{name} at {levels[index]:g} ({wanted})"
+
+
+def _ratio(total: Float[Array, "..."], of: Float[Array, "..."], otherwise: float) -> Float[Array, "..."]:
+    ratio: Array = np.divide(total, of, out=np.full_like(total, otherwise), where=of > 0.0)
+    return ratio
