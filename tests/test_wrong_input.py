@@ -104,7 +104,10 @@ VALUES = {
         "warranty: {contract: {guarantee: [[10, 70]]}}",
         "guarantee.0.1: got 70; must be less",
     ),
-    "unknown remedy": ("warranty: {contract: {remedy: {kind: hope}}}", "remedy.kind: got \"hope\"; must be 'cash'"),
+    "unknown remedy": (
+        "warranty: {contract: {remedy: {kind: hope}}}",
+        "remedy.kind: got \"hope\"; must be 'cash' or 'replacement'",
+    ),
     "name with a path": ("name: ../a", "name: got \"../a\"; must be letters, digits, '_' and '-'"),
     "name in unicode": ("name: né", "name: got \"né\"; must be letters, digits, '_' and '-'"),
     "empty name": ("name: ''", "name: got \"\"; must be letters, digits, '_' and '-'"),

@@ -25,14 +25,15 @@ from fadecast.duty import duty_years, years_drawn
 from fadecast.ensemble import make_ensemble
 from fadecast.errors import InputError, RunError
 from fadecast.fade import Forecast, capacity_of, typical_day_trace
-from fadecast.figures import make_figures
+from fadecast.figures import make_figures, make_price_figures
 from fadecast.formats import CLIMATE_SUFFIXES
 from fadecast.population import in_service, make_population
+from fadecast.price_sheet import render_price_sheet
 from fadecast.report import render_report
 from fadecast.runs import RunFolder, open_fade, sha256, write_text, write_whole
 from fadecast.study import Pricing, Study, plain_study
 from fadecast.variables import describe
-from fadecast.warranty import price, price_table
+from fadecast.warranty import full_table, price
 
 Observer = Callable[[str, str, Mapping[str, Any]], None]
 """Told of every event: stage, what happened, details.
@@ -214,9 +215,12 @@ def _price(study: Pricing, fade: xr.Dataset) -> xr.Dataset:
 
 
 def _write_price(run: RunFolder, study: Pricing, priced: xr.Dataset) -> list[str]:
-    table = price_table(priced).to_csv(index=False, lineterminator="\n")
+    table = full_table(priced).to_csv(index=False, lineterminator="\n")
     write_text(run.path / "price.csv", table)
-    return [run.write_dataset("price.nc", priced, study), "price.csv"]
+    with run.scratch("sheet") as scratch:
+        sheet = render_price_sheet(study.name, priced, make_price_figures(priced, scratch))
+    write_text(run.path / "price_sheet.html", sheet)
+    return [run.write_dataset("price.nc", priced, study), "price.csv", "price_sheet.html"]
 
 
 def _make_report(study: Study, run: RunFolder, observe: Observer) -> list[str]:

@@ -313,6 +313,10 @@ def _problem(error: ErrorDetails, model: type[BaseModel]) -> list[str]:
         case "value_error":
             text = str(error["ctx"]["error"])
             return [f"{key}: {line}" if key else line for line in text.splitlines()]
+        case "union_tag_invalid":
+            given = error["input"].get("kind") if isinstance(error["input"], dict) else error["input"]
+            kinds = re.findall(r"\[(\w+)\]", error["ctx"]["expected_tags"])
+            return [f"{key}.kind: got {shown(given)}; must be {' or '.join(map(repr, kinds))}"]
         case "string_pattern_mismatch":
             plain = "must be letters, digits, '_' and '-', beginning with a letter or digit, 64 at most"
             need = plain if "A-Za-z" in error["ctx"]["pattern"] else "must be text without $, backslash and line breaks"

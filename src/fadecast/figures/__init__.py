@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _MOST_YEARS = 16
 """Draws of duty that the statistics of the load are drawn of."""
 
-__all__ = ["CAPTIONS", "Caption", "make_figures"]
+__all__ = ["CAPTIONS", "Caption", "make_figures", "make_price_figures"]
 
 
 def make_figures(
@@ -62,6 +62,20 @@ def make_figures(
     return paths
 
 
+def make_price_figures(price: xr.Dataset, folder: Path) -> list[Path]:
+    """Draw the figures of a price sheet as PNG; return the files, named after keys of `CAPTIONS`."""
+    from fadecast.figures import losses, style
+
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    with style.printed():
+        for name, draw in (("loss_exceedance", losses.loss_exceedance), ("reserves", losses.reserves)):
+            path = folder / f"{name}.png"
+            draw(price).savefig(path, metadata={"Title": CAPTIONS[name].title})
+            paths.append(path)
+    return paths
+
+
 def _drawings(
     duty: xr.Dataset,
     population: xr.Dataset,
@@ -78,6 +92,7 @@ def _drawings(
     yield "end_of_term", lambda: retention.end_of_term(fade, price)
     yield "tail_event", lambda: retention.tail_event(fade, price)
     yield "loss_exceedance", lambda: losses.loss_exceedance(price)
+    yield "reserves", lambda: losses.reserves(price)
     if trace is not None:
         yield "typical_day", lambda: site.typical_day(trace)
     yield "site_weeks", lambda: site.site_weeks(duty)

@@ -44,6 +44,12 @@ CAPTIONS: Mapping[str, Caption] = {
         "Below the shaded limit too few draws lie beyond to name a quantile, and no quantile is named there. More "
         "packs do not help: packs of one draw are not independent.",
     ),
+    "reserves": Caption(
+        "Reserves, and the size of the fleet",
+        "Left: claims that are still to be paid after each policy year, undiscounted, with the Monte-Carlo interval of "
+        "their mean. Right: the premium of fleets of some sizes, and what no size brings it below.",
+        "The load for risk is scaled to other sizes as the standard deviation.",
+    ),
     "typical_day": Caption(
         "A typical day of one cell",
         "Power, state of charge and temperature of the representative cell of one pack near the median, over the "

@@ -51,6 +51,39 @@ def loss_exceedance(price: xr.Dataset) -> Figure:
     return figure
 
 
+def reserves(price: xr.Dataset) -> Figure:
+    """Draw what is still unpaid after each policy year, and the premium by the size of the fleet."""
+    figure = style.page(3.3)
+    unpaid, fleets = figure.subplots(1, 2)
+    years = np.concatenate([[0.0], price["policy_year"].values])
+    all_claims = price["claim_amount"].sum(("draw", "policy_year")) / _energy(price)
+    expected = np.concatenate([[all_claims.item()], price["reserve"].values])
+    half = np.concatenate([[np.nan], price["reserve_interval"].values])
+    unpaid.plot(years, expected, color=style.BLUE, label="expected")
+    unpaid.fill_between(
+        years, np.maximum(expected - half, 0.0), expected + half, color=style.BLUE, alpha=0.2, linewidth=0
+    )
+    if np.isfinite(price["reserve_high"]).any():
+        unpaid.plot(years[1:], price["reserve_high"], color=style.VERMILLION, linestyle="--", label="95 % of draws")
+    units = readable(price["premium"].attrs["units"])
+    unpaid.set(xlabel="Policy year", ylabel=f"Unpaid claims [{units}]", xlim=(0.0, years[-1]))
+    unpaid.set_ylim(bottom=0.0)
+    unpaid.legend()
+    finite = np.isfinite(price["fleet_size"].values)
+    size, premium = price["fleet_size"].values, price["fleet_premium"].values
+    fleets.semilogx(size[finite], premium[finite], ".-", color=style.BLUE, label="by fleet size")
+    fleets.axhline(premium[~finite][0], color=style.GREY, linestyle="--", label="any number")
+    fleets.set(xlabel="Packs", ylabel=f"Premium [{units}]")
+    fleets.set_ylim(bottom=0.0)
+    fleets.legend()
+    return figure
+
+
+def _energy(price: xr.Dataset) -> float:
+    """Return the base energy of all packs of all draws [kWh], those included that packs stand for."""
+    return float(price["base_energy"].sum()) * float(price.attrs.get("pack_weight", 1.0))
+
+
 def _mark(axes: Axes, price: xr.Dataset, name: str, color: str, line: str, label: str) -> None:
     value = price[name].item()
     units = readable(price[name].attrs["units"])

@@ -1,24 +1,15 @@
 """What a price dataset says of itself: the terms of its contract, and which quantiles its draws resolve."""
 
-import json
-
 import xarray as xr
+from pydantic import TypeAdapter
 
 from fadecast.warranty import Contract
 from fadecast.warranty.tails import draws_needed
 
 
 def contract_of(price: xr.Dataset) -> Contract | None:
-    """Return the guarantee behind a price (curve, term, measure, inspections), or None if the price does not say."""
-    if "contract" not in price.attrs:
-        return None
-    terms = json.loads(price.attrs["contract"])
-    return Contract(
-        term_years=terms["term_years"],
-        guarantee=tuple((year, level) for year, level in terms["guarantee"]),
-        measure=terms["measure"],
-        inspection_interval_years=terms["inspection_interval_years"],
-    )
+    """Return the contract behind a price, or None if the price does not say."""
+    return TypeAdapter(Contract).validate_json(price.attrs["contract"]) if "contract" in price.attrs else None
 
 
 def resolution_note(price: xr.Dataset) -> str:

@@ -7,7 +7,7 @@ from fadecast.warranty.premium import Capital, Premium, Warranty
 from fadecast.warranty.pricing import price
 from fadecast.warranty.principles import Loadings
 from fadecast.warranty.remedies import CashRemedy, ReplacementRemedy
-from fadecast.warranty.summary import exceedance, price_table, summary_line
+from fadecast.warranty.summary import exceedance, full_table, price_table, summary_line
 
 __all__ = [
     "Capital",
@@ -22,6 +22,7 @@ __all__ = [
     "Test",
     "Warranty",
     "exceedance",
+    "full_table",
     "price",
     "price_table",
     "summary_line",

@@ -79,6 +79,7 @@ def price(fade: xr.Dataset, contract: Contract, premium: Premium, pack_energy_kw
         "contract": json.dumps(asdict(contract)),
         "premium_settings": json.dumps(asdict(premium)),
         "pack_energy_kwh": pack_energy_kwh,
+        "pack_weight": float(fade.get("pack_weight", 1.0)),
         "seed": seed,
         "years_of_duty": int(shared.max()) + 1,
     }

@@ -10,6 +10,27 @@ _NOT_RESOLVED = "not_resolved"
 _SCALARS = ("premium", "expected_loss", "expenses", "capital_load", "tail_event_probability")
 _QUANTILES = ("value_at_risk", "tail_value_at_risk")
 _COUNTS = ("failed_share", "exhausted_share")
+_FURTHER = (
+    "claims_per_pack",
+    "mean_claim",
+    "systematic_standard_deviation",
+    "individual_standard_deviation",
+    "retained_loss",
+    "retained_standard_deviation",
+)
+_FURTHER_COUNTS = ("voided_share", "false_claim_share", "failures_per_pack")
+_ALONG = {
+    "principle_premium": ("principle", "premium"),
+    "fleet_premium": ("fleet_size", "premium_of_packs"),
+    "reserve": ("policy_year", "reserve_year"),
+    "reserve_high": ("policy_year", "reserve_95_year"),
+    "earned_share": ("policy_year", "earned_share_year"),
+    "aggregate_exceedance": ("return_period", "aggregate_exceedance_years"),
+    "occurrence_exceedance": ("return_period", "occurrence_exceedance_years"),
+    "ceded_loss": ("layer", "ceded_loss_layer"),
+    "ceded_standard_deviation": ("layer", "ceded_standard_deviation_layer"),
+}
+"""Variables along a dimension, and how their numbers are named."""
 
 
 def summary_line(price: xr.Dataset) -> str:
@@ -39,6 +60,21 @@ def price_table(price: xr.Dataset) -> pd.DataFrame:
         rows += [_row(f"{name}_{100 * level:g}", at[name], at[f"{name}_interval"]) for name in _QUANTILES]
     rows += [_row(name, price[name], xr.zeros_like(price[name])) for name in _COUNTS]
     return pd.DataFrame(rows)
+
+
+def full_table(price: xr.Dataset) -> pd.DataFrame:
+    """Return `price_table` and all else that a price holds beside single packs and draws: a row for each number.
+
+    Numbers along a dimension are named after their place in it, as in `premium_wang`, `reserve_year_3`.
+    """
+    rows = [_row(name, price[name], price[f"{name}_interval"]) for name in _FURTHER]
+    rows += [_row(name, price[name], xr.zeros_like(price[name])) for name in _FURTHER_COUNTS]
+    for name, (dim, prefix) in _ALONG.items():
+        half = price.get(f"{name}_interval", xr.full_like(price[name], np.nan))
+        for at, place in enumerate(price[dim].to_numpy()):
+            label = f"{place:g}" if isinstance(place, int | float | np.number) else str(place)
+            rows.append(_row(f"{prefix}_{label}", price[name].isel({dim: at}), half.isel({dim: at})))
+    return pd.concat([price_table(price), pd.DataFrame(rows)], ignore_index=True)
 
 
 def _row(quantity: str, value: xr.DataArray, half_width: xr.DataArray) -> dict[str, str | float]:

@@ -1,0 +1,226 @@
+"""The price sheet: what an underwriter needs of a price on one page, with what it does not hold."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from fadecast.figures.terms import contract_of, resolution_note
+from fadecast.figures.units import readable
+from fadecast.pages import embedded, render
+from fadecast.warranty import Contract
+from fadecast.wording import money, percent, significant, text, words
+
+_TEMPLATE = "price_sheet.html.jinja"
+_NOT_RESOLVED = "not resolved"
+_BUILD_UP = ("expected_loss", "expenses", "capital_load", "premium")
+_CLAIMS = ("claims_per_pack", "mean_claim", "tail_event_probability")
+_SHARES = ("failed_share", "exhausted_share", "voided_share", "false_claim_share", "failures_per_pack")
+_SPREADS = ("systematic_standard_deviation", "individual_standard_deviation", "retained_standard_deviation")
+
+_LABELS = {
+    "capital_load": "Load for risk",
+    "claims_per_pack": "Payments per pack over the term",
+    "mean_claim": "Mean discounted payment, USD",
+    "tail_event_probability": "Packs that lose more than 20 % of capacity within 3 years",
+    "systematic_standard_deviation": "Standard deviation of what all packs share",
+    "individual_standard_deviation": "Standard deviation of what one pack has alone",
+    "retained_standard_deviation": "Standard deviation after reinsurance",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the sheet."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    note: str = ""
+
+
+def render_price_sheet(name: str, price: xr.Dataset, figures: Sequence[Path]) -> str:
+    """Write the price sheet as HTML.
+
+    Parameters
+    ----------
+    name
+        Of the study.
+    price
+        Price dataset, with the contract among its attributes.
+    figures
+        PNG files, named after the keys of `fadecast.figures.CAPTIONS`; they are embedded.
+
+    Returns
+    -------
+    A self-contained HTML document without scripts.
+    """
+    return render(
+        _TEMPLATE,
+        name=name,
+        units=readable(price["premium"].attrs["units"]),
+        premium=_cell(price, "premium"),
+        basis=_basis(price),
+        tables=[table for make in _TABLES if (table := make(price)).rows],
+        terms=_terms(price),
+        settings=[(words(key), text(value)) for key, value in json.loads(price.attrs["premium_settings"]).items()],
+        figures=embedded(figures),
+        limits=_limits(price),
+        origin=[(words(str(key)), text(value)) for key, value in price.attrs.items() if key in ("seed", "git_commit")],
+    )
+
+
+def _basis(price: xr.Dataset) -> str:
+    principle = words(price.attrs["principle"]).lower()
+    rests = f", capital from {price.attrs['capital_basis']}" if price.attrs["principle"] == "cost_of_capital" else ""
+    return f"Load for risk by the principle of {principle}{rests}. Interval: {price.attrs['interval']}."
+
+
+def _terms(price: xr.Dataset) -> list[tuple[str, str]]:
+    """Return the terms of the contract that are in force, with those that are not named last."""
+    given = json.loads(price.attrs["contract"])
+    off = [words(key).lower() for key, value in given.items() if value is None or value in (0.0, {})]
+    rows = [(words(key), text(value)) for key, value in given.items() if not (value is None or value in (0.0, {}))]
+    return [*rows, ("Not agreed", ", ".join(off) or "nothing")]
+
+
+def _limits(price: xr.Dataset) -> list[str]:
+    contract = contract_of(price) or Contract()
+    test = contract.test
+    measured = "tests err as the terms say" if test.bias_sd or test.noise_sd else "tests are taken to be without error"
+    weather = price["weather_standard_deviation"].item()
+    told = (
+        "what weather and load bring is not told from what rates bring: each draw has its own of both"
+        if not np.isfinite(weather)
+        else f"years of weather and load bring {money(weather)} of the systematic standard deviation"
+    )
+    return [
+        f"Covers {price.attrs['coverage']}.",
+        "The error of the ageing model beyond what its rates and its drift say is in no number here.",
+        f"Packs whose forecast failed are left out: {percent(price['failed_share'].item())} of them.",
+        f"Of inspections: {measured}.",
+        f"Of the split of risk: {told}.",
+        "Premiums of other fleet sizes scale the load for risk as the standard deviation; that is exact where the load "
+        "rests on it, else an approximation.",
+        "Return levels take the years of all draws together and have no interval.",
+        resolution_note(price),
+    ]
+
+
+def _build_up(price: xr.Dataset) -> Table:
+    return Table("Premium", ("Part", "Value", "Interval"), [_row(price, name) for name in _BUILD_UP])
+
+
+def _principles(price: xr.Dataset) -> Table:
+    rows = [
+        (words(str(each)), *_numbers(price, "principle_premium", money, principle=each))
+        for each in price["principle"].values
+    ]
+    note = "Each with the loadings below; expenses are the same."
+    return Table("Premium by principle", ("Principle", "Premium", "Interval"), rows, note)
+
+
+def _claims(price: xr.Dataset) -> Table:
+    shares = [(words(name), percent(price[name].item()), "counted") for name in _SHARES]
+    return Table("Claims", ("Quantity", "Value", "Interval"), [*(_row(price, name) for name in _CLAIMS), *shares])
+
+
+def _bad_years(price: xr.Dataset) -> Table:
+    rows = [
+        (f"{period:g} years", *(_value(price[name].sel(return_period=period).item(), money) for name in names))
+        for names in (("aggregate_exceedance", "occurrence_exceedance"),)
+        for period in price["return_period"].values
+    ]
+    columns = ("Return period", "All claims of a year, per kWh (AEP)", "Largest claim of one pack in a year, USD (OEP)")
+    return Table("Bad years", columns, rows, "Undiscounted. A level that fewer than 20 draws reach is not resolved.")
+
+
+def _bad_terms(price: xr.Dataset) -> Table:
+    rows = [
+        (
+            f"{100 * level:g} %",
+            *_numbers(price, "value_at_risk", money, level=level),
+            *_numbers(price, "tail_value_at_risk", money, level=level),
+        )
+        for level in price["level"].values
+    ]
+    return Table("Loss of the term", ("Level", "VaR", "Interval", "TVaR", "Interval"), rows)
+
+
+def _reserves(price: xr.Dataset) -> Table:
+    rows = [
+        (
+            f"{year:g}",
+            *_numbers(price, "reserve", money, policy_year=year),
+            _value(price["reserve_high"].sel(policy_year=year).item(), money),
+            _value(price["earned_share"].sel(policy_year=year).item(), percent),
+        )
+        for year in price["policy_year"].values
+    ]
+    columns = ("End of year", "Expected unpaid", "Interval", "95 % unpaid", "Earned")
+    return Table("Reserves", columns, rows, "Undiscounted claims still to be paid; a premium is earned as claims are.")
+
+
+def _risk(price: xr.Dataset) -> Table:
+    rows = [_row(price, name) for name in _SPREADS]
+    for size in price["fleet_size"].values:
+        fleet = "any number of packs" if np.isinf(size) else f"{size:,.0f} pack{'s' if size > 1 else ''}"
+        rows.append((f"premium of {fleet}", *_numbers(price, "fleet_premium", money, fleet_size=size)))
+    note = "What packs share stays however many there are; what each has alone falls as the root of their number."
+    return Table("What diversifies", ("Quantity", "Value", "Interval"), rows, note)
+
+
+def _reinsurance(price: xr.Dataset) -> Table:
+    rows = [
+        (
+            words(str(price["layer_kind"].values[n])),
+            *_numbers(price, "ceded_loss", money, layer=n),
+            *_numbers(price, "ceded_standard_deviation", money, layer=n),
+        )
+        for n in price["layer"].values
+    ]
+    columns = ("Layer", "Expected loss", "Interval", "Standard deviation", "Interval")
+    return Table("Reinsurance", columns, rows)
+
+
+_TABLES: tuple[Callable[[xr.Dataset], Table], ...] = (
+    _build_up,
+    _claims,
+    _principles,
+    _bad_terms,
+    _bad_years,
+    _risk,
+    _reserves,
+    _reinsurance,
+)
+
+
+def _row(price: xr.Dataset, name: str) -> tuple[str, str, str]:
+    units = price[name].attrs["units"]
+    write: Callable[[float], str] = percent if name.endswith("probability") else money if "USD" in units else _plain
+    return (_LABELS.get(name, words(name)), *_numbers(price, name, write))
+
+
+def _plain(value: float) -> str:
+    return significant(value, 3)
+
+
+def _numbers(price: xr.Dataset, name: str, write: Callable[[float], str], **place: object) -> tuple[str, str]:
+    """Return a value and its interval."""
+    at = price.sel(place)
+    value, half = at[name].item(), at[f"{name}_interval"].item()
+    if not np.isfinite(half):
+        return _value(value, write), _NOT_RESOLVED
+    return _value(value, write), f"{write(max(value - half, 0.0))} to {write(value + half)}"
+
+
+def _cell(price: xr.Dataset, name: str) -> str:
+    value, interval = _numbers(price, name, money)
+    return f"{value} ({interval})"
+
+
+def _value(value: float, write: Callable[[float], str]) -> str:
+    return write(value) if np.isfinite(value) else _NOT_RESOLVED
