@@ -76,7 +76,8 @@ def test_a_group_that_holds_nothing_masks_its_pack_and_the_other_tile_is_untouch
     assert broken.isel(other).drop_attrs().identical(fade.isel(other).drop_attrs())
 
 
-def test_both_modes_and_a_typical_day_know_of_groups(duty, population):
+@pytest.mark.slow
+def test_both_modes_know_of_groups(duty, population):
     ensemble = replace(make_ensemble(Cell(), DECADES, duty, population, 1.0), times=np.array([0.0, 2.0]))
     operation, cell = ensemble.operation, ensemble.operation.cell
     assert operation.series.groups == 2
@@ -86,6 +87,9 @@ def test_both_modes_and_a_typical_day_know_of_groups(duty, population):
     leapt, _ = ensemble.simulate(lanes)
     assert direct.service.slow.sei.shape == leapt.service.slow.sei.shape == (2, 1, 2)
     np.testing.assert_allclose(health.capacity[0] / cell.nominal_capacity, population["initial_soh"][0, :2], atol=2e-3)
+
+
+def test_a_typical_day_of_a_pack_is_the_mean_of_its_groups(duty, population):
     trace = typical_day_trace(Cell(), DECADES, duty, population, 0, 0)
     lit = np.abs(trace["trace_demand"]) > 0.1
     np.testing.assert_allclose(trace["trace_power"].where(lit), trace["trace_demand"].where(lit), rtol=0.02)

@@ -155,7 +155,7 @@ VARIABLES: Mapping[str, Variable] = {
     "base_energy": Variable(_STATE, "kW.h", "energy at start of service that the guarantee refers to", _NONNEGATIVE),
     "expected_loss": Variable((), "USD.kW-1.h-1", "expected discounted loss per base energy"),
     "expenses": Variable((), "USD.kW-1.h-1", "expense loading per base energy"),
-    "capital_load": Variable((), "USD.kW-1.h-1", "cost-of-capital loading per base energy"),
+    "capital_load": Variable((), "USD.kW-1.h-1", "load for risk per base energy, by default cost of capital"),
     "premium": Variable((), "USD.kW-1.h-1", "premium per base energy"),
     "premium_interval": Variable((), "USD.kW-1.h-1", "half-width of the Monte-Carlo interval of the premium"),
     "value_at_risk": Variable(("level",), "USD.kW-1.h-1", "quantile over draws of the portfolio loss per base energy"),

@@ -125,6 +125,7 @@ def test_a_held_voltage_cannot_end_at_a_voltage():
         Instruction(VOLTAGES, 4.2, voltage=4.1)
 
 
+@pytest.mark.slow
 def test_capacity_moves_with_the_crossing():
     """The forward derivative of a capacity is its change, although lengths are found by repetition.
 

@@ -175,6 +175,7 @@ def test_single_precision_agrees():
         np.testing.assert_allclose(single[name], double[name], rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_both_modes_differentiate_ageing_under_swings():
     """Of the crack growth and both active fractions, by the size of all swings, the lithium and the load."""
     cell = fitted_cell()
