@@ -1,30 +1,29 @@
 """The price sheet: all that a price holds, escaped, with what is not resolved said so."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 import hand_made_study
 from fadecast.figures import make_price_figures
 from fadecast.price_sheet import render_price_sheet
-from fadecast.warranty import Contract, Failures, Layer, Premium, Test, full_table, price
+from fadecast.warranty import Contract, Failures, Layer, Premium, Test, full_table, price, sensitivities
 from fadecast.wording import money
 from test_report import HOSTILE, Page
 
+CONTRACT = Contract(guarantee=((0.0, 0.9), (10.0, 0.8)), test=Test(noise_sd=0.01), failures=Failures(per_year=0.003))
 
-def priced(draws=30, packs=6, **premium):
-    contract = Contract(
-        guarantee=((0.0, 0.9), (10.0, 0.8)), test=Test(noise_sd=0.01), failures=Failures(per_year=0.003)
-    )
-    fade = hand_made_study.fade(draws, packs)
-    return price(fade, contract, replace(Premium(), **premium), 78.0, hand_made_study.SEED)
+
+def priced():
+    return price(hand_made_study.fade(30, 6), CONTRACT, Premium(), 78.0, hand_made_study.SEED)
 
 
 @pytest.fixture(scope="module")
 def sheet(tmp_path_factory):
     """A price with reinsurance, and its page."""
-    found = priced(reinsurance=(Layer(kind="stop_loss", attachment_usd_per_kwh=10.0),))
+    premium = Premium(reinsurance=(Layer(kind="stop_loss", attachment_usd_per_kwh=10.0),))
+    fade = hand_made_study.fade(30, 6)
+    found = price(fade, CONTRACT, premium, 78.0, hand_made_study.SEED)
+    found = found.merge(sensitivities(fade, CONTRACT, premium, 78.0, hand_made_study.SEED), combine_attrs="override")
     return found, Page(render_price_sheet(HOSTILE, found, make_price_figures(found, tmp_path_factory.mktemp("sheet"))))
 
 
@@ -37,6 +36,10 @@ def test_a_sheet_holds_every_number_of_the_price(sheet):
             assert (money(value) if np.isfinite(value) else "not resolved") in page.text
     for words in ("Sudden failures", "defects and thermal events are not in the price", "tests err as the terms say"):
         assert words.lower() in page.text.lower()
+    for number, name in enumerate(found["change"].values):
+        assert str(name) in page.text
+        assert f"{found['premium_change'].values[number]:+.2f}" in page.text
+    assert "What telemetry will tell" in page.text
     assert "Not agreed" in page.text
     assert "power guarantee" in page.text
 

@@ -33,7 +33,8 @@ from fadecast.report import render_report
 from fadecast.runs import RunFolder, open_fade, sha256, write_text, write_whole
 from fadecast.study import Pricing, Study, plain_study
 from fadecast.variables import describe
-from fadecast.warranty import full_table, price
+from fadecast.warranty import full_table, price, sensitivities
+from fadecast.warranty.sensitivity import LARGEST
 
 Observer = Callable[[str, str, Mapping[str, Any]], None]
 """Told of every event: stage, what happened, details.
@@ -211,7 +212,9 @@ def _make_price(study: Study, run: RunFolder, observe: Observer) -> list[str]:
 
 
 def _price(study: Pricing, fade: xr.Dataset) -> xr.Dataset:
-    return price(fade, study.warranty.contract, study.warranty.premium, study.pack_energy_kwh, study.seed)
+    asked = fade, study.warranty.contract, study.warranty.premium, study.pack_energy_kwh, study.seed
+    priced = price(*asked)
+    return priced if fade["retention"].size > LARGEST else priced.merge(sensitivities(*asked), combine_attrs="override")
 
 
 def _write_price(run: RunFolder, study: Pricing, priced: xr.Dataset) -> list[str]:

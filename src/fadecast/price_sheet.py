@@ -173,6 +173,33 @@ def _risk(price: xr.Dataset) -> Table:
     return Table("What diversifies", ("Quantity", "Value", "Interval"), rows, note)
 
 
+def _changes(price: xr.Dataset) -> Table:
+    rows = []
+    if "premium_change" in price:
+        for number, name in enumerate(price["change"].values):
+            value, half = (float(price[f"premium_change{part}"][number]) for part in ("", "_interval"))
+            span = f"{value - half:+.2f} to {value + half:+.2f}" if np.isfinite(half) else _NOT_RESOLVED
+            rows.append((str(name), f"{value:+.2f}" if np.isfinite(value) else _NOT_RESOLVED, span))
+    note = "One thing at a time, the same draws, errors and failures: changes are by pairs."
+    return Table("What the premium hangs on", ("Change", "Premium", "Interval"), rows, note)
+
+
+def _telemetry(price: xr.Dataset) -> Table:
+    rows = []
+    for number in range(price.sizes["telemetry_year"]):
+        at = price.isel(telemetry_year=number)
+        span = [_value(at[f"telemetry_{end}"].item(), money) for end in ("low", "high")]
+        spreads = [_value(at[f"telemetry_{name}"].item(), money) for name in ("deviation", "deviation_left")]
+        expected = " to ".join(span) if _NOT_RESOLVED not in span else _NOT_RESOLVED
+        rows.append((f"{number + 1}", *spreads, expected, f"{at['telemetry_draws_left'].item():.0f}"))
+    columns = ("Years measured", "Unpaid: deviation unmeasured", "once measured", "then expected (90 %)", "Draws left")
+    note = (
+        "The mean capacity of the fleet is measured each year, with the error below; draws are weighed by it. The "
+        "spread that goes is what the reserve need not hold."
+    )
+    return Table("What telemetry will tell", columns, rows, note)
+
+
 def _reinsurance(price: xr.Dataset) -> Table:
     rows = [
         (
@@ -192,8 +219,10 @@ _TABLES: tuple[Callable[[xr.Dataset], Table], ...] = (
     _principles,
     _bad_terms,
     _bad_years,
+    _changes,
     _risk,
     _reserves,
+    _telemetry,
     _reinsurance,
 )
 

@@ -59,6 +59,8 @@ COORDINATES: Mapping[str, Variable] = {
     "principle": Variable(("principle",), "1", "premium principle"),
     "fleet_size": Variable(("fleet_size",), "1", "packs of a fleet", (1.0, None)),
     "return_period": Variable(("return_period",), "year", "mean time between years at least so bad", (1.0, None)),
+    "telemetry_year": Variable(("telemetry_year",), "1", "years of telemetry"),
+    "change": Variable(("change",), "1", "what is otherwise"),
     "layer": Variable(("layer",), "1", "layer of reinsurance", _NONNEGATIVE),
     "layer_kind": Variable(("layer",), "1", "kind of a layer of reinsurance"),
     "policy_year": Variable(("policy_year",), "1", "year of the warranty term, from 1", (1.0, None)),
@@ -198,6 +200,27 @@ VARIABLES: Mapping[str, Variable] = {
     **_with_interval("reserve", ("policy_year",), _RATE, "expected claims unpaid at the end of a year"),
     **_with_interval("reserve_high", ("policy_year",), _RATE, "0.95 quantile of claims unpaid at the end of a year"),
     **_with_interval("earned_share", ("policy_year",), "1", "share of expected discounted claims made until then"),
+    "telemetry_deviation": Variable(
+        ("telemetry_year",), _RATE, "standard deviation of claims still unpaid, if nothing is measured", _NONNEGATIVE
+    ),
+    "telemetry_deviation_left": Variable(
+        ("telemetry_year",), _RATE, "the same once the fleet was measured each year, in the mean", _NONNEGATIVE
+    ),
+    "telemetry_low": Variable(
+        ("telemetry_year",), _RATE, "0.05 quantile of what is then expected to be unpaid", _NONNEGATIVE
+    ),
+    "telemetry_high": Variable(
+        ("telemetry_year",), _RATE, "0.95 quantile of what is then expected to be unpaid", _NONNEGATIVE
+    ),
+    "telemetry_draws_left": Variable(
+        ("telemetry_year",), "1", "effective number of draws that telemetry leaves, median", _NONNEGATIVE
+    ),
+    "premium_change": Variable(("change",), _RATE, "premium with a change less that without"),
+    "premium_change_interval": Variable(("change",), _RATE, "half-width of the interval of the change of the premium"),
+    "expected_loss_change": Variable(("change",), _RATE, "expected loss with a change less that without"),
+    "expected_loss_change_interval": Variable(
+        ("change",), _RATE, "half-width of the interval of the change of the expected loss"
+    ),
     # state of degraded cells
     "electrode_capacity_ne": Variable(
         _POSTERIOR, "A.h", "capacity of the negative half cell over its whole range", _NONNEGATIVE

@@ -7,6 +7,7 @@ from fadecast.warranty.premium import Capital, Premium, Warranty
 from fadecast.warranty.pricing import price
 from fadecast.warranty.principles import Loadings
 from fadecast.warranty.remedies import CashRemedy, ReplacementRemedy
+from fadecast.warranty.sensitivity import sensitivities
 from fadecast.warranty.summary import exceedance, full_table, price_table, summary_line
 
 __all__ = [
@@ -25,5 +26,6 @@ __all__ = [
     "full_table",
     "price",
     "price_table",
+    "sensitivities",
     "summary_line",
 ]

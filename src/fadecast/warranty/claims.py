@@ -43,6 +43,9 @@ class Claims:
     """Payments to packs of the forecast [1]."""
     largest: Float[Array, "draw policy_year"]
     """Largest undiscounted payment for one pack of the forecast [USD]."""
+    level: Float[Array, "draw policy_year"]
+    """Mean over packs of what the contract measures, at the last inspection of each policy year [fraction of base
+    energy]; NaN in a year without one."""
     false_claims: Float[Array, " draw"]
     """Packs paid for at some inspection although they kept what was guaranteed [1]."""
     voided: Float[Array, " draw"]
@@ -117,6 +120,7 @@ def _no_claims(draws: int, packs: int, policy_years: int) -> Claims:
     by_pack = {name: np.zeros((draws, packs)) for name in ("loss", "base_energy")}
     yearly = ("paid", "discounted", "discounted_years", "count", "largest")
     by_year = {name: np.zeros((draws, policy_years)) for name in yearly}
+    by_year["level"] = np.full((draws, policy_years), np.nan)
     by_draw = ("false_claims", "voided", "failures", "tail_events", "tail_packs", "exhausted")
     return Claims(**by_pack, **by_year, **{name: np.zeros(draws) for name in by_draw})
 
@@ -149,6 +153,7 @@ def _pay(claims: Claims, block: Block, cover: Cover, discount: Discount) -> None
         claims.count[at, policy_year] += np.nansum(amount > 0.0, axis=1)
         largest = np.fmax.reduce(amount, axis=1, initial=0.0)
         claims.largest[at, policy_year] = np.maximum(claims.largest[at, policy_year], largest)
+        claims.level[at, policy_year] = cover.level(float(year))
     known = np.isfinite(claims.base_energy[at])
     claims.false_claims[at] = (cover.paid_falsely & known).sum(axis=1)
     claims.voided[at] = (cover.voided & known).sum(axis=1)

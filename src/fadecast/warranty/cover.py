@@ -75,6 +75,12 @@ class Cover:
             found = np.where(self.began == began, interpolate(values, self.time, year - began), found)
         return found
 
+    def level(self, year: float) -> Float[Array, " draw"]:
+        """Return what packs of each draw measure at a time [year], in the mean over those that are known."""
+        known = np.isfinite(self.base)
+        capacity = np.where(known & ~self.dead, self.at(_measure(self), year), 0.0)
+        return np.asarray(capacity.sum(axis=1) / np.maximum(known.sum(axis=1), 1))
+
     def full_cycles(self, year: float) -> Float[Array, "draw pack"]:
         """Return equivalent full cycles of first-life nameplate that packs have done until a time [year]."""
         further, soh = self.block.further, self.block.soh

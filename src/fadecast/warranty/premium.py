@@ -2,6 +2,7 @@
 
 from typing import Annotated, Literal
 
+import numpy as np
 from annotated_types import Ge, Gt, Lt, MinLen
 
 from fadecast.settings import settings
@@ -67,6 +68,9 @@ class Premium:
     no premium."""
     levels: Annotated[tuple[Probability, ...], MinLen(1)] = (0.90, 0.95, 0.99, 0.995)
     """Probability levels of the reported quantiles [1]; `capital_level` and 0.995 are always added."""
+    telemetry_error: Annotated[float, Gt(0.0), Lt(1.0)] = 0.005
+    """Error that the mean capacity of a whole fleet is measured with each year, common to its packs [fraction of base
+    energy]; for what years of telemetry will tell. Default, an assumption: that of a tester."""
     confidence: Probability = 0.90
     """Probability that a reported interval holds what infinitely many draws would give [1]."""
     max_failed_share: Annotated[float, Ge(0.0), Lt(1.0)] = 0.02
@@ -79,6 +83,11 @@ class Premium:
         if sorted(set(years)) != years:
             raise ValueError(f"yield_curve has its points at years {years}; years must rise")
         check_layers(self.reinsurance)
+
+
+def levels_of(premium: Premium) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """Return the probability levels that a price is worked out for, rising."""
+    return np.array(sorted({*premium.levels, premium.capital.capital_level, SUMMARY_LEVEL}))
 
 
 @settings

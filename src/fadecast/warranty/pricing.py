@@ -15,10 +15,11 @@ from jaxtyping import Float, Int
 from fadecast.variables import describe
 from fadecast.warranty.claims import Claims, settle
 from fadecast.warranty.contract import Contract
-from fadecast.warranty.emergence import RETURN_PERIODS, return_levels
+from fadecast.warranty.credibility import telemetry
+from fadecast.warranty.emergence import RETURN_PERIODS, return_levels, unpaid_after
 from fadecast.warranty.intervals import half_widths
 from fadecast.warranty.observed import clusters
-from fadecast.warranty.premium import SUMMARY_LEVEL, Premium
+from fadecast.warranty.premium import Premium, levels_of
 from fadecast.warranty.principles import PRINCIPLES
 from fadecast.warranty.remedies import Array
 from fadecast.warranty.risk_split import FLEET_SIZES, of_weather
@@ -64,12 +65,14 @@ def price(fade: xr.Dataset, contract: Contract, premium: Premium, pack_energy_kw
             "1 draw shows no spread, so a capital load cannot be found: forecast 2 draws or more, or set "
             "premium.capital.cost_of_capital to 0"
         )
-    levels = np.array(sorted({*premium.levels, premium.capital.capital_level, SUMMARY_LEVEL}))
+    levels = levels_of(premium)
     evaluated = partial(evaluate, pool, premium, levels)
     values = {name: value[0] for name, value in evaluated(np.ones((1, draws))).items()}
     shared = clusters(fade)
     widths = half_widths(evaluated, shared, premium.confidence, seed)
     dataset = _dataset(fade, pool, levels, values, widths, [layer.kind for layer in premium.reinsurance])
+    for name, found in telemetry(claims.level, unpaid_after(pool.yearly), premium.telemetry_error)._asdict().items():
+        dataset[f"telemetry_{name}"] = ("telemetry_year", found)
     dataset["weather_standard_deviation"] = of_weather(pool.moments, shared)
     dataset.attrs = {
         "coverage": _coverage(contract),

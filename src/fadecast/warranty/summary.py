@@ -19,9 +19,13 @@ _FURTHER = (
     "retained_standard_deviation",
 )
 _FURTHER_COUNTS = ("voided_share", "false_claim_share", "failures_per_pack")
+_CHANGE = "premium_change"
 _ALONG = {
     "principle_premium": ("principle", "premium"),
     "fleet_premium": ("fleet_size", "premium_of_packs"),
+    _CHANGE: ("change", _CHANGE),
+    "telemetry_deviation": ("telemetry_year", "unpaid_deviation_year"),
+    "telemetry_deviation_left": ("telemetry_year", "unpaid_deviation_telemetry_year"),
     "reserve": ("policy_year", "reserve_year"),
     "reserve_high": ("policy_year", "reserve_95_year"),
     "earned_share": ("policy_year", "earned_share_year"),
@@ -70,6 +74,8 @@ def full_table(price: xr.Dataset) -> pd.DataFrame:
     rows = [_row(name, price[name], price[f"{name}_interval"]) for name in _FURTHER]
     rows += [_row(name, price[name], xr.zeros_like(price[name])) for name in _FURTHER_COUNTS]
     for name, (dim, prefix) in _ALONG.items():
+        if name not in price:
+            continue
         half = price.get(f"{name}_interval", xr.full_like(price[name], np.nan))
         for at, place in enumerate(price[dim].to_numpy()):
             label = f"{place:g}" if isinstance(place, int | float | np.number) else str(place)
@@ -80,7 +86,8 @@ def full_table(price: xr.Dataset) -> pd.DataFrame:
 def _row(quantity: str, value: xr.DataArray, half_width: xr.DataArray) -> dict[str, str | float]:
     units = str(value.attrs["units"])
     largest = 1.0 if units == "1" else np.inf
-    low, high = (float(np.clip(value.item() + sign * half_width.item(), 0.0, largest)) for sign in (-1.0, 1.0))
+    least = -np.inf if quantity.startswith(_CHANGE) else 0.0
+    low, high = (float(np.clip(value.item() + sign * half_width.item(), least, largest)) for sign in (-1.0, 1.0))
     return {"quantity": quantity, "value": value.item(), "units": units, "low": low, "high": high}
 
 

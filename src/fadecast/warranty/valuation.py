@@ -4,6 +4,7 @@ All rates and loads are per kWh of base energy, a portfolio ratio: total USD ove
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -64,20 +65,41 @@ def pool_of(claims: Claims, premium: Premium, pack_weight: float) -> Pool:
     )
 
 
+class Quote(NamedTuple):
+    """A premium by one principle and its parts [USD/kWh]."""
+
+    expected: Float[Array, " replicate"]
+    load: Float[Array, " replicate"]
+    gross: Float[Array, " replicate"]
+
+
+def quote(
+    pool: Pool,
+    premium: Premium,
+    levels: Float[Array, " level"],
+    weights: Float[Array, "replicate draw"],
+    principle: PrincipleName | None = None,
+) -> Quote:
+    """Return the premium of weighted draws by a principle, by default that of the settings."""
+    expected = (weights @ pool.loss) / (weights @ pool.energy)
+    duration = _ratio(weights @ pool.loss_years, weights @ pool.loss, 0.0)
+    name = principle or premium.principle
+    load = _load(name, pool.loss / pool.energy, expected, weights, premium, levels, duration)
+    gross = (expected + premium.fixed_expenses_usd_per_kwh + load) / (1.0 - premium.expense_ratio)
+    return Quote(expected, load, gross)
+
+
 def evaluate(
     pool: Pool, premium: Premium, levels: Float[Array, " level"], weights: Float[Array, "replicate draw"]
 ) -> dict[str, Array]:
     """Price the portfolio when each draw counts as often as its weight says."""
     loss_ratio = pool.loss / pool.energy
     energy = weights @ pool.energy
-    expected = (weights @ pool.loss) / energy
     enough = resolved(levels, loss_ratio.size)
     quantile, tail = (np.where(enough, v, np.nan) for v in value_at_risk(loss_ratio, weights, levels))
-    duration = _ratio(weights @ pool.loss_years, weights @ pool.loss, 0.0)
-    loads = {name: _load(name, loss_ratio, expected, weights, premium, levels, duration) for name in PRINCIPLES}
-    charged = expected + premium.fixed_expenses_usd_per_kwh
-    load, net = loads[premium.principle], 1.0 - premium.expense_ratio
-    gross = (charged + load) / net
+    quotes = {name: quote(pool, premium, levels, weights, name) for name in PRINCIPLES}
+    expected, load, gross = quotes[premium.principle]
+    charged, net = expected + premium.fixed_expenses_usd_per_kwh, 1.0 - premium.expense_ratio
     ceded = [(weights @ taken) / energy for taken in pool.split.ceded]
     spreads = [
         mean_and_deviation(taken / pool.energy, weights)[1] for taken in (*pool.split.ceded, pool.split.retained)
@@ -97,7 +119,7 @@ def evaluate(
         "value_at_risk": quantile,
         "tail_value_at_risk": tail,
         "tail_event_probability": _ratio(weights @ pool.tail_events, weights @ pool.tail_packs, np.nan),
-        "principle_premium": (charged[:, None] + np.stack([loads[name] for name in PRINCIPLES], axis=1)) / net,
+        "principle_premium": np.stack([each.gross for each in quotes.values()], axis=1),
         "claims_per_pack": count / packs,
         "mean_claim": _ratio(weights @ pool.loss, count, np.nan),
         "ceded_loss": np.stack(ceded, axis=1) if ceded else np.zeros((len(weights), 0)),

@@ -1,0 +1,120 @@
+"""What a price hangs on: the same draws under other terms, other costs and faster fade, held against it by pairs."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+
+from fadecast.variables import describe
+from fadecast.warranty.claims import settle
+from fadecast.warranty.contract import Contract, Curve
+from fadecast.warranty.intervals import half_widths
+from fadecast.warranty.observed import clusters
+from fadecast.warranty.premium import Premium, levels_of
+from fadecast.warranty.remedies import Array, CashRemedy
+from fadecast.warranty.valuation import pool_of, quote
+
+LARGEST = 50_000_000
+"""Values of retention that a forecast may have for this: all are held in memory."""
+
+_POINTS = 0.05
+_LEAST_LEVEL = 0.01
+
+
+class Change(NamedTuple):
+    """One thing that is otherwise."""
+
+    name: str
+    contract: Contract
+    premium: Premium
+    faster: float = 1.0
+    """Times the loss of capacity since the start."""
+
+
+def changes(contract: Contract, premium: Premium) -> Iterator[Change]:
+    """Yield what is changed, one thing at a time."""
+    lower = replace(contract, guarantee=_lower(contract.guarantee))
+    yield Change("guaranteed capacity 5 points lower", lower, premium)
+    yield Change("deductible 2 points more", replace(contract, deductible=contract.deductible + 0.02), premium)
+    remedy = contract.remedy
+    if isinstance(remedy, CashRemedy):
+        dearer = replace(contract, remedy=replace(remedy, usd_per_kwh=1.1 * remedy.usd_per_kwh))
+    else:
+        price = tuple((year, 1.1 * usd) for year, usd in remedy.price)
+        dearer = replace(contract, remedy=replace(remedy, price=price))
+    yield Change("remedy 10 % dearer", dearer, premium)
+    test = contract.test
+    unsure = replace(test, bias_sd=test.bias_sd + 0.01, noise_sd=test.noise_sd + 0.01)
+    yield Change("tests err by a point more, lasting and not", replace(contract, test=unsure), premium)
+    failures = contract.failures
+    sudden = replace(failures, per_year=failures.per_year + 0.003)
+    yield Change("3 sudden failures more in 1000 pack-years", replace(contract, failures=sudden), premium)
+    defects = replace(failures, defect_probability=min(failures.defect_probability + 0.05, 1.0))
+    yield Change("a batch in 20 more turns out defective", replace(contract, failures=defects), premium)
+    yield Change("fade 10 % faster", contract, premium, 1.1)
+    yield Change("fade 25 % faster", contract, premium, 1.25)
+    curve = premium.yield_curve
+    steeper = None if curve is None else tuple((year, rate + 0.01) for year, rate in curve)
+    higher = replace(premium, discount_rate=premium.discount_rate + 0.01, yield_curve=steeper)
+    yield Change("risk-free rate a point higher", contract, higher)
+    capital = replace(premium.capital, cost_of_capital=premium.capital.cost_of_capital + 0.02)
+    yield Change("cost of capital 2 points higher", contract, replace(premium, capital=capital))
+
+
+def sensitivities(
+    fade: xr.Dataset, contract: Contract, premium: Premium, pack_energy_kwh: float, seed: int
+) -> xr.Dataset:
+    """Price a contract again with one thing changed at a time.
+
+    Parameters
+    ----------
+    fade, contract, premium, pack_energy_kwh, seed
+        As of `fadecast.warranty.price`; the forecast has at most `LARGEST` values.
+
+    Returns
+    -------
+    `premium_change` and `expected_loss_change` on `change`, with the half-widths of their Monte-Carlo intervals. All
+    share draws, errors of tests and failures, so that a change is known better than the price.
+    """
+    weight, levels = float(fade.get("pack_weight", 1.0)), levels_of(premium)
+
+    def pool(change: Change):  # type: ignore[no-untyped-def]
+        discount = change.premium.yield_curve or change.premium.discount_rate
+        claims = settle(_faded(fade, change.faster), change.contract, discount, pack_energy_kwh, seed)
+        return pool_of(claims, change.premium, weight)
+
+    every = [Change("as it is", contract, premium), *changes(contract, premium)]
+    pools = [pool(change) for change in every]
+
+    def differences(weights: Float[Array, "replicate draw"]) -> dict[str, Array]:
+        quotes = [quote(each, change.premium, levels, weights) for each, change in zip(pools, every, strict=True)]
+        now, *others = quotes
+        return {
+            "premium_change": np.stack([other.gross - now.gross for other in others], axis=1),
+            "expected_loss_change": np.stack([other.expected - now.expected for other in others], axis=1),
+        }
+
+    values = differences(np.ones((1, pools[0].loss.size)))
+    widths = half_widths(differences, clusters(fade), premium.confidence, seed)
+    arrays = {name: ("change", value[0]) for name, value in values.items()}
+    arrays |= {f"{name}_interval": ("change", width) for name, width in widths.items()}
+    return describe(xr.Dataset(arrays, coords={"change": [change.name for change in every[1:]]}))
+
+
+def _lower(curve: Curve) -> Curve:
+    return tuple((year, max(level - _POINTS, _LEAST_LEVEL)) for year, level in curve)
+
+
+def _faded(fade: xr.Dataset, faster: float) -> xr.Dataset:
+    """Return the forecast with a larger loss of capacity since the start."""
+    if faster == 1.0:
+        return fade
+    retention = (1.0 - faster * (1.0 - fade["retention"])).clip(min=0.0)
+    start = fade["soh"].isel(time=0)
+    return fade.assign(
+        retention=retention.assign_attrs(fade["retention"].attrs),
+        soh=(start * retention).assign_attrs(fade["soh"].attrs),
+    )

@@ -1,0 +1,63 @@
+"""Changes of a price that can be worked out, and by pairs."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fadecast.warranty import Capital, Premium, ReplacementRemedy, price, sensitivities
+
+from .hand_made import ONE_INSPECTION, PACK_KWH, PURE, fade_with_loss, linear_fade
+
+
+def found(fade, contract=ONE_INSPECTION, premium=PURE):
+    return sensitivities(fade, contract, premium, PACK_KWH, 1)
+
+
+def change(dataset, words, name="premium_change"):
+    (place,) = (n for n, what in enumerate(dataset["change"].values) if words in str(what))
+    return float(dataset[name][place])
+
+
+def test_changes_of_a_certain_loss_by_hand():
+    # 0.40 left of 0.70 at 100 USD/kWh after ten years: 30 USD/kWh.
+    dataset = found(linear_fade([[0.4]] * 3, times=2), premium=replace(PURE, discount_rate=0.03))
+    worth = 1.03**-10
+    for words, expected in (
+        ("guaranteed capacity", -5.0 * worth),
+        ("deductible", -2.0 * worth),
+        ("dearer", 3.0 * worth),
+        ("fade 10 %", 6.0 * worth),
+        ("fade 25 %", 15.0 * worth),
+        ("risk-free rate", 30.0 * (1.04**-10 - worth)),
+        ("cost of capital", 0.0),
+    ):
+        assert change(dataset, words) == pytest.approx(expected, abs=1e-9)
+        assert change(dataset, words, "premium_change_interval") == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_change_is_known_better_than_the_price():
+    losses = np.random.default_rng(0).uniform(5.0, 20.0, 60)
+    premium = Premium(capital=Capital(cost_of_capital=0.06))
+    fade = fade_with_loss(losses)
+    dataset = found(fade, premium=premium)
+    whole = price(fade, ONE_INSPECTION, premium, PACK_KWH, 1)["premium_interval"].item()
+    assert 0.0 < change(dataset, "dearer", "premium_change_interval") < 0.2 * whole
+    assert change(dataset, "cost of capital") > 0.0
+    assert change(dataset, "cost of capital", "expected_loss_change") == 0.0
+    assert change(dataset, "sudden failures") > 0.0
+
+
+def test_changes_are_those_of_two_prices():
+    fade = linear_fade(np.random.default_rng(2).uniform(0.5, 0.8, (30, 4)))
+    remedy = ReplacementRemedy(kind="replacement", price=((0.0, 200.0), (10.0, 100.0)))
+    contract = replace(ONE_INSPECTION, inspection_interval_years=1.0, remedy=remedy)
+    dearer = replace(contract, remedy=replace(remedy, price=((0.0, 220.0), (10.0, 110.0))))
+    premium = Premium(yield_curve=((1.0, 0.02), (10.0, 0.04)))
+    dataset = found(fade, contract, premium)
+    one, other = (price(fade, each, premium, PACK_KWH, 1)["premium"].item() for each in (contract, dearer))
+    assert change(dataset, "dearer") == pytest.approx(other - one, rel=1e-9)
+    steeper = replace(premium, yield_curve=((1.0, 0.03), (10.0, 0.05)))
+    assert change(dataset, "risk-free") == pytest.approx(
+        price(fade, contract, steeper, PACK_KWH, 1)["premium"].item() - one, rel=1e-9
+    )
