@@ -1,0 +1,142 @@
+"""Cash flow, levelised price and carbon of a site, by cases worked out on paper."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from fadecast.economics import COMPONENTS, Economics, Plant, Yearly, carbon, cash_flow, levelised_price, yearly
+
+FREE = Economics(
+    years=2,
+    discount_rate=0.0,
+    pack_usd_per_kwh=0.0,
+    solar_usd_per_kw=0.0,
+    operation_share=0.0,
+    replacement_usd=0.0,
+    module_credit_usd_per_kwh=0.0,
+    solar_credit_usd_per_kwh=0.0,
+)
+PLANT = Plant(packs=10, pack_kwh=50.0, solar_kw=100.0)
+
+
+def done(draws=2, years=2, **changed):
+    """A site that serves 1 MWh a year, 600 kWh of it by the battery."""
+    values = {"served": 1000.0, "sun": 1500.0, "discharged": 600.0, "capability": 1.0, "replaced": 0.0, **changed}
+    return Yearly(**{name: np.broadcast_to(np.asarray(value), (draws, years)) for name, value in values.items()})
+
+
+def fade(draws=2):
+    return xr.Dataset({"retention": (("draw", "pack"), np.ones((draws, 1)))})
+
+
+def price(economics, of, warranty=0.0, claims=None):
+    flow = cash_flow(economics, PLANT, of, warranty, np.zeros((len(of.served), 1)) if claims is None else claims)
+    table = levelised_price(economics, flow, of, fade(len(of.served)), 1)
+    return table.set_index("component")["usd_per_kwh"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "component", "usd"),
+    [
+        ({"pack_usd_per_kwh": 200.0}, "packs", 100_000.0),
+        ({"solar_usd_per_kw": 1000.0}, "sun", 100_000.0),
+        ({"module_credit_usd_per_kwh": 10.0}, "module credit", -5_000.0),
+        ({"solar_credit_usd_per_kwh": 0.03}, "solar credit", -90.0),
+    ],
+)
+def test_each_part_is_divided_by_what_is_served(changes, component, usd):
+    found = price(replace(FREE, **changes), done())
+    assert found[component] == pytest.approx(usd / 2000.0)
+    assert found["price"] == pytest.approx(usd / 2000.0)
+    others = [name for name in COMPONENTS if name != component]
+    np.testing.assert_array_equal(found[others], 0.0)
+
+
+def test_money_later_is_worth_less_and_so_is_energy():
+    economics = replace(FREE, discount_rate=0.25, pack_usd_per_kwh=1.0)
+    # 500 USD at the start over 1000 kWh at the ends of two years: 800 + 640.
+    assert price(economics, done())["price"] == pytest.approx(500.0 / 1440.0)
+
+
+def test_operation_rises_with_what_is_lost():
+    economics = replace(FREE, pack_usd_per_kwh=200.0, operation_share=0.025, operation_rise=2.0)
+    found = price(economics, done(capability=[1.0, 0.9]))
+    assert found["operation"] == pytest.approx(2500.0 * (1.0 + 1.2) / 2000.0)
+
+
+def test_packs_are_replaced_at_their_price_and_labour():
+    economics = replace(FREE, pack_usd_per_kwh=200.0, replacement_usd=2000.0)
+    assert price(economics, done(replaced=[0.0, 3.0]))["replacement"] == pytest.approx(3 * 12_000.0 / 2000.0)
+
+
+def test_a_warranty_costs_its_premium_and_brings_its_claims():
+    claims = np.array([[0.0, 500.0], [0.0, 1500.0]])
+    found = price(FREE, done(), warranty=2000.0, claims=claims)
+    assert found["warranty"] == pytest.approx(1.0)
+    assert found["claims"] == pytest.approx(-0.5)
+
+
+def test_the_price_leaves_nothing_of_the_expected_present_value():
+    rng = np.random.default_rng(1)
+    of = done(draws=50, served=rng.uniform(500.0, 1500.0, (50, 2)), capability=rng.uniform(0.5, 1.0, (50, 2)))
+    economics = Economics(years=2)
+    flow = cash_flow(economics, PLANT, of, 700.0, rng.uniform(0.0, 100.0, (50, 2)))
+    table = levelised_price(economics, flow, of, fade(50), 1).set_index("component")
+    present = 1.08 ** -np.arange(3)
+    income = table.loc["price", "usd_per_kwh"] * of.served @ present[1:]
+    assert (income - (flow @ present).sum(axis=0)).mean() == pytest.approx(0.0, abs=1e-6)
+    assert 0.0 < table.loc["price", "interval"] < table.loc["price", "usd_per_kwh"]
+    np.testing.assert_allclose(table.loc[list(COMPONENTS), "usd_per_kwh"].sum(), table.loc["price", "usd_per_kwh"])
+
+
+def test_carbon_counts_what_fade_takes_and_what_is_replaced():
+    economics = Economics(years=2, emission_kg_per_kwh=80.0, emission_saved=0.3)
+    found = carbon(economics, PLANT, done(discharged=[600.0, 400.0], replaced=[0.0, 2.0])).set_index("packs")
+    assert found.loc["re-used", "kg_per_mwh"] == pytest.approx(0.7 * 80.0 * 600.0 / 1.0)
+    assert found.loc["new", "kg_per_mwh"] == pytest.approx(80.0 * 500.0 / 1.2)
+
+
+def site(draws=3, years=(0.0, 0.5, 1.0, 2.0), sites=1):
+    """A duty of 1 MW with 2 MW of sun half of the time, and a forecast that serves less each year."""
+    sun = np.tile([2000.0, 0.0], (2, 4380))
+    duty = xr.Dataset(
+        {
+            "load_power": (("draw", "hour"), np.full((2, 8760), 1000.0)),
+            "solar_power": (("draw", "hour"), sun),
+            "battery_power": (("draw", "hour"), 1000.0 - sun),
+        },
+        coords={"hour": np.arange(8760.0)},
+    )
+    time = np.array(years)
+    values = {
+        "site_unserved": 1000.0 * time**2,
+        "site_spilled": 500.0 * time,
+        "site_curtailed": 0.0 * time,
+        "site_capability": 1.0 - 0.1 * time,
+        "site_replacements": np.floor(time),
+    }
+    shape = (draws, sites, len(time))
+    arrays = {name: (("draw", "site", "time"), np.broadcast_to(value, shape)) for name, value in values.items()}
+    forecast = xr.Dataset(arrays, coords={"time": ("time", time)})
+    return duty, forecast.assign(duty_draw=("draw", np.arange(draws) % 2))
+
+
+def test_years_of_a_site_are_read_from_its_duty_and_its_forecast():
+    found = yearly(*site(), years=2)
+    np.testing.assert_allclose(found.served, np.tile([8.76e6 - 1000.0, 8.76e6 - 3000.0], (3, 1)))
+    np.testing.assert_allclose(found.sun, 8.76e6 - 500.0)
+    np.testing.assert_allclose(found.discharged, np.tile([4.38e6, 4.38e6 - 2000.0], (3, 1)))
+    np.testing.assert_allclose(found.capability, np.tile([0.95, 0.85], (3, 1)))
+    np.testing.assert_array_equal(found.replaced, 1.0)
+
+
+def test_what_cannot_be_read_is_refused():
+    duty, forecast = site()
+    with pytest.raises(ValueError, match="ends after 2 years, the term after 3"):
+        yearly(duty, forecast, 3)
+    with pytest.raises(ValueError, match="site_unserved is not there or of several"):
+        yearly(duty, forecast.drop_vars("site_unserved"), 2)
+    with pytest.raises(ValueError, match="fleet.sites to 1"):
+        yearly(*site(sites=2), 2)
