@@ -138,5 +138,5 @@ def test_what_cannot_be_read_is_refused():
         yearly(duty, forecast, 3)
     with pytest.raises(ValueError, match="site_unserved is not there or of several"):
         yearly(duty, forecast.drop_vars("site_unserved"), 2)
-    with pytest.raises(ValueError, match="fleet.sites to 1"):
+    with pytest.raises(ValueError, match=r"fleet\.sites to 1"):
         yearly(*site(sites=2), 2)

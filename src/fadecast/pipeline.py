@@ -34,6 +34,7 @@ from fadecast.runs import RunFolder, open_fade, sha256, write_text, write_whole
 from fadecast.study import Pricing, Study, plain_study
 from fadecast.variables import describe
 from fadecast.warranty import full_table, price, sensitivities
+from fadecast.warranty.premium import needs_spread
 from fadecast.warranty.sensitivity import LARGEST
 
 Observer = Callable[[str, str, Mapping[str, Any]], None]
@@ -90,10 +91,10 @@ def run_stages(study: Study, run: RunFolder, wanted: str, observe: Observer) -> 
 
 def refusals(study: Study, wanted: str) -> list[str]:
     """Return why a study cannot be taken as far as a stage, although each section is sound."""
-    if "price" in needed(wanted) and study.draws == 1 and study.warranty.premium.capital.cost_of_capital > 0.0:
+    if "price" in needed(wanted) and study.draws == 1 and needs_spread(study.warranty.premium):
         return [
             "draws: got 1; must be at least 2, since one draw shows no spread to find a capital load from; or set "
-            "warranty.premium.capital.cost_of_capital to 0"
+            "warranty.premium.capital.cost_of_capital to 0 or warranty.premium.principle to expected_value"
         ]
     return []
 

@@ -223,6 +223,48 @@ def test_chance_belongs_to_draw_and_pack(monkeypatch):
     np.testing.assert_array_equal(settle(whole, contract, 0.03, PACK_KWH, seed=7).loss, loss)
 
 
+def test_looking_at_a_pack_is_no_payment_and_the_dead_are_looked_at_once():
+    looked = replace(ONE_INSPECTION, inspection_interval_years=1.0, test=Test(noise_sd=0.02, handling_usd=50.0))
+    plain = replace(looked, test=Test(noise_sd=0.02))
+    one, other = (settle(level_packs(0.72), contract, 0.0, PACK_KWH).count for contract in (looked, plain))
+    np.testing.assert_array_equal(one, other)
+    ended = linear_fade([[0.9]])
+    dead = replace(YEARLY, test=Test(handling_usd=50.0), failures=Failures(per_year=1.0, log_sd=0.0))
+    claims = settle(ended, dead, 0.0, PACK_KWH)
+    assert claims.failures.item() == 1.0
+    assert claims.loss.item() == pytest.approx(80.0 * PACK_KWH + 50.0)
+    assert claims.count.sum() == 1.0
+
+
+def test_a_pack_that_has_ended_breaks_no_terms():
+    years = np.arange(11.0)
+    fade = with_further(linear_fade([[0.95]]), charge_throughput=730.0 * years, capacity=5.0 - 0.025 * years)
+    contract = replace(YEARLY, failures=Failures(per_year=3.0, log_sd=0.0), max_full_cycles=73.0 * 2.5)
+    claims = settle(fade, contract, 0.0, PACK_KWH)
+    assert claims.failures.item() == 1.0
+    assert claims.voided.item() == 0.0
+    assert claims.loss.item() == pytest.approx(80.0 * PACK_KWH)
+
+
+@pytest.mark.parametrize("name", ["resistance", "temperature_max"])
+def test_a_pack_of_which_a_term_is_not_known_is_left_out(name):
+    known = {"resistance": 0.05, "temperature_max": 30.0}[name]
+    values = np.where(np.arange(11.0) < 5.0, known, np.nan)
+    terms = (
+        {"power_guarantee": ((0.0, 0.6),)} if name == "resistance" else {"conditions": Conditions(max_temperature=46.0)}
+    )
+    assert settle(half(**{name: values}), replace(YEARLY, **terms), 0.0, PACK_KWH).excluded == 1
+    assert settle(half(**{name: np.full(11, known)}), replace(YEARLY, **terms), 0.0, PACK_KWH).excluded == 0
+
+
+def test_aggregate_terms_bound_the_largest_claim_and_leave_none_where_nothing_is_paid():
+    fade = linear_fade([[0.5, 0.5]])
+    none = settle(fade, replace(YEARLY, aggregate_deductible_usd_per_kwh=50.0), 0.0, PACK_KWH)
+    assert (none.count.sum(), none.largest.max(), none.paid.sum()) == (0.0, 0.0, 0.0)
+    capped = settle(fade, replace(ONE_INSPECTION, aggregate_limit_usd_per_kwh=1.0), 0.0, PACK_KWH)
+    assert capped.largest.max() == pytest.approx(PACK_KWH)
+
+
 def test_what_lies_between_aggregate_deductible_and_limit():
     # Two packs of half and 0.65: 0.3 and 0.15 short in the end, 22.5 USD/kWh together.
     fade = linear_fade([[0.5, 0.65]])
@@ -260,6 +302,15 @@ def test_a_site_is_paid_for_what_packs_were_not():
     assert settle(fade, site, 0.0, PACK_KWH).paid.sum() == pytest.approx(10.0 * PACK_KWH, rel=1e-9)
     higher = replace(site, site_guarantee=((0.0, 0.8),))
     assert settle(fade, higher, 0.0, PACK_KWH).paid.sum() == pytest.approx(20.0 * PACK_KWH)
+
+
+def test_a_site_is_credited_with_what_it_was_paid_before_its_packs():
+    # The site is owed 4 at 6 years, by its own curve; the pack 30 at ten. The larger is paid, once.
+    fade = fade_of([[[1.0, 0.65, 0.65, 0.3], [1.0, 0.95, 0.95, 0.95]]], [0.0, 1.0, 6.0, 10.0])
+    both = replace(YEARLY, guarantee=((0.0, 0.6),), site_guarantee=((0.0, 0.9), (5.0, 0.5)))
+    alone = replace(both, site_guarantee=None)
+    paid = [settle(fade, contract, 0.0, PACK_KWH).paid.sum() / PACK_KWH for contract in (alone, both)]
+    np.testing.assert_allclose(paid, [30.0, 30.0])
 
 
 def test_rates_by_maturity():

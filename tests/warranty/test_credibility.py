@@ -19,25 +19,27 @@ UNPAID = 1000.0 * RATE[:, None] * (10.0 - YEARS)
 def test_a_normal_rate_is_known_as_a_conjugate_update_says():
     """The rate is normal, years measure it times 1, 2, 3 with a normal error: precisions add up."""
     error = 0.01
-    found = telemetry(LEVEL, UNPAID, error)
+    found = telemetry(LEVEL[:, :3], UNPAID, error, 1)
     for n in range(3):
         precision = 1.0 / 0.004**2 + (YEARS[: n + 1] ** 2).sum() / error**2
         expected = 1000.0 * (10.0 - YEARS[n]) / np.sqrt(precision)
         assert found.deviation[n] == pytest.approx(1000.0 * (10.0 - YEARS[n]) * RATE.std(), rel=1e-3)
-        # Weights are those of the error alone: what was measured is the truth of a draw, without an error of its own.
         assert found.deviation_left[n] == pytest.approx(expected, rel=0.05)
+        # What is known of a variance is what is left of it and what its expectation varies by.
+        told = np.sqrt(found.deviation[n] ** 2 - found.deviation_left[n] ** 2)
+        assert found.high[n] - found.low[n] == pytest.approx(2.0 * 1.645 * told, rel=0.07)
     assert (np.diff(found.deviation_left / found.deviation) < 0.0).all()
     assert (found.low < found.high).all()
 
 
 def test_useless_telemetry_tells_nothing():
-    found = telemetry(LEVEL, UNPAID, 1e3)
+    found = telemetry(LEVEL[:, :3], UNPAID, 1e3, 1)
     np.testing.assert_allclose(found.deviation_left, found.deviation, rtol=1e-3)
     np.testing.assert_allclose(found.draws_left, DRAWS - 1, rtol=1e-6)
 
 
 def test_too_few_draws_are_said_to_be_too_few():
-    found = telemetry(LEVEL[:15], UNPAID[:15], 0.005)
+    found = telemetry(LEVEL[:15, :3], UNPAID[:15], 0.005, 1)
     assert np.isnan(found.deviation_left).all()
     assert (found.draws_left < 20).all()
 
@@ -47,5 +49,8 @@ def test_a_price_says_what_telemetry_will_tell():
     found = price(fade, Contract(guarantee=((0.0, 0.8),)), PURE, PACK_KWH, 1)
     assert found.sizes["telemetry_year"] == 3
     assert (found["telemetry_deviation_left"] < found["telemetry_deviation"]).all()
+    # A fleet is measured each year, whenever the contract looks at it.
+    rarely = price(fade, Contract(guarantee=((0.0, 0.8),), inspection_interval_years=10.0), PURE, PACK_KWH, 1)
+    assert (rarely["telemetry_deviation_left"] < rarely["telemetry_deviation"]).all()
     short = price(fade, Contract(guarantee=((0.0, 0.8),), term_years=1.0), PURE, PACK_KWH, 1)
     assert short.sizes["telemetry_year"] == 0

@@ -35,7 +35,10 @@ def test_nothing_claimed_is_nothing_earned():
     found = price(fade_of(np.full((3, 2, 5), 0.9), TIME), YEARLY, PURE, PACK_KWH, 1)
     assert np.isnan(found["earned_share"]).all()
     np.testing.assert_array_equal(found["reserve"], 0.0)
-    np.testing.assert_array_equal(found["aggregate_exceedance"], 0.0)
+    # Twelve years do not show what one in ten is, although none of them has a claim.
+    assert np.isnan(found["aggregate_exceedance"]).all()
+    many = price(fade_of(np.full((100, 2, 5), 0.9), TIME), YEARLY, PURE, PACK_KWH, 1)
+    np.testing.assert_array_equal(many["aggregate_exceedance"], [0.0, 0.0, np.nan, np.nan, np.nan])
 
 
 def test_return_levels_of_exponential_years():

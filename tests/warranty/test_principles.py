@@ -185,6 +185,41 @@ def test_a_larger_fleet_costs_less_a_kwh_down_to_a_limit():
     assert FLEET_SIZES[-1] == np.inf
 
 
+def test_a_few_packs_that_stand_for_many_are_priced_as_the_many():
+    rng = np.random.default_rng(6)
+    shared = 0.02 * rng.normal(size=(2000, 1))
+    end = 0.66 + shared + 0.08 * rng.normal(size=(2000, 400))
+    whole = price(linear_fade(end, times=2), ONE_INSPECTION, Premium(), PACK_KWH, 1)
+    few = price(linear_fade(end[:, :8], times=2).assign(pack_weight=50.0), ONE_INSPECTION, Premium(), PACK_KWH, 1)
+    alone = price(linear_fade(end[:, :8], times=2), ONE_INSPECTION, Premium(), PACK_KWH, 1)
+    assert few["capital_load"].item() == pytest.approx(whole["capital_load"].item(), rel=0.1)
+    assert alone["capital_load"].item() > 1.3 * whole["capital_load"].item()
+    assert few["expected_loss"].item() == pytest.approx(alone["expected_loss"].item(), rel=1e-12)
+    at = {"level": 0.99}
+    assert few["value_at_risk"].sel(at).item() == pytest.approx(whole["value_at_risk"].sel(at).item(), rel=0.1)
+
+
+def test_one_pack_a_draw_does_not_say_what_diversifies():
+    found = price(fade_with_loss(np.arange(30.0)), ONE_INSPECTION, Premium(), PACK_KWH, 1)
+    assert np.isnan(found["individual_standard_deviation"])
+    assert np.isnan(found["fleet_premium"]).all()
+
+
+def test_the_expected_value_principle_asks_nothing_of_spread():
+    fade = linear_fade(np.random.default_rng(2).uniform(0.5, 0.8, (30, 4)))
+    found = price(fade, ONE_INSPECTION, Premium(principle="expected_value"), PACK_KWH, 1)
+    np.testing.assert_allclose(found["fleet_premium"], found["premium"].item())
+    one = price(fade.isel(draw=[0]), ONE_INSPECTION, Premium(principle="expected_value"), PACK_KWH, 1)
+    assert one["premium"].item() > 0.0
+    with pytest.raises(ValueError, match="1 draw shows no spread"):
+        price(fade.isel(draw=[0]), ONE_INSPECTION, Premium(principle="wang"), PACK_KWH, 1)
+
+
+def test_layers_that_meet_are_not_refused_for_their_last_digits():
+    first = Layer(kind="excess_of_loss", attachment_usd_per_kwh=1.1, limit_usd_per_kwh=2.2)
+    Premium(reinsurance=(first, Layer(kind="excess_of_loss", attachment_usd_per_kwh=3.3)))
+
+
 def test_years_of_weather_that_draws_share_are_told_apart():
     rng = np.random.default_rng(5)
     cluster = np.repeat(np.arange(400), 5)

@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from fadecast.warranty.contract import Contract, inspection_times
 from fadecast.warranty.cover import Cover, inspect
+from fadecast.warranty.credibility import MOST_YEARS
 from fadecast.warranty.observed import Block, blocks, check_fade, interpolate
 from fadecast.warranty.remedies import Array, straight
 
@@ -43,9 +44,9 @@ class Claims:
     """Payments to packs of the forecast [1]."""
     largest: Float[Array, "draw policy_year"]
     """Largest undiscounted payment for one pack of the forecast [USD]."""
-    level: Float[Array, "draw policy_year"]
-    """Mean over packs of what the contract measures, at the last inspection of each policy year [fraction of base
-    energy]; NaN in a year without one."""
+    level: Float[Array, "draw year"]
+    """Mean over packs of what the contract measures, after each of the first years, none replaced [fraction of base
+    energy]."""
     false_claims: Float[Array, " draw"]
     """Packs paid for at some inspection although they kept what was guaranteed [1]."""
     voided: Float[Array, " draw"]
@@ -105,7 +106,7 @@ def settle(fade: xr.Dataset, contract: Contract, discount: Discount, pack_energy
         _pay(claims, block, cover, discount)
         _count_tail_events(claims, block, time)
     _aggregate(claims, contract)
-    # Of packs that stand for others all ratios are those of all; only this is an amount.
+    # Of packs that stand for others means are those of all; only this is an amount.
     claims.paid[...] *= float(fade.get("pack_weight", 1.0))
     return claims
 
@@ -120,7 +121,7 @@ def _no_claims(draws: int, packs: int, policy_years: int) -> Claims:
     by_pack = {name: np.zeros((draws, packs)) for name in ("loss", "base_energy")}
     yearly = ("paid", "discounted", "discounted_years", "count", "largest")
     by_year = {name: np.zeros((draws, policy_years)) for name in yearly}
-    by_year["level"] = np.full((draws, policy_years), np.nan)
+    by_year["level"] = np.zeros((draws, min(MOST_YEARS, policy_years)))
     by_draw = ("false_claims", "voided", "failures", "tail_events", "tail_packs", "exhausted")
     return Claims(**by_pack, **by_year, **{name: np.zeros(draws) for name in by_draw})
 
@@ -132,8 +133,14 @@ def _set_base_energy(claims: Claims, block: Block, contract: Contract, time: Arr
     for year in inspection_times(contract):
         measured = interpolate(values, time, year)
         known &= np.isfinite(measured)
+        for further in block.further.values():
+            # A pack at the end of its life has no resistance any more; of another it must be known.
+            known &= np.isfinite(interpolate(further, time, year)) | block.exhausted
     share = start if contract.measure == "retention" else 1.0
     claims.base_energy[block.draws] = np.where(known, share * pack_energy_kwh, np.nan)
+    for year in range(1, claims.level.shape[1] + 1):
+        then = np.where(known, interpolate(values, time, float(year)) if year <= time[-1] else 0.0, 0.0)
+        claims.level[block.draws, year - 1] = then.sum(axis=1) / np.maximum(known.sum(axis=1), 1)
     # `measured` is that at the end of the term here: an exhausted pack that was filled up measures exactly 0.
     claims.exhausted[block.draws] = np.sum(block.exhausted & known & (measured == 0.0), axis=1)
 
@@ -142,7 +149,8 @@ def _pay(claims: Claims, block: Block, cover: Cover, discount: Discount) -> None
     """Add the payments of a block, inspection by inspection."""
     at = block.draws
     for number, year in enumerate(inspection_times(cover.contract)):
-        amount = inspect(cover, number, float(year))
+        for_packs, beside = inspect(cover, number, float(year))
+        amount = for_packs + beside
         discounted = amount * discount_factor(discount, float(year))
         claims.loss[at] += discounted
         policy_year = int(np.ceil(year)) - 1
@@ -150,10 +158,9 @@ def _pay(claims: Claims, block: Block, cover: Cover, discount: Discount) -> None
         claims.discounted[at, policy_year] += worth
         claims.discounted_years[at, policy_year] += year * worth
         claims.paid[at, policy_year] += np.nansum(amount, axis=1)
-        claims.count[at, policy_year] += np.nansum(amount > 0.0, axis=1)
-        largest = np.fmax.reduce(amount, axis=1, initial=0.0)
+        claims.count[at, policy_year] += np.nansum(for_packs > 0.0, axis=1)
+        largest = np.fmax.reduce(for_packs, axis=1, initial=0.0)
         claims.largest[at, policy_year] = np.maximum(claims.largest[at, policy_year], largest)
-        claims.level[at, policy_year] = cover.level(float(year))
     known = np.isfinite(claims.base_energy[at])
     claims.false_claims[at] = (cover.paid_falsely & known).sum(axis=1)
     claims.voided[at] = (cover.voided & known).sum(axis=1)
@@ -161,7 +168,10 @@ def _pay(claims: Claims, block: Block, cover: Cover, discount: Discount) -> None
 
 
 def _aggregate(claims: Claims, contract: Contract) -> None:
-    """Leave of all payments of a draw what lies between the aggregate deductible and the limit, as they are made."""
+    """Leave of all payments of a draw what lies between the aggregate deductible and the limit, year after year.
+
+    Payments of a policy year are cut alike.
+    """
     low, limit = contract.aggregate_deductible_usd_per_kwh, contract.aggregate_limit_usd_per_kwh
     if low == 0.0 and limit is None:
         return
@@ -172,8 +182,9 @@ def _aggregate(claims: Claims, contract: Contract) -> None:
     share = np.divide(kept, claims.paid, out=np.zeros_like(kept), where=claims.paid > 0.0)
     before = claims.discounted.sum(axis=1)
     claims.paid[...] = kept
-    for values in (claims.discounted, claims.discounted_years):
+    for values in (claims.discounted, claims.discounted_years, claims.largest):
         values *= share
+    claims.count[share == 0.0] = 0.0
     # Packs share what is left by what they claimed.
     after = claims.discounted.sum(axis=1)
     claims.loss[...] *= np.divide(after, before, out=np.zeros_like(after), where=before > 0.0)[:, None]

@@ -1,6 +1,7 @@
 """The cover of packs from inspection to inspection: what is found, what is owed for it, and what ends it."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -24,14 +25,18 @@ class Cover:
     seed: int
     paid: Float[Array, "draw pack"]
     """Paid so far [USD per kWh of base energy]."""
-    paid_together: Float[Array, " draw"]
-    """Paid so far for packs and site, where the site has a guarantee [USD]."""
+    pack_claims: Float[Array, " draw"]
+    """What packs alone would have been paid so far, where the site has a guarantee [USD]."""
+    site_due: Float[Array, " draw"]
+    """Most that the site alone would have been owed so far [USD]."""
     began: Float[Array, "draw pack"]
     """Start of service of the pack that is there now [year]."""
     covered: Bool[np.ndarray, "draw pack"]
     dead: Bool[np.ndarray, "draw pack"]
     defects: Float[Array, "draw pack"]
     """When a first pack ends by the defect of its batch [year]."""
+    buried: Bool[np.ndarray, "draw pack"]
+    """Packs that were found to have ended."""
     voided: Bool[np.ndarray, "draw pack"]
     paid_falsely: Bool[np.ndarray, "draw pack"]
     failures: Float[Array, "draw pack"]
@@ -53,11 +58,13 @@ class Cover:
             base=base,
             seed=seed,
             paid=zero,
-            paid_together=np.zeros(shape[0]),
+            pack_claims=np.zeros(shape[0]),
+            site_due=np.zeros(shape[0]),
             began=zero.copy(),
             covered=~no,
             dead=no,
             defects=defects,
+            buried=no.copy(),
             voided=no.copy(),
             paid_falsely=no.copy(),
             failures=zero.copy(),
@@ -75,12 +82,6 @@ class Cover:
             found = np.where(self.began == began, interpolate(values, self.time, year - began), found)
         return found
 
-    def level(self, year: float) -> Float[Array, " draw"]:
-        """Return what packs of each draw measure at a time [year], in the mean over those that are known."""
-        known = np.isfinite(self.base)
-        capacity = np.where(known & ~self.dead, self.at(_measure(self), year), 0.0)
-        return np.asarray(capacity.sum(axis=1) / np.maximum(known.sum(axis=1), 1))
-
     def full_cycles(self, year: float) -> Float[Array, "draw pack"]:
         """Return equivalent full cycles of first-life nameplate that packs have done until a time [year]."""
         further, soh = self.block.further, self.block.soh
@@ -88,8 +89,17 @@ class Cover:
         return np.asarray(self.at(further["charge_throughput"], year) / (2.0 * nominal))
 
 
-def inspect(cover: Cover, number: int, year: float) -> Float[Array, "draw pack"]:
-    """Hold packs against their guarantee, replace or pay; return what it costs [USD], NaN for unknown packs.
+class Costs(NamedTuple):
+    """What one inspection costs the insurer [USD]; NaN for unknown packs."""
+
+    for_packs: Float[Array, "draw pack"]
+    """Cash or another pack, for packs that fall short."""
+    beside: Float[Array, "draw pack"]
+    """Looking at packs, and each pack's part of what the site is paid."""
+
+
+def inspect(cover: Cover, number: int, year: float) -> Costs:
+    """Hold packs against their guarantee, replace or pay.
 
     Parameters
     ----------
@@ -115,9 +125,14 @@ def inspect(cover: Cover, number: int, year: float) -> Float[Array, "draw pack"]
     else:
         amount = _replace(cover, remedy, owed, capacity, year)
     cover.paid_falsely |= (amount > 0.0) & (found <= 0.0)
+    # A pack that was found to have ended and was paid for is not looked at again.
+    beside = test.handling_usd * (suspected & ~cover.buried)
+    cover.buried |= suspected & cover.dead
     if isinstance(remedy, CashRemedy) and contract.site_guarantee is not None:
-        amount = amount + _site_payment(cover, remedy, amount, capacity, year)
-    return np.where(np.isfinite(cover.base), amount + test.handling_usd * suspected, np.nan)
+        amount, to_site = _with_site(cover, remedy, amount, capacity, year)
+        beside = beside + to_site
+    known = np.isfinite(cover.base)
+    return Costs(np.where(known, amount, np.nan), np.where(known, beside, np.nan))
 
 
 def _measure(cover: Cover) -> Float[Array, "draw pack time"]:
@@ -146,6 +161,8 @@ def _check_terms(cover: Cover, year: float) -> None:
         broken |= cover.full_cycles(year) > terms.max_cycles_per_year * (year - cover.began)
     if contract.max_full_cycles is not None:
         broken |= cover.full_cycles(year) > contract.max_full_cycles
+    # A pack that has ended does no more cycles.
+    broken &= ~cover.dead
     cover.voided |= broken & cover.covered
     cover.covered &= ~broken
 
@@ -163,9 +180,9 @@ def _shortfall(
     missing = guaranteed_level(cover.contract, age) - np.maximum(capacity + error, 0.0)
     if cover.contract.power_guarantee is not None:
         resistance = cover.block.further["resistance"]
+        power = resistance[:, :, 0] / cover.at(resistance, year)
         # A pack at the end of its life has no resistance, and no power.
-        power = np.nan_to_num(resistance[:, :, 0] / cover.at(resistance, year))
-        power = np.where(cover.dead, 0.0, power)
+        power = np.where(cover.dead | (cover.block.exhausted & np.isnan(power)), 0.0, power)
         missing = np.maximum(missing, guaranteed_level(cover.contract, age, "power_guarantee") - power)
     return np.asarray(missing)
 
@@ -197,26 +214,34 @@ def _replace(
     cover.paid = cover.paid + np.divide(amount, cover.base, out=np.zeros_like(amount), where=cover.base > 0.0)
     cover.began = np.where(taken, year, cover.began)
     cover.dead &= ~taken
+    cover.buried &= ~taken
     if not remedy.renewed:
         cover.covered &= ~taken
     return amount
 
 
-def _site_payment(
+def _with_site(
     cover: Cover,
     remedy: CashRemedy,
     amount: Float[Array, "draw pack"],
     capacity: Float[Array, "draw pack"],
     year: float,
-) -> Float[Array, "draw pack"]:
-    """Pay what all packs together lack, beyond what was paid for packs; each gets its part of the energy [USD]."""
-    cover.paid_together += np.nansum(amount, axis=1)
-    energy = np.nansum(cover.base, axis=1)
-    level = float(guaranteed_level(cover.contract, np.array(year), "site_guarantee"))
-    missing = np.maximum(level - np.nansum(cover.base * capacity, axis=1) / energy, 0.0)
-    due = (1.0 - cover.contract.owner_share) * remedy.owed(missing) * energy
-    if year <= cover.contract.waiting_period_years:
-        due = np.zeros_like(due)
-    payment = np.maximum(due - cover.paid_together, 0.0)
-    cover.paid_together += payment
-    return np.asarray((payment / energy)[:, None] * cover.base)
+) -> tuple[Float[Array, "draw pack"], Float[Array, "draw pack"]]:
+    """Return what packs are paid, and their parts of what the site is paid beside, so that the larger is paid once.
+
+    In all, payments come to what packs alone would have had until now or the site alone, whichever is more.
+    """
+    before = np.maximum(cover.pack_claims, cover.site_due)
+    claimed = np.nansum(amount, axis=1)
+    cover.pack_claims = cover.pack_claims + claimed
+    if year > cover.contract.waiting_period_years:
+        energy = np.nansum(cover.base, axis=1)
+        level = float(guaranteed_level(cover.contract, np.array(year), "site_guarantee"))
+        missing = np.maximum(level - np.nansum(cover.base * capacity, axis=1) / energy, 0.0)
+        due = (1.0 - cover.contract.owner_share) * remedy.owed(missing) * energy
+        cover.site_due = np.maximum(cover.site_due, due)
+    now = np.maximum(cover.pack_claims, cover.site_due) - before
+    to_packs = np.minimum(now, claimed)
+    share = np.divide(to_packs, claimed, out=np.zeros_like(now), where=claimed > 0.0)
+    of_energy = cover.base / np.nansum(cover.base, axis=1)[:, None]
+    return np.asarray(amount * share[:, None]), np.asarray((now - to_packs)[:, None] * of_energy)

@@ -1,14 +1,15 @@
 """What telemetry will tell: how far measured years of a fleet narrow down what is still to be paid.
 
-Each draw in turn is taken for the truth: its fleet is measured, and all draws are weighed by how likely they make what
-was measured (importance weights of a sequential Bayesian update). What is still unpaid is then expected by these
-weights, with the spread that is left. Averages over all truths say what a year of telemetry is worth before it is had.
+Each draw in turn is taken for the truth: its fleet is measured with an error, and all draws are weighed by how likely
+they make what was measured (importance weights of a sequential Bayesian update). What is still unpaid is then expected by these
+weights, with the spread that is left. Averages over truths say what a year of telemetry is worth beforehand.
 """
 
+import zlib
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from fadecast.warranty.remedies import Array
 from fadecast.warranty.tails import DRAWS_BEYOND
@@ -18,6 +19,8 @@ MOST_YEARS = 3
 RANGE = (0.05, 0.95)
 """Between these quantiles over truths lies what is expected once the telemetry is had."""
 _BLOCK = 2**22
+_MOST_TRUTHS = 2000
+_STAGE = zlib.crc32(b"warranty telemetry")
 
 
 class Telemetry(NamedTuple):
@@ -37,48 +40,54 @@ class Telemetry(NamedTuple):
 
 
 def telemetry(
-    level: Float[Array, "draw policy_year"],
-    unpaid: Float[Array, "draw policy_year"],
-    error: float,
-    years: int = MOST_YEARS,
+    level: Float[Array, "draw year"], unpaid: Float[Array, "draw policy_year"], error: float, seed: int
 ) -> Telemetry:
     """Weigh draws by what is measured of their fleets, year after year.
 
     Parameters
     ----------
     level
-        Mean over the packs of a draw of what the contract measures, at the end of each policy year [fraction].
+        Mean over the packs of a draw of what the contract measures, after 1, 2 and 3 years [fraction].
     unpaid
         Claims after each policy year [USD/kWh].
     error
         Standard deviation of an error that the mean of a fleet is measured with, another each year [fraction].
-    years
-        How many are looked at.
+    seed
+        Of these errors.
     """
-    rows = [_after(level[:, : year + 1], unpaid[:, year], error) for year in range(min(years, level.shape[1] - 1))]
-    return Telemetry(*np.array(rows).reshape(-1, len(Telemetry._fields)).T)
+    years = min(level.shape[1], unpaid.shape[1] - 1)
+    truths = np.unique(np.linspace(0, len(level) - 1, min(len(level), _MOST_TRUTHS)).astype(int))
+    noise = error * np.random.default_rng([seed, _STAGE]).normal(size=(len(truths), level.shape[1]))
+    measured = level[truths] + noise
+    after = [
+        _after(measured[:, : year + 1], level[:, : year + 1], truths, unpaid[:, year], error) for year in range(years)
+    ]
+    return Telemetry(*np.array(after).reshape(-1, len(Telemetry._fields)).T)
 
 
-def _after(level: Float[Array, "draw year"], rest: Float[Array, " draw"], error: float) -> tuple[float, ...]:
+def _after(
+    measured: Float[Array, "truth year"],
+    level: Float[Array, "draw year"],
+    truths: Int[np.ndarray, " truth"],
+    rest: Float[Array, " draw"],
+    error: float,
+) -> tuple[float, ...]:
     """Return the fields of `Telemetry` after some years."""
     draws = len(level)
     if draws < DRAWS_BEYOND:
-        deviation = float(rest.std(ddof=1)) if draws > 1 else np.nan
-        return deviation, np.nan, np.nan, np.nan, draws - 1.0
-    expected, variance, effective = np.empty((3, draws))
+        return float(rest.std(ddof=1)) if draws > 1 else np.nan, np.nan, np.nan, np.nan, draws - 1.0
+    expected, variance, effective = np.empty((3, len(truths)))
     step = max(1, _BLOCK // draws)
-    for first in range(0, draws, step):
-        truth = slice(first, first + step)
-        # A year without an inspection tells nothing.
-        apart = np.nan_to_num((level[truth, None] - level[None]) / error)
-        log = -0.5 * (apart**2).sum(axis=2)
+    for first in range(0, len(truths), step):
+        some = slice(first, first + step)
+        log = -0.5 * (((measured[some, None] - level[None]) / error) ** 2).sum(axis=2)
         # A draw is no evidence for itself.
-        log[np.arange(len(log)), np.arange(first, first + len(log))] = -np.inf
+        log[np.arange(len(log)), truths[some]] = -np.inf
         weight = np.exp(log - log.max(axis=1, keepdims=True))
         weight /= weight.sum(axis=1, keepdims=True)
-        expected[truth] = weight @ rest
-        variance[truth] = np.maximum(weight @ rest**2 - expected[truth] ** 2, 0.0)
-        effective[truth] = 1.0 / (weight**2).sum(axis=1)
+        expected[some] = weight @ rest
+        variance[some] = np.maximum(weight @ rest**2 - expected[some] ** 2, 0.0)
+        effective[some] = 1.0 / (weight**2).sum(axis=1)
     left = float(np.median(effective))
     told = left >= DRAWS_BEYOND
     low, high = np.quantile(expected, RANGE) if told else (np.nan, np.nan)

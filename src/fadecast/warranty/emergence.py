@@ -58,4 +58,6 @@ def return_levels(yearly: Float[Array, "draw policy_year"]) -> Float[Array, " re
     """
     levels = np.quantile(yearly, 1.0 - 1.0 / RETURN_PERIODS, method="inverted_cdf")
     reached = (yearly.max(axis=1)[:, None] >= levels).sum(axis=0)
-    return np.where((reached >= DRAWS_BEYOND) | (levels == 0.0), levels, np.nan)
+    # Of nothing all years are as bad: there must have been years enough to show worse.
+    enough = np.where(levels > 0.0, reached, yearly.size / RETURN_PERIODS)
+    return np.where(enough >= DRAWS_BEYOND, levels, np.nan)

@@ -57,8 +57,12 @@ def check_layers(layers: tuple[Layer, ...]) -> None:
     for kind in _ORDER:
         same = [layer for layer in layers if layer.kind == kind]
         for at in (layer.attachment_usd_per_kwh for layer in same):
+            # Borders that meet are one, whatever their last digits.
+            after = at + _ROUNDING * (1.0 + at)
             here = [
-                each for each in same if each.attachment_usd_per_kwh <= at < each.attachment_usd_per_kwh + _width(each)
+                each
+                for each in same
+                if each.attachment_usd_per_kwh <= after < each.attachment_usd_per_kwh + _width(each)
             ]
             taken = sum(each.share for each in here)
             if taken > 1.0 + _ROUNDING:

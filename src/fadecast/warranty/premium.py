@@ -85,6 +85,13 @@ class Premium:
         check_layers(self.reinsurance)
 
 
+def needs_spread(premium: Premium) -> bool:
+    """Whether the load for risk comes from how draws differ, so that one draw cannot be priced."""
+    if premium.principle == "cost_of_capital":
+        return premium.capital.cost_of_capital > 0.0
+    return premium.principle != "expected_value"
+
+
 def levels_of(premium: Premium) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     """Return the probability levels that a price is worked out for, rising."""
     return np.array(sorted({*premium.levels, premium.capital.capital_level, SUMMARY_LEVEL}))

@@ -19,7 +19,7 @@ from fadecast.warranty.credibility import telemetry
 from fadecast.warranty.emergence import RETURN_PERIODS, return_levels, unpaid_after
 from fadecast.warranty.intervals import half_widths
 from fadecast.warranty.observed import clusters
-from fadecast.warranty.premium import Premium, levels_of
+from fadecast.warranty.premium import Premium, levels_of, needs_spread
 from fadecast.warranty.principles import PRINCIPLES
 from fadecast.warranty.remedies import Array
 from fadecast.warranty.risk_split import FLEET_SIZES, of_weather
@@ -60,10 +60,10 @@ def price(fade: xr.Dataset, contract: Contract, premium: Premium, pack_energy_kw
     _refuse_failed(claims, premium, contract)
     pool = pool_of(claims, premium, float(fade.get("pack_weight", 1.0)))
     draws = pool.loss.size
-    if draws == 1 and premium.capital.cost_of_capital > 0.0:
+    if draws == 1 and needs_spread(premium):
         raise ValueError(
             "1 draw shows no spread, so a capital load cannot be found: forecast 2 draws or more, or set "
-            "premium.capital.cost_of_capital to 0"
+            "premium.capital.cost_of_capital to 0 or premium.principle to expected_value"
         )
     levels = levels_of(premium)
     evaluated = partial(evaluate, pool, premium, levels)
@@ -71,7 +71,8 @@ def price(fade: xr.Dataset, contract: Contract, premium: Premium, pack_energy_kw
     shared = clusters(fade)
     widths = half_widths(evaluated, shared, premium.confidence, seed)
     dataset = _dataset(fade, pool, levels, values, widths, [layer.kind for layer in premium.reinsurance])
-    for name, found in telemetry(claims.level, unpaid_after(pool.yearly), premium.telemetry_error)._asdict().items():
+    told = telemetry(claims.level, unpaid_after(pool.yearly), premium.telemetry_error, seed)
+    for name, found in told._asdict().items():
         dataset[f"telemetry_{name}"] = ("telemetry_year", found)
     dataset["weather_standard_deviation"] = of_weather(pool.moments, shared)
     dataset.attrs = {

@@ -35,7 +35,8 @@ def moments(loss: Float[Array, "draw pack"], energy: Float[Array, "draw pack"]) 
     ratio = np.divide(loss, energy, out=np.zeros_like(loss), where=known)
     mean = (share * ratio).sum(axis=1)
     squares = packs * (share**2 * np.where(known, ratio - mean[:, None], 0.0) ** 2).sum(axis=1)
-    variance = squares * packs / np.maximum(packs - 1, 1)
+    # One pack does not say how packs differ.
+    variance = np.where(packs > 1, squares * packs / np.maximum(packs - 1, 1), np.nan)
     return Moments(np.asarray(mean), np.asarray(variance), packs.astype(float))
 
 
@@ -43,7 +44,13 @@ def split_risk(of: Moments, weights: Float[Array, "replicate draw"]) -> dict[str
     """Return the standard deviations of the systematic and the individual part [USD/kWh] of weighted draws.
 
     The second is that of one pack. What packs by themselves make the means of draws differ by is taken off the first.
+    NaN where no draw has two packs.
     """
+    known = np.isfinite(of.variance)
+    if not known.any():
+        nothing = np.full(len(weights), np.nan)
+        return {"systematic_standard_deviation": nothing, "individual_standard_deviation": nothing}
+    of, weights = Moments(*(part[known] for part in of)), weights[:, known]
     total, draws = weights.sum(axis=1), of.mean.size
     individual = weights @ of.variance / total
     mean = weights @ of.mean / total

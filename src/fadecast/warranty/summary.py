@@ -85,7 +85,7 @@ def full_table(price: xr.Dataset) -> pd.DataFrame:
 
 def _row(quantity: str, value: xr.DataArray, half_width: xr.DataArray) -> dict[str, str | float]:
     units = str(value.attrs["units"])
-    largest = 1.0 if units == "1" else np.inf
+    largest = 1.0 if quantity.endswith(("_share", "_probability")) else np.inf
     least = -np.inf if quantity.startswith(_CHANGE) else 0.0
     low, high = (float(np.clip(value.item() + sign * half_width.item(), least, largest)) for sign in (-1.0, 1.0))
     return {"quantity": quantity, "value": value.item(), "units": units, "low": low, "high": high}

@@ -31,6 +31,8 @@ class Pool:
 
     loss: Float[Array, " draw"]
     """Discounted claims [USD]."""
+    ratio: Float[Array, " draw"]
+    """Discounted claims per base energy of as many packs as those of the forecast stand for [USD/kWh]."""
     loss_years: Float[Array, " draw"]
     """Discounted claims times their time of payment [USD.year]."""
     energy: Float[Array, " draw"]
@@ -41,6 +43,8 @@ class Pool:
     """Packs in which it would have been seen [1]."""
     split: Split
     """What reinsurance takes and leaves [USD]."""
+    packs: float
+    """Packs that those of the forecast stand for, in the mean over draws [1]."""
     moments: Moments
     """Losses of single packs per base energy."""
     yearly: Float[Array, "draw policy_year"]
@@ -52,17 +56,35 @@ class Pool:
 def pool_of(claims: Claims, premium: Premium, pack_weight: float) -> Pool:
     """Add up claims, of packs that each stand for `pack_weight`, by draw."""
     energy = np.nansum(claims.base_energy, axis=1)
+    loss = np.nansum(claims.loss, axis=1)
+    of_packs = moments(claims.loss, claims.base_energy)
     return Pool(
-        loss=np.nansum(claims.loss, axis=1),
+        loss=loss,
+        ratio=_of_all(loss / energy, of_packs, pack_weight),
         loss_years=claims.loss_years,
         energy=energy,
         tail_events=claims.tail_events,
         tail_packs=claims.tail_packs,
         split=cede(premium.reinsurance, claims.loss, claims.base_energy),
-        moments=moments(claims.loss, claims.base_energy),
+        packs=float(of_packs.packs.mean() * pack_weight),
+        moments=of_packs,
         yearly=claims.paid / (energy[:, None] * pack_weight),
         claims=claims,
     )
+
+
+def _of_all(ratio: Float[Array, " draw"], of: Moments, pack_weight: float) -> Float[Array, " draw"]:
+    """Return the losses of draws had all packs been simulated: closer to their mean, for chance evens out more.
+
+    The spread of the sample is brought to that of the whole, as the split of risk says; its shape is kept.
+    """
+    if pack_weight == 1.0:
+        return ratio
+    systematic, individual = (float(part[0]) for part in split_risk(of, np.ones((1, ratio.size))).values())
+    few, all_packs = of.packs.mean(), of.packs.mean() * pack_weight
+    spreads = [np.sqrt(systematic**2 + individual**2 / size) for size in (all_packs, few)]
+    scale = spreads[0] / spreads[1] if spreads[1] > 0.0 else 1.0
+    return np.maximum(ratio.mean() + scale * (ratio - ratio.mean()), 0.0)
 
 
 class Quote(NamedTuple):
@@ -84,7 +106,7 @@ def quote(
     expected = (weights @ pool.loss) / (weights @ pool.energy)
     duration = _ratio(weights @ pool.loss_years, weights @ pool.loss, 0.0)
     name = principle or premium.principle
-    load = _load(name, pool.loss / pool.energy, expected, weights, premium, levels, duration)
+    load = _load(name, pool.ratio, expected, weights, premium, levels, duration)
     gross = (expected + premium.fixed_expenses_usd_per_kwh + load) / (1.0 - premium.expense_ratio)
     return Quote(expected, load, gross)
 
@@ -93,10 +115,9 @@ def evaluate(
     pool: Pool, premium: Premium, levels: Float[Array, " level"], weights: Float[Array, "replicate draw"]
 ) -> dict[str, Array]:
     """Price the portfolio when each draw counts as often as its weight says."""
-    loss_ratio = pool.loss / pool.energy
     energy = weights @ pool.energy
-    enough = resolved(levels, loss_ratio.size)
-    quantile, tail = (np.where(enough, v, np.nan) for v in value_at_risk(loss_ratio, weights, levels))
+    enough = resolved(levels, pool.ratio.size)
+    quantile, tail = (np.where(enough, v, np.nan) for v in value_at_risk(pool.ratio, weights, levels))
     quotes = {name: quote(pool, premium, levels, weights, name) for name in PRINCIPLES}
     expected, load, gross = quotes[premium.principle]
     charged, net = expected + premium.fixed_expenses_usd_per_kwh, 1.0 - premium.expense_ratio
@@ -106,9 +127,11 @@ def evaluate(
     ]
     parts = split_risk(pool.moments, weights)
     systematic, individual = (part[:, None] for part in parts.values())
-    here = scaled_deviation(systematic, individual, pool.moments.packs.mean())
     fleets = scaled_deviation(systematic, individual, FLEET_SIZES)
-    scale = _ratio(fleets, np.broadcast_to(here, fleets.shape), 1.0)
+    here = np.broadcast_to(scaled_deviation(systematic, individual, np.array(pool.packs)), fleets.shape)
+    # The expected value principle asks nothing of spread.
+    scale = np.ones_like(fleets) if premium.principle == "expected_value" else _ratio(fleets, here, 1.0)
+    scale = np.where(np.isnan(fleets), np.nan, scale)
     packs = weights @ pool.moments.packs
     count = weights @ pool.claims.count.sum(axis=1)
     return {
