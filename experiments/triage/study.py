@@ -3,6 +3,8 @@
 Run as `python experiments/triage/study.py`; finished runs are kept in `results/triage`, so a stopped one goes on.
 """
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +13,18 @@ import pandas as pd
 from fadecast.document import read_document
 from fadecast.figures import style
 from fadecast.pipeline import price_file, run_stages
+from fadecast.population.evidence import single_fits
 from fadecast.runs import RunFolder
 from fadecast.study import check_pricing, check_study
 
 ROOT = Path(__file__).parents[2]
 RUNS, OUT = ROOT / "results" / "triage", ROOT / "results" / "reported" / "triage"
 DEMO = ROOT / "configs" / "demo.yaml"
+RATES = [
+    "population.rate_posterior=null",
+    f"population.rates={json.dumps([asdict(rate) for rate in single_fits()])}",
+]
+"""Single fits (`experiments/lgm50_rates`): faster than the joint posterior, so that eight draws show differences."""
 CLASSES = "population.classes=[{name: lmo_10ah}, {name: lfp_20ah}]"
 TESTS = {
     "exact": [],
@@ -39,7 +47,7 @@ CONTRACTS = {
 
 def priced(name: str, changes: list[str]) -> dict[str, np.ndarray | float]:
     """Run a study and price both promises on it; losses by draw [USD/kWh], since all studies share their draws."""
-    settings = [CLASSES, *changes, f"name={name.replace(' ', '_').replace(',', '').replace('%', 'percent')}"]
+    settings = [CLASSES, *RATES, *changes, f"name={name.replace(' ', '_').replace(',', '').replace('%', 'percent')}"]
     study = check_study(read_document(DEMO, settings))
     folder = RunFolder(RUNS / study.name)
     run_stages(study, folder, "forecast", lambda *_: None)

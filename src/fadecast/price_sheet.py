@@ -192,7 +192,7 @@ def _telemetry(price: xr.Dataset) -> Table:
         spreads = [_value(at[f"telemetry_{name}"].item(), money) for name in ("deviation", "deviation_left")]
         expected = " to ".join(span) if _NOT_RESOLVED not in span else _NOT_RESOLVED
         rows.append((f"{number + 1}", *spreads, expected, f"{at['telemetry_draws_left'].item():.0f}"))
-    columns = ("Years measured", "Unpaid: deviation unmeasured", "once measured", "then expected (90 %)", "Draws left")
+    columns = ("After year", "Unpaid: deviation unmeasured", "once measured", "then expected (90 %)", "Draws left")
     note = (
         "The mean capacity of the fleet is measured each year, with the error below; draws are weighed by it. The "
         "spread that goes is what the reserve need not hold."

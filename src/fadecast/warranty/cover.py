@@ -236,12 +236,14 @@ def _with_site(
     cover.pack_claims = cover.pack_claims + claimed
     if year > cover.contract.waiting_period_years:
         energy = np.nansum(cover.base, axis=1)
+        held = np.nansum(cover.base * capacity, axis=1)
         level = float(guaranteed_level(cover.contract, np.array(year), "site_guarantee"))
-        missing = np.maximum(level - np.nansum(cover.base * capacity, axis=1) / energy, 0.0)
+        missing = np.maximum(level - np.divide(held, energy, out=np.full_like(held, level), where=energy > 0.0), 0.0)
         due = (1.0 - cover.contract.owner_share) * remedy.owed(missing) * energy
         cover.site_due = np.maximum(cover.site_due, due)
     now = np.maximum(cover.pack_claims, cover.site_due) - before
     to_packs = np.minimum(now, claimed)
     share = np.divide(to_packs, claimed, out=np.zeros_like(now), where=claimed > 0.0)
-    of_energy = cover.base / np.nansum(cover.base, axis=1)[:, None]
+    energy = np.nansum(cover.base, axis=1)[:, None]
+    of_energy = np.divide(cover.base, energy, out=np.zeros_like(cover.base), where=energy > 0.0)
     return np.asarray(amount * share[:, None]), np.asarray((now - to_packs)[:, None] * of_energy)

@@ -52,6 +52,8 @@ def split_risk(of: Moments, weights: Float[Array, "replicate draw"]) -> dict[str
         return {"systematic_standard_deviation": nothing, "individual_standard_deviation": nothing}
     of, weights = Moments(*(part[known] for part in of)), weights[:, known]
     total, draws = weights.sum(axis=1), of.mean.size
+    # A sample of draws may hold none of these.
+    total = np.where(total > 0.0, total, np.nan)
     individual = weights @ of.variance / total
     mean = weights @ of.mean / total
     between = np.einsum("rd,rd->r", weights, (of.mean - mean[:, None]) ** 2) / total * draws / max(draws - 1, 1)
