@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from fadecast.economics import COMPONENTS, Economics, Plant, Yearly, carbon, cash_flow, levelised_price, yearly
+from fadecast.economics import (
+    COMPONENTS,
+    Economics,
+    Plant,
+    Yearly,
+    carbon,
+    cash_flow,
+    economics_table,
+    levelised_price,
+    yearly,
+)
 
 FREE = Economics(
     years=2,
@@ -140,3 +150,24 @@ def test_what_cannot_be_read_is_refused():
         yearly(duty, forecast.drop_vars("site_unserved"), 2)
     with pytest.raises(ValueError, match=r"fleet\.sites to 1"):
         yearly(*site(sites=2), 2)
+
+
+def test_the_table_of_a_study_has_price_parts_and_carbon():
+    duty, forecast = site(draws=2)
+    forecast = forecast.assign(pack_weight=2.0)
+    price = xr.Dataset(
+        {
+            "premium": ((), 0.5),
+            "base_energy": (("draw", "pack"), np.full((2, 5), 40.0)),
+            "claim_amount": (("draw", "policy_year"), np.full((2, 2), 10.0)),
+        }
+    )
+    rows = economics_table(FREE, PLANT, duty, forecast, price, 1).set_index("quantity")
+    served = 2 * 8.76e6 - 4000.0
+    # Half a dollar for each of 400 kWh, of which 20 come back.
+    assert rows.loc["levelised_warranty", "value"] == pytest.approx(200.0 / served)
+    assert rows.loc["levelised_claims", "value"] == pytest.approx(-20.0 / served)
+    assert rows.loc["levelised_price", "value"] == pytest.approx(180.0 / served)
+    assert rows.loc["levelised_price", "units"] == "USD.kW-1.h-1"
+    assert rows.loc["carbon_new", "value"] > 0.0
+    assert np.isnan(rows.loc["carbon_re_used", "low"])

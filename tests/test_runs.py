@@ -164,7 +164,7 @@ def test_the_content_of_a_climate_file_counts_not_its_name(tmp_path):
 
 
 def test_a_stage_needs_only_what_it_reads():
-    assert needed("population") == ["population"]
+    assert needed("population") == ["duty", "population"]
     assert needed("forecast") == ["duty", "population", "forecast"]
     assert needed("report") == list(STAGES)
 

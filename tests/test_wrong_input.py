@@ -204,6 +204,14 @@ VALUES = {
         "population: {rates: [{name: 'SEI solvent diffusivity [m2.s-1]', value: 1e-21, units: m2.s-1, log_sd: 0.5}]}",
         "population.rates.0.name: 'SEI solvent diffusivity [m2.s-1]' is set by population.rate_posterior already;",
     ),
+    "a kWh of packs that do not feel each other": (
+        "economics: {years: 1}",
+        "economics: needs one site whose packs feel each other; got fleet.sharing fixed and fleet.sites 1;",
+    ),
+    "a term of costs beyond the forecast": (
+        "fleet: {sharing: equal}\neconomics: {years: 30}",
+        "economics.years: got 30; must be at most years (10)",
+    ),
     "rising guarantee": (
         "warranty: {contract: {guarantee: [[1, 0.7], [2, 0.8]]}}",
         "guarantee point (2, 0.8)",

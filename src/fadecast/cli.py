@@ -266,9 +266,11 @@ def _stop_at_once(folder: Path, display: "_Display") -> Iterator[None]:
 
 
 def _print_run(folder: "RunFolder", began: float) -> None:
-    from fadecast.summary import fade_lines
+    from fadecast.summary import economics_line, fade_lines
 
     print("\n".join(fade_lines(folder.open_dataset("fade.nc"))))
+    if "economics.csv" in folder.stages().get("economics", {}).get("files", {}):
+        print(economics_line(folder.read_rows("economics.csv")))
     print(f"seconds: {time.perf_counter() - began:.1f}  report: {folder.path / 'report.html'}")
     _print_price(folder.read_dataset("price.nc"))
 

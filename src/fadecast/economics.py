@@ -185,6 +185,33 @@ def levelised_price(
     return pd.DataFrame({"component": [*COMPONENTS, "price"], "usd_per_kwh": value, "interval": width})
 
 
+def economics_table(
+    economics: Economics, plant: Plant, duty: xr.Dataset, fade: xr.Dataset, price: xr.Dataset, seed: int
+) -> pd.DataFrame:
+    """Return what a kWh costs by component and in all, with the warranty bought, and what making packs emits.
+
+    Returns
+    -------
+    Columns `quantity`, `value`, `units`, `low`, `high`, as of the table of a price; carbon has no interval.
+
+    Raises
+    ------
+    ValueError
+        As `yearly` does.
+    """
+    done = yearly(duty, fade, economics.years)
+    energy = float(price["base_energy"].sum("pack").mean()) * float(fade["pack_weight"])
+    claims = price["claim_amount"].transpose("draw", "policy_year").to_numpy()
+    flow = cash_flow(economics, plant, done, float(price["premium"]) * energy, claims)
+    costs, made = levelised_price(economics, flow, done, fade, seed), carbon(economics, plant, done)
+    names = [f"levelised_{part}" for part in costs["component"]] + [f"carbon_{packs}" for packs in made["packs"]]
+    units = ["USD.kW-1.h-1"] * len(costs) + ["kg.MW-1.h-1"] * len(made)
+    value = np.concatenate([costs["usd_per_kwh"].to_numpy(), made["kg_per_mwh"].to_numpy()])
+    half = np.concatenate([costs["interval"].to_numpy(), np.full(len(made), np.nan)])
+    plain = [name.replace(" ", "_").replace("-", "_") for name in names]
+    return pd.DataFrame({"quantity": plain, "value": value, "units": units, "low": value - half, "high": value + half})
+
+
 def carbon(economics: Economics, plant: Plant, done: Yearly) -> pd.DataFrame:
     """Return what making packs emits for each MWh out of the battery over the term, for re-used packs and for new ones.
 

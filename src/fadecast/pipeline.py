@@ -22,6 +22,7 @@ from fadecast.calibration.shipped_rates import SHIPPED
 from fadecast.cell.model import build_cell
 from fadecast.decades.years import represented
 from fadecast.duty import duty_years, years_drawn
+from fadecast.economics import Plant, economics_table
 from fadecast.ensemble import make_ensemble
 from fadecast.errors import InputError, RunError
 from fadecast.fade import Forecast, capacity_of, typical_day_trace
@@ -227,6 +228,16 @@ def _write_price(run: RunFolder, study: Pricing, priced: xr.Dataset) -> list[str
     return [run.write_dataset("price.nc", priced, study), "price.csv", "price_sheet.html"]
 
 
+def _make_economics(study: Study, run: RunFolder, observe: Observer) -> list[str]:
+    if study.economics is None:
+        return []
+    duty, fade, priced = run.open_dataset("duty.nc"), run.open_dataset("fade.nc"), run.read_dataset("price.nc")
+    plant = Plant(study.packs, study.pack_energy_kwh, study.packs * study.duty.solar.kw_per_pack)
+    table = economics_table(study.economics, plant, duty, fade, priced, study.seed)
+    write_text(run.path / "economics.csv", table.to_csv(index=False, lineterminator="\n"))
+    return ["economics.csv"]
+
+
 def _make_report(study: Study, run: RunFolder, observe: Observer) -> list[str]:
     duty, fade = (run.open_dataset(name) for name in ("duty.nc", "fade.nc"))
     population, priced = (run.read_dataset(name) for name in ("population.nc", "price.nc"))
@@ -247,7 +258,8 @@ def _make_report(study: Study, run: RunFolder, observe: Observer) -> list[str]:
         "tile": study.execution.tile,
     }
     pictures = [figures / path.name for path in drawn]
-    html = render_report(plain_study(study), duty, population, fade, priced, pictures, summary)
+    costs = run.read_rows("economics.csv") if study.economics else []
+    html = render_report(plain_study(study), duty, population, fade, priced, pictures, summary, costs)
     write_text(run.path / "report.html", html)
     return ["report.html", *(f"figures/{path.name}" for path in drawn)]
 
@@ -282,5 +294,6 @@ STAGES: Mapping[str, Stage] = {
     "population": Stage(("duty",), _population_depends, _make_population),
     "forecast": Stage(("duty", "population"), _forecast_depends, _make_fade),
     "price": Stage(("forecast",), _part("seed", "warranty"), _make_price),
-    "report": Stage(("duty", "population", "forecast", "price"), _part("name"), _make_report),
+    "economics": Stage(("duty", "forecast", "price"), _part("seed", "packs", "economics"), _make_economics),
+    "report": Stage(("duty", "population", "forecast", "price", "economics"), _part("name"), _make_report),
 }

@@ -89,6 +89,7 @@ def render_report(
     price: xr.Dataset,
     figures: Sequence[Path],
     summary: Mapping[str, Any],
+    economics: Sequence[Mapping[str, str]] = (),
 ) -> str:
     """Write the report of a study as HTML.
 
@@ -102,6 +103,8 @@ def render_report(
         PNG files, named after the keys of `fadecast.figures.CAPTIONS`; they are embedded, in that order.
     summary
         What else the run reports of itself, such as times and sizes, by name.
+    economics
+        Rows of what a kWh costs, as of `fadecast.economics.economics_table`; none where it was not worked out.
 
     Returns
     -------
@@ -119,6 +122,7 @@ def render_report(
         interval=price.attrs.get("interval", ""),
         price_rows=price_rows(price),
         resolution=resolution_note(price),
+        economics=[_cost_row(row) for row in economics],
         figures=embedded(figures),
         extrapolation=population.attrs.get("extrapolation", ""),
         outcomes=[(words(o.name), count, o.remedy) for o, count in outcome_counts(fade).items()],
@@ -256,6 +260,12 @@ def _price_row(name: str, units: str, value: float, low: float, high: float) -> 
         interval="counted" if name in _COUNTED else interval if resolved else need,
         units=readable(units) if resolved else "",
     )
+
+
+def _cost_row(row: Mapping[str, str]) -> tuple[str, str, str, str]:
+    """Return label, value, interval and units of a part of what a kWh costs, or of what making packs emits."""
+    value, *span = (significant(float(row[name]), 3) for name in ("value", "low", "high") if row[name])
+    return words(row["quantity"]), value, " to ".join(span) or "counted", readable(row["units"])
 
 
 def _price_label(name: str) -> tuple[str, str]:

@@ -6,6 +6,7 @@ forecast is whole.
 """
 
 import contextlib
+import csv
 import fcntl
 import hashlib
 import json
@@ -266,6 +267,11 @@ class RunFolder:
     def open_dataset(self, name: str) -> xr.Dataset:
         """Open a stage's dataset, of which variables are read when they are needed."""
         return open_netcdf(self.path / name)
+
+    def read_rows(self, name: str) -> list[dict[str, str]]:
+        """Read a stage's table, a mapping of columns to text for each row."""
+        with (self.path / name).open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
 
     def stages(self) -> Mapping[str, Any]:
         """Return what the manifest says of each stage; a manifest that cannot be read says nothing."""

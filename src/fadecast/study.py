@@ -25,6 +25,7 @@ from fadecast.document import Document, read_document, shown
 from fadecast.duty import Dispatch, Duty, Site
 from fadecast.duty.trace import read_trace
 from fadecast.duty.weather_file import climate_of
+from fadecast.economics import Economics
 from fadecast.ensemble import Execution
 from fadecast.formats import CLIMATE_SUFFIXES
 from fadecast.operated import Cell
@@ -78,6 +79,9 @@ class Study(Pricing):
     """The packs at the start of second life."""
     decades: Decades = Decades()
     """How years are made of days."""
+    economics: Economics | None = None
+    """What a kWh of the site costs, with fade and warranty inside; needs one site whose packs feel each other. Null:
+    not worked out."""
     execution: Execution = Execution()
     """How the work is divided; no part of a study's identity."""
 
@@ -176,6 +180,7 @@ def _time_problems(study: Study) -> Iterable[str]:
     chosen, of_site = study.population.representatives, study.packs // study.fleet.sites
     if chosen is not None and chosen > of_site:
         yield f"population.representatives: got {chosen}; must be at most {of_site}, the packs of a site, or null"
+    yield from _economics_problems(study)
     if decades.mode == "direct":
         if study.fleet.sharing != "fixed":
             yield (
@@ -189,6 +194,19 @@ def _time_problems(study: Study) -> Iterable[str]:
         for key, days in lengths.items():
             if abs(days - round(days)) > 1e-6:
                 yield f"{key}: got {days:g} days; must be whole days where decades.mode is direct"
+
+
+def _economics_problems(study: Study) -> Iterable[str]:
+    """Say what keeps a kWh of the site from being priced."""
+    if study.economics is None:
+        return
+    if study.economics.years > study.years:
+        yield f"economics.years: got {study.economics.years}; must be at most years ({study.years:g})"
+    if study.fleet.sharing == "fixed" or study.fleet.sites > 1:
+        yield (
+            f"economics: needs one site whose packs feel each other; got fleet.sharing {study.fleet.sharing} and "
+            f"fleet.sites {study.fleet.sites}; must be equal, health or remaining_warranty, and 1, or economics null"
+        )
 
 
 def _parameter_problems(study: Study) -> Iterable[str]:

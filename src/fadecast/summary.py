@@ -1,6 +1,7 @@
 """What a run found, in a few lines of text. The last line of each is meant for scripts."""
 
 import json
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -145,6 +146,16 @@ def price_lines(price: xr.Dataset) -> list[str]:
         f"covers: {price.attrs['coverage']}",
         summary_line(price),
     ]
+
+
+def economics_line(rows: Iterable[Mapping[str, str]]) -> str:
+    """Return what a kWh of the site costs, from the rows of its table."""
+    value = {row["quantity"]: float(row["value"]) for row in rows}
+    return (
+        f"levelised_price: {value['levelised_price']:.4f} USD for each kWh served  warranty: "
+        f"{value['levelised_warranty']:.4f}  carbon_of_packs: {value['carbon_re_used']:.2f} kg/MWh, new "
+        f"{value['carbon_new']:.2f}"
+    )
 
 
 def _with_interval(dataset: xr.Dataset, name: str) -> str:

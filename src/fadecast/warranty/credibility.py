@@ -1,8 +1,8 @@
 """What telemetry will tell: how far measured years of a fleet narrow down what is still to be paid.
 
 Each draw in turn is taken for the truth: its fleet is measured with an error, and all draws are weighed by how likely
-they make what was measured (importance weights of a sequential Bayesian update). What is still unpaid is then expected by these
-weights, with the spread that is left. Averages over truths say what a year of telemetry is worth beforehand.
+they make what was measured (importance weights of a sequential Bayesian update). What is still unpaid is then expected
+by these weights, with the spread that is left. Averages over truths say what a year of telemetry is worth beforehand.
 """
 
 import zlib
