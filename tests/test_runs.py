@@ -137,14 +137,15 @@ def key_changes(study):
 @pytest.mark.parametrize(
     ("settings", "redone"),
     [
-        ({"seed": 5}, ["duty", "population", "forecast", "price", "report"]),
-        ({"packs": 5}, ["duty", "population", "forecast", "price", "report"]),
-        ({"site": {"climate": "elko"}}, ["duty", "forecast", "price", "report"]),
-        ({"population": {"soh_range": (0.65, 0.8)}}, ["population", "forecast", "price", "report"]),
-        ({"cell": {"chemistry": {"particle_points": 12}}}, ["population", "forecast", "price", "report"]),
-        ({"cell": {"limits": {"soc_min": 0.1}}}, ["forecast", "price", "report"]),
-        ({"execution": {"tile": 32}}, ["forecast", "price", "report"]),
-        ({"warranty": {"premium": {"discount_rate": 0.05}}}, ["price", "report"]),
+        ({"seed": 5}, ["duty", "population", "forecast", "price", "economics", "report"]),
+        ({"packs": 5}, ["duty", "population", "forecast", "price", "economics", "report"]),
+        ({"site": {"climate": "elko"}}, ["duty", "population", "forecast", "price", "economics", "report"]),
+        ({"population": {"soh_range": (0.65, 0.8)}}, ["population", "forecast", "price", "economics", "report"]),
+        ({"cell": {"chemistry": {"particle_points": 12}}}, ["population", "forecast", "price", "economics", "report"]),
+        ({"cell": {"limits": {"soc_min": 0.1}}}, ["forecast", "price", "economics", "report"]),
+        ({"execution": {"tile": 32}}, ["forecast", "price", "economics", "report"]),
+        ({"warranty": {"premium": {"discount_rate": 0.05}}}, ["price", "economics", "report"]),
+        ({"economics": {}, "fleet": {"sharing": "equal"}}, ["forecast", "price", "economics", "report"]),
         ({"name": "other"}, ["report"]),
         ({"execution": {"workers": 7}}, []),
     ],
@@ -265,7 +266,7 @@ def test_tiles_of_another_forecast_are_not_taken(tmp_path):
 def test_a_run_has_all_its_files(tiny_run):
     names = {path.name for path in tiny_run.iterdir()}
     files = {"study.yaml", "manifest.json", "duty.nc", "population.nc", "fade.nc", "price.nc", "price.csv"}
-    assert files | {"report.html", "log.jsonl", "figures", ".lock"} == names
+    assert files | {"price_sheet.html", "report.html", "log.jsonl", "figures", ".lock"} == names
     assert list((tiny_run / "figures").glob("*.png"))
 
 
