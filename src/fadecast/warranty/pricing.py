@@ -74,6 +74,7 @@ def price(fade: xr.Dataset, contract: Contract, premium: Premium, pack_energy_kw
     told = telemetry(claims.level, unpaid_after(pool.yearly), premium.telemetry_error, seed)
     for name, found in told._asdict().items():
         dataset[f"telemetry_{name}"] = ("telemetry_year", found)
+    dataset = dataset.assign_coords(telemetry_year=np.arange(1, len(told.deviation) + 1))
     dataset["weather_standard_deviation"] = of_weather(pool.moments, shared)
     dataset.attrs = {
         "coverage": _coverage(contract),
