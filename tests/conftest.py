@@ -11,7 +11,7 @@ from fadecast.pipeline import use_compilation_cache
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-MOST_MAPS = 35_000
+MOST_MAPS = 25_000
 
 TINY = """\
 name: tiny
@@ -33,7 +33,7 @@ def _compiled_programs(tmp_path_factory):
     use_compilation_cache()
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _memory_maps():
     """Let go of compiled programs before their memory maps are too many.
 

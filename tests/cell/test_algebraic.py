@@ -124,7 +124,7 @@ def errors_against_idaklu(name: str, c_rate: float, kelvin: float, steps: int) -
 @pytest.mark.parametrize(
     ("name", "c_rate", "celsius", "steps"),
     [
-        ("composite", 1.0, 25.0, 60),
+        pytest.param("composite", 1.0, 25.0, 60, marks=pytest.mark.slow),
         *(
             pytest.param("composite", c_rate, celsius, 240, marks=pytest.mark.slow)
             for c_rate in (0.2, 1.0)
@@ -170,7 +170,7 @@ def test_a_composite_electrode_conserves_lithium(monkeypatch):
     assert made(build_cell(chemistry)).min() > 1e-2
 
 
-@pytest.mark.parametrize("name", ["composite", "cracks, salt"])
+@pytest.mark.parametrize("name", ["composite", pytest.param("cracks, salt", marks=pytest.mark.slow)])
 def test_a_newton_step_is_that_of_the_whole_jacobian(name):
     cell = cell_of(name)
     where, inputs = algebraic_rows(cell), given(cell, 1.0)

@@ -57,7 +57,8 @@ def test_a_day_remembers_the_one_before(cell):
         np.testing.assert_allclose(found[1, :2], of_year[-1, -2:], rtol=1e-6, atol=1e-12)
 
 
-@pytest.mark.parametrize("mode", ["leap", pytest.param("direct", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["leap", "direct"])
 def test_hours_of_a_duty_by_quarters_age_cells_as_the_quarters_do(cell, mode):
     """Under grid regulation hours lose most of crack growth, and the swings inside them give it back."""
     duty = make_duty(Site(), Duty(timestep_minutes=15, service="regulation"), 1, 4, 1)
