@@ -183,7 +183,7 @@ def test_packs_that_end_claim_the_whole_guarantee():
 
 
 def test_packs_that_end_and_are_replaced_are_a_poisson_process():
-    fade = fade_of(np.full((4000, 25, 2), 0.9), [0.0, 10.0])
+    fade = fade_of(np.full((1500, 25, 2), 0.9), [0.0, 10.0])
     contract = replace(RENEWED, failures=sudden(), inspection_interval_years=0.25)
     claims = settle(fade, contract, 0.0, PACK_KWH)
     count = claims.count.sum(axis=1)
