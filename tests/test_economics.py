@@ -33,7 +33,15 @@ PLANT = Plant(packs=10, pack_kwh=50.0, solar_kw=100.0)
 
 def done(draws=2, years=2, **changed):
     """A site that serves 1 MWh a year, 600 kWh of it by the battery."""
-    values = {"served": 1000.0, "sun": 1500.0, "discharged": 600.0, "capability": 1.0, "replaced": 0.0, **changed}
+    values = {
+        "load": 1200.0,
+        "served": 1000.0,
+        "sun": 1500.0,
+        "discharged": 600.0,
+        "capability": 1.0,
+        "replaced": 0.0,
+        **changed,
+    }
     return Yearly(**{name: np.broadcast_to(np.asarray(value), (draws, years)) for name, value in values.items()})
 
 
@@ -136,6 +144,7 @@ def site(draws=3, years=(0.0, 0.5, 1.0, 2.0), sites=1):
 def test_years_of_a_site_are_read_from_its_duty_and_its_forecast():
     found = yearly(*site(), years=2)
     np.testing.assert_allclose(found.served, np.tile([8.76e6 - 1000.0, 8.76e6 - 3000.0], (3, 1)))
+    np.testing.assert_allclose(found.load, np.full((3, 2), 8.76e6))
     np.testing.assert_allclose(found.sun, 8.76e6 - 500.0)
     np.testing.assert_allclose(found.discharged, np.tile([4.38e6, 4.38e6 - 2000.0], (3, 1)))
     np.testing.assert_allclose(found.capability, np.tile([0.95, 0.85], (3, 1)))

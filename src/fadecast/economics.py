@@ -15,8 +15,8 @@ from jaxtyping import Float
 from fadecast.settings import settings
 from fadecast.warranty.intervals import half_widths
 from fadecast.warranty.observed import clusters
+from fadecast.warranty.remedies import Array
 
-Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 Usd = Annotated[float, Ge(0.0)]
 Share = Annotated[float, Ge(0.0), Le(1.0)]
 
@@ -65,8 +65,10 @@ class Plant(NamedTuple):
 class Yearly(NamedTuple):
     """What a site did in each year of the term."""
 
+    load: Float[Array, "draw year"]
+    """What was asked for [kWh]."""
     served: Float[Array, "draw year"]
-    """Load that was served [kWh]."""
+    """What of it was served [kWh]."""
     sun: Float[Array, "draw year"]
     """Photovoltaic energy that was used [kWh]."""
     discharged: Float[Array, "draw year"]
@@ -125,6 +127,7 @@ def yearly(duty: xr.Dataset, fade: xr.Dataset, years: int) -> Yearly:
     unserved = in_years("site_unserved") + in_years("site_curtailed")
     first = unserved[:, :1]
     return Yearly(
+        load=np.broadcast_to(load, unserved.shape),
         served=load - unserved,
         sun=sun - in_years("site_spilled"),
         # What is served less than in the first year, the battery gives less.

@@ -1,6 +1,6 @@
 """Figures of a study, for print: what was forecast, how sure it is, and what it costs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,31 +49,33 @@ def make_figures(
     -------
     The files, in the order of `CAPTIONS`, named after its keys.
     """
+    return _drawn(_drawings(duty, population, fade, price, trace, measured, typical), folder)
+
+
+def make_price_figures(price: xr.Dataset, folder: Path) -> list[Path]:
+    """Draw the figures of a price sheet as PNG; return the files, named after keys of `CAPTIONS`."""
+    return _drawn(_price_drawings(price), folder)
+
+
+def _drawn(drawings: Iterable[tuple[str, Callable[[], "Figure"]]], folder: Path) -> list[Path]:
     # Drawing is the only part of a study that needs matplotlib, which takes long to import.
     from fadecast.figures import style
 
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     with style.printed():
-        for name, draw in _drawings(duty, population, fade, price, trace, measured, typical):
+        for name, draw in drawings:
             path = folder / f"{name}.png"
             draw().savefig(path, metadata={"Title": CAPTIONS[name].title})
             paths.append(path)
     return paths
 
 
-def make_price_figures(price: xr.Dataset, folder: Path) -> list[Path]:
-    """Draw the figures of a price sheet as PNG; return the files, named after keys of `CAPTIONS`."""
-    from fadecast.figures import losses, style
+def _price_drawings(price: xr.Dataset) -> Iterator[tuple[str, Callable[[], "Figure"]]]:
+    from fadecast.figures import losses
 
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    with style.printed():
-        for name, draw in (("loss_exceedance", losses.loss_exceedance), ("reserves", losses.reserves)):
-            path = folder / f"{name}.png"
-            draw(price).savefig(path, metadata={"Title": CAPTIONS[name].title})
-            paths.append(path)
-    return paths
+    yield "loss_exceedance", lambda: losses.loss_exceedance(price)
+    yield "reserves", lambda: losses.reserves(price)
 
 
 def _drawings(
@@ -85,14 +87,13 @@ def _drawings(
     measured: pd.DataFrame | None,
     typical: "Representation | None",
 ) -> Iterator[tuple[str, Callable[[], "Figure"]]]:
-    from fadecast.figures import load, losses, packs, retention, site, site_years
+    from fadecast.figures import load, packs, retention, site, site_years
     from fadecast.figures import typical as typical_figure
 
     yield "fade_fan", lambda: retention.fade_fan(fade, price, measured)
     yield "end_of_term", lambda: retention.end_of_term(fade, price)
     yield "tail_event", lambda: retention.tail_event(fade, price)
-    yield "loss_exceedance", lambda: losses.loss_exceedance(price)
-    yield "reserves", lambda: losses.reserves(price)
+    yield from _price_drawings(price)
     if trace is not None:
         yield "typical_day", lambda: site.typical_day(trace)
     yield "site_weeks", lambda: site.site_weeks(duty)

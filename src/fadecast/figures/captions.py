@@ -48,7 +48,8 @@ CAPTIONS: Mapping[str, Caption] = {
         "Reserves, and the size of the fleet",
         "Left: claims that are still to be paid after each policy year, undiscounted, with the Monte-Carlo interval of "
         "their mean. Right: the premium of fleets of some sizes, and what no size brings it below.",
-        "The load for risk is scaled to other sizes as the standard deviation.",
+        "The load for risk is scaled to other sizes as the standard deviation. Claims are those of the packs that were "
+        "simulated.",
     ),
     "typical_day": Caption(
         "A typical day of one cell",
