@@ -3,16 +3,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow test-slurm lint clean
 
 demo: $(INSTALLED)
 	$(BIN)/fadecast run configs/demo.yaml
 
 test: $(INSTALLED)
-	$(BIN)/pytest -n 2 -m "not slow"
+	$(BIN)/pytest -n 2 -m "not slow and not slurm"
 
 test-slow: $(INSTALLED)
 	$(BIN)/pytest -n 2 -m slow
+
+# As root, with the Debian packages that docs/cluster.md names.
+test-slurm: $(INSTALLED)
+	$(BIN)/pytest -n 0 -m slurm
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -32,10 +32,11 @@ from fadecast.decades.service import KELVIN
 from fadecast.decades.years import DAYS_PER_YEAR
 from fadecast.duty import make_duty
 from fadecast.ensemble import Ensemble, make_ensemble, run_shards
-from fadecast.fade import Forecast, capacity_of, leap_error
+from fadecast.fade import capacity_of, leap_error
+from fadecast.forecast import Forecast
 from fadecast.pipeline import use_compilation_cache
 from fadecast.population import in_service, make_population
-from fadecast.runs import Shards
+from fadecast.shards import Shards
 from fadecast.streams import write_blocks
 from fadecast.study import Study, load_study
 from rivals import Load, in_processes

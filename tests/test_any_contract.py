@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from fadecast.document import Document
 from fadecast.errors import InputError
+from fadecast.files import write_netcdf
 from fadecast.pipeline import price_file
-from fadecast.runs import write_netcdf
 from fadecast.study import check_pricing
 
 odd = st.sampled_from([0, 1, -1, 1e9, 10, None, "1", True, []])

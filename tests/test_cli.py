@@ -11,14 +11,17 @@ import pytest
 import xarray as xr
 
 from fadecast.cli import app, main
+from fadecast.cli_cluster import cluster
 from fadecast.duty import Duty, Site, make_duty
+from fadecast.files import read_netcdf, write_netcdf
 from fadecast.pipeline import STAGES
-from fadecast.runs import read_netcdf, write_netcdf
 from fadecast.summary import duty_lines
 from fadecast.warranty import summary_line
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-COMMANDS = [command.name or command.callback.__name__ for command in app.registered_commands]
+COMMANDS = [
+    command.name or command.callback.__name__ for part in (app, cluster) for command in part.registered_commands
+]
 
 
 @pytest.fixture

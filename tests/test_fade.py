@@ -7,7 +7,8 @@ from fadecast.cell.model import build_cell
 from fadecast.decades.years import Decades
 from fadecast.duty import Duty, Site, make_duty
 from fadecast.ensemble import Execution, make_ensemble
-from fadecast.fade import Forecast, capacity_of, make_fade
+from fadecast.fade import capacity_of
+from fadecast.forecast import Forecast, make_fade
 from fadecast.operated import Cell
 from fadecast.outcome import Outcome
 from fadecast.population import Population, in_service, make_population

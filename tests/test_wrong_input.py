@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from fadecast.cli import main
-from fadecast.runs import write_netcdf
+from fadecast.files import write_netcdf
 
 GOOD = "name: a\npacks: 4\ndraws: 2\nyears: 10\n"
 SEI = "SEI kinetic rate constant [m.s-1]"

@@ -20,8 +20,9 @@ from fadecast.document import Document
 from fadecast.figures.captions import STATE_CAPTIONS
 from fadecast.figures.states import draw_states
 from fadecast.figures.units import readable
+from fadecast.files import write_text, write_whole
 from fadecast.pages import embedded, render
-from fadecast.runs import RunFolder, origin, refuse_study_folder, write_text, write_whole
+from fadecast.runs import RunFolder, origin, refuse_study_folder
 from fadecast.wording import percent, significant, span, words
 
 _ELECTRODES = (

@@ -7,6 +7,7 @@ tile holds. Of packs of groups, each lane is stepped as its groups side by side,
 back.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -157,13 +158,7 @@ class Ensemble:
 
     def shards(self) -> list[np.ndarray]:
         """Lane numbers of what is forecast by itself: tiles, or sites; filled up with their last lane."""
-        if self.fleet.sharing == "fixed":
-            return [
-                _filled(start, self.lanes, self.execution.tile) for start in range(0, self.lanes, self.execution.tile)
-            ]
-        count, tile = self.packs_of_site, self.execution.tile
-        whole, together = -(-count // tile) * tile, max(tile // count, 1) * count
-        return [_filled(start, min(start + together, self.lanes), whole) for start in range(0, self.lanes, together)]
+        return shards_of(self.lanes // self.packs, self.packs, self.fleet, self.execution.tile)
 
     @property
     def packs_of_site(self) -> int:
@@ -285,6 +280,22 @@ class Ensemble:
         return power, np.stack([year.ambient for year in years], axis=-1) + KELVIN
 
 
+def shards_of(draws: int, packs: int, fleet: Fleet, tile: int) -> list[np.ndarray]:
+    """Divide lanes, numbered draw by draw, into what is forecast by itself.
+
+    Returns
+    -------
+    Lane numbers of each shard: a tile, or where packs feel each other the tiles of a site, or whole sites that one tile
+    holds; filled up with their last lane.
+    """
+    lanes = draws * packs
+    if fleet.sharing == "fixed":
+        return [_filled(start, lanes, tile) for start in range(0, lanes, tile)]
+    count = packs // fleet.sites
+    whole, together = -(-count // tile) * tile, max(tile // count, 1) * count
+    return [_filled(start, min(start + together, lanes), whole) for start in range(0, lanes, together)]
+
+
 def _filled(start: int, end: int, size: int) -> np.ndarray:
     return np.minimum(np.arange(start, start + size), end - 1)
 
@@ -338,20 +349,37 @@ def make_ensemble(
 
 def run_shards(
     ensemble: Ensemble, shards: list[np.ndarray], progress: Observer
-) -> Iterator[tuple[int, History, Health]]:
-    """Forecast shards, several at a time, and give them back in order; a single one, by several tiles at a time."""
-    workers = ensemble.execution.workers
-    if shards:
+) -> Iterator[tuple[int, History, Health, float]]:
+    """Forecast shards, several at a time, on all devices in turn; a single one, by several tiles at a time.
+
+    Yields
+    ------
+    Number of the shard, in order; its history and health; the seconds that it took.
+    """
+    devices = jax.devices()[: max(len(shards), 1)]
+    workers = max(ensemble.execution.workers, len(devices))
+    for device in devices if shards else ():
         # Threads that compile the same program at once do it twice, and XLA has been seen to abort in it.
-        first = replace(ensemble, times=np.array([0.0, min(1.0, ensemble.times[-1])]))
-        first.simulate(shards[0][: ensemble.execution.tile])
+        with jax.default_device(device):
+            compile_programs(ensemble, shards[0])
     outer = min(workers, max(len(shards), 1))
     with ThreadPoolExecutor(outer) as pool, ThreadPoolExecutor(max(workers // outer, 1)) as tiles:
         each: Mapper = map if outer == workers else tiles.map
-        for number, (history, health) in enumerate(
-            pool.map(partial(ensemble.simulate, each=each, progress=progress), shards)
-        ):
-            yield number, history, health
+
+        def forecast(number: int) -> tuple[int, History, Health, float]:
+            began = time.perf_counter()
+            with jax.default_device(devices[number % len(devices)]):
+                history, health = ensemble.simulate(shards[number], each, progress)
+                jax.block_until_ready(health)
+            return number, history, health, time.perf_counter() - began
+
+        yield from pool.map(forecast, range(len(shards)))
+
+
+def compile_programs(ensemble: Ensemble, shard: np.ndarray) -> None:
+    """Compile what the shards of a forecast need, by a day of the first tile of one."""
+    first = replace(ensemble, times=np.array([0.0, min(1.0, ensemble.times[-1])]))
+    first.simulate(shard[: ensemble.execution.tile])
 
 
 @partial(jax.jit, static_argnums=(0, 1))

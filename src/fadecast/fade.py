@@ -1,10 +1,7 @@
-"""The fade dataset: what the lanes of an ensemble did, as labelled quantities of packs."""
+"""What the lanes of an ensemble did, as labelled quantities of packs."""
 
-import json
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from collections.abc import Callable
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -20,24 +17,13 @@ from fadecast.cell.profile import Profile, Stepping
 from fadecast.decades.macro import History
 from fadecast.decades.service import KELVIN
 from fadecast.decades.years import DAYS_PER_YEAR, Decades
-from fadecast.ensemble import Ensemble, Observer, run_shards
+from fadecast.ensemble import Ensemble
 from fadecast.operated import Cell, make_operation, varied_parameters
 from fadecast.outcome import Outcome
 from fadecast.pack.sharing import Fleet
-from fadecast.streams import Block, block_slices
 
 _COULOMBS_PER_AH = 3600.0
 _CHECKED_LANES = 16
-
-
-class ShardStore(Protocol):
-    """Keeps finished shards, so that an interrupted forecast goes on where it stopped."""
-
-    def load(self, key: str) -> xr.Dataset | None:
-        """Return a shard that was saved whole, else None."""
-
-    def save(self, key: str, dataset: xr.Dataset) -> None:
-        """Keep a shard."""
 
 
 def capacity_of(cell: CellModel) -> Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
@@ -66,144 +52,6 @@ def capacity_of(cell: CellModel) -> Callable[[np.ndarray, np.ndarray, np.ndarray
         return np.concatenate(parts)[:count] / cell.nominal_capacity
 
     return share
-
-
-@dataclass(frozen=True, eq=False)
-class Forecast:
-    """The fade of every pack of every draw, shard by shard: never more than one of them in memory.
-
-    Attributes
-    ----------
-    ensemble
-        What the lanes are made of.
-    store
-        Keeps finished shards.
-    pack_energy_kwh
-        First-life nameplate energy of a pack [kW.h].
-    """
-
-    ensemble: Ensemble
-    store: ShardStore
-    pack_energy_kwh: float
-
-    def run(self, progress: Observer) -> dict[str, Any]:
-        """Forecast what is not kept yet; return the attributes of the dataset.
-
-        Parameters
-        ----------
-        progress
-            Told, as `plan`, of `packs` and `pack_years` that are left to forecast; of each `shard`: `shard`, `shards`,
-            `packs`, `pack_years`, `cell_days`, `seconds`, `loaded`; and, as `advanced`, of `pack_years` in between.
-        """
-        ensemble = self.ensemble
-        shards = ensemble.shards()
-        began = time.perf_counter()
-        days, outcomes = np.zeros(len(shards)), np.zeros(len(Outcome), dtype=int)
-
-        def note(number: int, shard: xr.Dataset, *, loaded: bool) -> None:
-            days[number] = shard.attrs["cell_days"]
-            real = _packs_in(shards[number])
-            outcomes[:] += np.bincount(shard["outcome"].values[:real], minlength=len(Outcome))
-            progress(
-                "shard",
-                {
-                    "shard": number,
-                    "shards": len(shards),
-                    "packs": real,
-                    "pack_years": real * float(ensemble.times[-1]) / DAYS_PER_YEAR,
-                    "cell_days": float(days[number]),
-                    "seconds": 0.0 if loaded else time.perf_counter() - began,
-                    "loaded": loaded,
-                },
-            )
-
-        missing = []
-        for number in range(len(shards)):
-            shard = self.store.load(_key(number))
-            if shard is None:
-                missing.append(number)
-            else:
-                note(number, shard, loaded=True)
-        left = sum(_packs_in(shards[number]) for number in missing)
-        progress("plan", {"packs": left, "pack_years": left * float(ensemble.times[-1]) / DAYS_PER_YEAR})
-        for position, history, health in run_shards(ensemble, [shards[number] for number in missing], progress):
-            number = missing[position]
-            shard = _shard(ensemble, shards[number], history, health, self.pack_energy_kwh)
-            self.store.save(_key(number), shard)
-            note(number, shard, loaded=False)
-        return self._attributes(float(days.sum()), outcomes)
-
-    def blocks(self) -> Iterator[Block]:
-        """Read the dataset in the order of draws and packs: some packs of one draw at a time, with their sites."""
-        ensemble = self.ensemble
-        for number, lanes in enumerate(ensemble.shards()):
-            shard = self.store.load(_key(number))
-            if shard is None:
-                raise RuntimeError(f"shard {number} of the forecast is gone or damaged; forecast again")
-            real = lanes[: _packs_in(lanes)]
-            sites = np.unique(real // ensemble.packs_of_site)
-            for draw in np.unique(real // ensemble.packs):
-                where = np.flatnonzero(real // ensemble.packs == draw)
-                part = shard.isel(lane=where).rename(lane="pack").expand_dims("draw")
-                first = int(real[where[0]] % ensemble.packs)
-                lies = {"draw": slice(draw, draw + 1), "pack": slice(first, first + len(where))}
-                if "site" in shard.dims:
-                    of_draw = np.flatnonzero(sites // ensemble.fleet.sites == draw)
-                    site = int(sites[of_draw[0]] % ensemble.fleet.sites)
-                    part, lies["site"] = part.isel(site=of_draw), slice(site, site + len(of_draw))
-                yield lies, part.transpose("draw", "pack", "site", "time", missing_dims="ignore")
-
-    def header(self) -> xr.Dataset:
-        """Return the coordinates of the dataset, what packs and draws stand for, and the site of each pack."""
-        ensemble = self.ensemble
-        header = xr.Dataset(
-            coords={
-                "draw": np.arange(ensemble.lanes // ensemble.packs),
-                "pack": np.arange(ensemble.packs),
-                "time": ensemble.times / DAYS_PER_YEAR,
-            }
-        )
-        header["pack_weight"] = ensemble.population["pack_weight"]
-        header["duty_draw"] = ("draw", ensemble.duty_draw(header["draw"].values))
-        if ensemble.fleet.sharing != "fixed":
-            header = header.assign_coords(site=np.arange(ensemble.fleet.sites))
-            header["site_of_pack"] = ("pack", np.array([ensemble.site_of(pack) for pack in range(ensemble.packs)]))
-        return variables.describe(header)
-
-    def _attributes(self, cell_days: float, outcomes: np.ndarray) -> dict[str, Any]:
-        decades = self.ensemble.decades
-        found = {
-            "title": "fade forecast of second-life battery packs",
-            "mode": decades.mode,
-            "cell_days": cell_days,
-            "outcomes": json.dumps({o.name.lower(): int(outcomes[o]) for o in Outcome}),
-        }
-        if decades.mode == "leap":
-            found["typical_day_error"] = json.dumps(
-                [self.ensemble.prepared.typical(draw).error for draw in range(self.ensemble.duty.sizes["draw"])]
-            )
-            if decades.check_days:
-                found |= leap_error(self.ensemble)
-        return found
-
-
-def make_fade(forecast: Forecast, progress: Observer) -> xr.Dataset:
-    """Forecast the fade of every pack of every draw, in memory; `fadecast.runs` writes it to a file block by block.
-
-    Returns
-    -------
-    Fade variables of `fadecast.variables` on `draw`, `pack`, `time` [year]. A pack that failed is NaN after its last
-    sound time and its `outcome` says why.
-    """
-    attributes = forecast.run(progress)
-    fade = forecast.header()
-    for where, block in forecast.blocks():
-        for name, array in block.items():
-            if name not in fade:
-                shape = tuple(fade.sizes[dim] for dim in array.dims)
-                fade[name] = (array.dims, np.full(shape, 0 if array.dtype.kind == "i" else np.nan, array.dtype))
-            fade[name].values[block_slices(where, array.dims)] = array.values
-    return variables.describe(fade.assign_attrs(attributes))
 
 
 def leap_error(ensemble: Ensemble) -> dict[str, float]:
@@ -246,15 +94,7 @@ def leap_error(ensemble: Ensemble) -> dict[str, float]:
     }
 
 
-def _key(number: int) -> str:
-    return f"shard-{number:05d}"
-
-
-def _packs_in(lanes: np.ndarray) -> int:
-    return len(np.unique(lanes))
-
-
-def _shard(
+def label_shard(
     ensemble: Ensemble, lanes: np.ndarray, history: History, health: Health, pack_energy_kwh: float
 ) -> xr.Dataset:
     """Label what one tile did; dims `time`, `lane`. Failed lanes are NaN after their last sound time."""

@@ -25,13 +25,15 @@ from fadecast.duty import duty_years, years_drawn
 from fadecast.economics import Plant, economics_table
 from fadecast.ensemble import make_ensemble
 from fadecast.errors import InputError, RunError
-from fadecast.fade import Forecast, capacity_of, typical_day_trace
+from fadecast.fade import capacity_of, typical_day_trace
 from fadecast.figures import make_figures, make_price_figures
+from fadecast.files import sha256, write_text, write_whole
+from fadecast.forecast import Forecast
 from fadecast.formats import CLIMATE_SUFFIXES
 from fadecast.population import in_service, make_population
 from fadecast.price_sheet import render_price_sheet
 from fadecast.report import render_report
-from fadecast.runs import RunFolder, open_fade, sha256, write_text, write_whole
+from fadecast.runs import RunFolder, open_fade
 from fadecast.study import Pricing, Study, plain_study
 from fadecast.variables import describe
 from fadecast.warranty import full_table, price, sensitivities
@@ -41,7 +43,7 @@ from fadecast.warranty.sensitivity import LARGEST
 Observer = Callable[[str, str, Mapping[str, Any]], None]
 """Told of every event: stage, what happened, details.
 
-`start`, `plan`, `shard`, `advanced`, `done`, `skipped` and `failed` happen."""
+`start`, `plan`, `shard`, `check`, `advanced`, `done`, `skipped` and `failed` happen."""
 
 CACHE_VARIABLE = "FADECAST_CACHE"
 
@@ -58,7 +60,7 @@ class Stage:
     """Writes its files and names them."""
 
 
-def run_stages(study: Study, run: RunFolder, wanted: str, observe: Observer) -> None:
+def run_stages(study: Study, run: RunFolder, wanted: str, observe: Observer, *, patience: float = 0.0) -> None:
     """Make a stage and all it depends on; what is up to date is left as it is.
 
     Parameters
@@ -71,6 +73,8 @@ def run_stages(study: Study, run: RunFolder, wanted: str, observe: Observer) -> 
         A name of `STAGES`.
     observe
         Told of every event, as the log is.
+    patience
+        Longest wait for another process that works in the folder [s].
 
     Raises
     ------
@@ -82,7 +86,7 @@ def run_stages(study: Study, run: RunFolder, wanted: str, observe: Observer) -> 
     plan = needed(wanted)
     use_compilation_cache()
     keys = stage_keys(study)
-    with run.locked():
+    with run.locked(patience):
         run.write_study(study)
         for name in plan:
             _bring_up_to_date(name, keys[name], study, run, observe)
@@ -198,12 +202,17 @@ def _make_population(study: Study, run: RunFolder, observe: Observer) -> list[st
     return [run.write_dataset("population.nc", population, study)]
 
 
-def _make_fade(study: Study, run: RunFolder, observe: Observer) -> list[str]:
+def make_forecast(study: Study, run: RunFolder) -> Forecast:
+    """Put together the forecast of a run whose duty and population are made."""
     duty, population = run.open_dataset("duty.nc"), run.read_dataset("population.nc")
     ensemble = make_ensemble(
         study.cell, study.decades, duty, population, study.years, study.execution, study.fleet, study.duty
     )
-    forecast = Forecast(ensemble, run.shards(stage_keys(study)["forecast"]), study.pack_energy_kwh)
+    return Forecast(ensemble, run.shards(stage_keys(study)["forecast"]), study.pack_energy_kwh)
+
+
+def _make_fade(study: Study, run: RunFolder, observe: Observer) -> list[str]:
+    forecast = make_forecast(study, run)
     found = forecast.run(lambda event, details: observe("forecast", event, details))
     header = forecast.header().assign_attrs(**found, tile=study.execution.tile)
     return [run.write_blocks("fade.nc", header, forecast.blocks(), study)]

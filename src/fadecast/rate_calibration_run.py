@@ -17,9 +17,10 @@ from fadecast.calibration.laws import LAWS
 from fadecast.calibration.rate_tables import QUANTITIES
 from fadecast.document import Document
 from fadecast.figures.rates import draw_rates
+from fadecast.files import write_netcdf, write_text, write_whole
 from fadecast.measured.catalogue import CATALOGUE
 from fadecast.rate_calibrating import FittedLaw, FittedRates, Observe, RateCalibration, calibrate_rates
-from fadecast.runs import RunFolder, origin, refuse_study_folder, write_netcdf, write_text, write_whole
+from fadecast.runs import RunFolder, origin, refuse_study_folder
 from fadecast.scored_cells import SETS
 
 _LEVELS = (0.05, 0.95)

@@ -1,84 +1,51 @@
 """The run folder: files written whole or not at all, what made them, and which of them are up to date.
 
 A run may be killed at any moment. Every file is written under another name and then renamed, a stage counts as done
-only when the manifest says so with the checksum of its files, and finished tiles of a forecast are kept until the
+only when the manifest says so with the checksum of its files, and finished shards of a forecast are kept until the
 forecast is whole.
 """
 
 import contextlib
 import csv
 import fcntl
-import hashlib
 import json
 import os
 import shutil
+import socket
 import subprocess
+import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any
 
 import xarray as xr
 
 from fadecast import __version__, variables
 from fadecast.errors import InputError, RunError
+from fadecast.files import (
+    abandoned,
+    append_line,
+    open_netcdf,
+    read_netcdf,
+    sha256,
+    temporary_name,
+    write_netcdf,
+    write_text,
+    write_whole,
+)
+from fadecast.shards import Shards
 from fadecast.streams import Block, write_blocks
 from fadecast.study import Pricing, Study, plain_study, study_of, to_yaml
 
-_ENGINE: Literal["h5netcdf"] = "h5netcdf"
 STUDY_FILE = "study.yaml"
 
-_COMPRESSION: Mapping[str, Any] = {"zlib": True, "complevel": 4, "shuffle": True}
+_LOCK_POLL_SECONDS = 0.2
 _LIBRARIES = ("pybamm", "jax", "numpy", "xarray")
-_TEMPORARY = ".tmp"
-
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file under another name and rename it, so that it is there whole or not at all.
-
-    Parameters
-    ----------
-    path
-        Where the file goes; its folder exists.
-    write
-        Writes the content to the path it is given.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{_TEMPORARY}")
-    try:
-        write(temporary)
-        _sync(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync(path.parent)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write text whole or not at all."""
-    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
-def write_netcdf(path: Path, dataset: xr.Dataset) -> None:
-    """Write a dataset whole or not at all, compressed; the same content gives the same bytes."""
-    plain = dataset.drop_encoding()
-    encoding = {
-        name: _COMPRESSION for name, array in plain.variables.items() if array.ndim and array.dtype.kind in "fi"
-    }
-    write_whole(path, lambda temporary: plain.to_netcdf(temporary, engine=_ENGINE, encoding=encoding))
-
-
-def read_netcdf(path: Path) -> xr.Dataset:
-    """Read a dataset that `write_netcdf` wrote into memory."""
-    return xr.load_dataset(path, engine=_ENGINE, decode_timedelta=False)
-
-
-def open_netcdf(path: Path) -> xr.Dataset:
-    """Open a dataset whose variables are read when they are needed."""
-    return xr.open_dataset(path, engine=_ENGINE, decode_timedelta=False)
 
 
 def open_fade(path: Path) -> xr.Dataset:
@@ -138,49 +105,23 @@ def git_commit() -> str:
 
 
 @dataclass(frozen=True)
-class Shards:
-    """Finished tiles of one forecast; a tile that is not whole, or not as it was written, counts as missing."""
-
-    folder: Path
-
-    def load(self, key: str) -> xr.Dataset | None:
-        """Return a tile that was saved whole, else None."""
-        path = self._path(key)
-        try:
-            if self._checksum(key).read_text(encoding="ascii") != sha256(path):
-                return None
-        except (OSError, ValueError):
-            return None
-        return read_netcdf(path)
-
-    def save(self, key: str, dataset: xr.Dataset) -> None:
-        """Keep a tile."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_netcdf(self._path(key), dataset)
-        write_text(self._checksum(key), sha256(self._path(key)))
-
-    def count(self) -> int:
-        """Return how many tiles are kept."""
-        return len(list(self.folder.glob("*.sha256")))
-
-    def _path(self, key: str) -> Path:
-        return self.folder / f"{key}.nc"
-
-    def _checksum(self, key: str) -> Path:
-        return self.folder / f"{key}.sha256"
-
-
-@dataclass(frozen=True)
 class RunFolder:
     """A folder with the files of one run."""
 
     path: Path
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     """Names one call of fadecast in the log."""
+    log_name: str = "log.jsonl"
+    """The log; jobs that work in the folder at the same time have one each."""
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, patience: float = 0.0) -> Iterator[None]:
         """Hold the folder for this process; it is made if it is not there. A killed process leaves no lock.
+
+        Parameters
+        ----------
+        patience
+            Longest wait for another process that holds it [s].
 
         Raises
         ------
@@ -194,19 +135,17 @@ class RunFolder:
         except OSError as error:
             raise InputError(f"{self.path}: cannot be a run folder ({error.strerror}); choose another") from None
         with (self.path / ".lock").open("a+", encoding="ascii") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not _acquired(lock, patience):
                 lock.seek(0)
                 raise RunError(
                     f"{self.path}: another fadecast process ({lock.read().strip() or 'unknown'}) works in this "
                     "folder; wait for it, stop it, or choose another folder with --out"
-                ) from None
+                )
             lock.truncate(0)
-            lock.write(f"process {os.getpid()}")
+            lock.write(f"process {os.getpid()} on {socket.gethostname()}")
             lock.flush()
-            for left in self.path.rglob(f".*{_TEMPORARY}"):
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
+            for left in abandoned(self.path):
+                shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
             yield
 
     def is_locked(self) -> bool:
@@ -223,7 +162,7 @@ class RunFolder:
     @contextlib.contextmanager
     def scratch(self, name: str) -> Iterator[Path]:
         """Make a folder that is gone afterwards."""
-        folder = self.path / f".{name}.{os.getpid()}{_TEMPORARY}"
+        folder = temporary_name(self.path / name)
         folder.mkdir()
         try:
             yield folder
@@ -296,46 +235,36 @@ class RunFolder:
         write_text(self.path / "manifest.json", json.dumps(manifest, indent=2, sort_keys=True) + "\n")
 
     def shards(self, key: str) -> Shards:
-        """Return the finished tiles of the forecast with this key."""
+        """Return the finished shards of the forecast with this key."""
         return Shards(self.path / "shards" / key[:16])
 
     def drop_shards(self) -> None:
-        """Remove the tiles of all forecasts."""
+        """Remove the shards of all forecasts."""
         shutil.rmtree(self.path / "shards", ignore_errors=True)
 
     def log(self, stage: str, event: str, **details: object) -> None:
         """Add one line to the log."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = json.dumps({"time": now, "run": self.run_id, "stage": stage, "event": event, **details})
-        with (self.path / "log.jsonl").open("ab") as log:
-            if log.tell() and not _ends_in_newline(self.path / "log.jsonl"):
-                log.write(b"\n")
-            log.write(line.encode() + b"\n")
-
-
-def sha256(path: Path) -> str:
-    """Return the checksum of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        append_line(self.path / self.log_name, line)
 
 
 def _has(path: Path, checksum: str) -> bool:
     return path.is_file() and sha256(path) == checksum
 
 
-def _sync(path: Path) -> None:
-    """Make a file or a folder's names safe against a loss of power."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _ends_in_newline(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) == b"\n"
+def _acquired(lock: IO[str], patience: float) -> bool:
+    """Return whether a lock is ours, at the latest after some seconds."""
+    until = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(_LOCK_POLL_SECONDS)
+        else:
+            return True
 
 
 def _git(folder: Path, *arguments: str) -> str:

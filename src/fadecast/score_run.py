@@ -27,9 +27,10 @@ from fadecast.decades.regimes import repeat_of
 from fadecast.decades.service import KELVIN
 from fadecast.document import Document, shown
 from fadecast.figures.scores import draw_scores
+from fadecast.files import write_text, write_whole
 from fadecast.measured.catalogue import MissingDataError
 from fadecast.outcome import Outcome
-from fadecast.runs import RunFolder, write_text, write_whole
+from fadecast.runs import RunFolder
 from fadecast.scored_cells import (
     SETS,
     Case,

@@ -1,0 +1,335 @@
+"""A forecast dealt out to jobs is the forecast in one go, whatever happens to the jobs."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fadecast import distributed
+from fadecast.cli import main
+from fadecast.cluster import JobState, SlurmCluster, cancel_command, check_cluster, send, states
+from fadecast.distributed import planned_keys, planned_shards, progress_of
+from fadecast.document import Document, read_document
+from fadecast.errors import InputError, RunError
+from fadecast.pipeline import stage_keys
+from fadecast.runs import RunFolder
+from fadecast.sendings import Sending, divided, events, sendings
+from fadecast.study import load_study
+
+CONFIGS = Path(__file__).parents[1] / "configs" / "cluster"
+APART = ("jobs", ".lock", "log.jsonl")
+
+
+@pytest.fixture
+def command(capsys):
+    """Return a function that runs a command and gives its exit code, stdout and stderr."""
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        return ended.value.code, *capsys.readouterr()
+
+    return run
+
+
+def noted(folder, jobs, **changes):
+    """Note a sending of jobs that were never started."""
+    (folder / "jobs").mkdir(exist_ok=True)
+    settings = {"engine": "local", "forecast": "f", "workers": 1, "prepares": False, **changes}
+    return Sending.of(folder, "fadecast-x", jobs=jobs, **settings)
+
+
+# What is sent
+
+
+@given(st.integers(0, 300), st.integers(1, 50))
+def test_shards_are_dealt_out_evenly_and_each_once(count, jobs):
+    keys = [str(number) for number in range(count)]
+    dealt = divided(keys, jobs)
+    assert sorted(key for job in dealt for key in job) == sorted(keys)
+    assert len(dealt) == min(jobs, count)
+    assert max(map(len, dealt), default=0) - min(map(len, dealt), default=0) <= 1
+
+
+def test_sendings_come_back_in_order_and_a_damaged_one_is_left_out(tmp_path):
+    first, second = noted(tmp_path, [["a"], ["b", "c"]]), noted(tmp_path, [["d"]])
+    known = second.known_as(tmp_path, ["7"])
+    assert (first.number, known.number) == (1, 2)
+    assert first.name != known.name
+    assert sendings(tmp_path) == [first, known]
+    (tmp_path / "jobs" / "0001.json").write_text('{"number": 1')
+    assert sendings(tmp_path) == [known]
+    assert noted(tmp_path, []).number == 3
+
+
+def test_a_log_that_was_cut_short_is_read_as_far_as_it_goes(tmp_path):
+    sending = noted(tmp_path, [["a"]])
+    assert list(events(tmp_path, sending, 0)) == []
+    (tmp_path / sending.log_name(0)).write_text('{"event": "start"}\n[1]\n{"event": "sha')
+    assert list(events(tmp_path, sending, 0)) == [{"event": "start"}]
+
+
+def test_shards_are_counted_before_anything_is_made(tiny_run):
+    study = load_study(tiny_run / "study.yaml")
+    assert planned_keys(study) == ["shard-00000", "shard-00001", "shard-00002"]
+    assert len(planned_shards(study)) == 3
+    checked = study.model_copy(update={"decades": type(study.decades)(check_days=30)})
+    assert planned_keys(checked)[-1] == "leap-error"
+    few = {"packs": 805, "population": study.population.__class__(representatives=13)}
+    assert len(planned_shards(study.model_copy(update=few))) == -(-2 * 13 // 16)
+
+
+# Cluster files
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_cluster_files_that_are_shipped_are_sound(path):
+    assert check_cluster(read_document(path)).cluster == path.stem
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({}, "cluster: is missing; must be local or slurm"),
+        ({"cluster": "pbs"}, 'cluster: got "pbs"; must be local or slurm'),
+        ({"cluster": ["slurm"]}, 'cluster: got ["slurm"]; must be local or slurm'),
+        ({"cluster": "local", "partition": "gpu"}, 'partition: unknown key with value "gpu"'),
+        ({"cluster": "slurm", "partitoin": "gpu"}, "did you mean 'partition'?"),
+        ({"cluster": "slurm", "partition": "gpu; rm -rf x"}, 'partition: got "gpu; rm -rf x"; must be'),
+        ({"cluster": "slurm", "minutes": 0}, "minutes: got 0; "),
+        ({"cluster": "slurm", "setup": ["a\nb"]}, "setup.0: got "),
+        ({"cluster": "slurm", "more": {"Bad key": 1}}, "more.Bad key"),
+    ],
+)
+def test_a_wrong_cluster_file_is_refused_with_its_key(content, message):
+    with pytest.raises(InputError) as refused:
+        check_cluster(Document(Path("c.yaml"), content))
+    assert str(refused.value).startswith("c.yaml: ")
+    assert message in str(refused.value)
+
+
+# SLURM, played by small programs
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    """Put programs in the way that answer as SLURM does; return a function that sets what one of them prints."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+
+    def says(name, text, code=0):
+        (folder / f"{name}.txt").write_text(text)
+        program = folder / name
+        program.write_text(f'#!/bin/sh\necho "$@" >> {folder}/{name}.asked\ncat {folder}/{name}.txt\nexit {code}\n')
+        program.chmod(0o755)
+        return folder / f"{name}.asked"
+
+    for name in ("srun", "squeue", "sacct"):
+        says(name, "")
+    says("sbatch", "Submitted batch job 41\n")
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return says
+
+
+def test_what_a_cluster_file_says_reaches_sbatch(tmp_path, slurm):
+    cluster = SlurmCluster(
+        gpus_per_job=1,
+        cpus_per_job=3,
+        memory_gb=1.5,
+        partition="gpu",
+        account="me",
+        setup=("module load cuda",),
+        compile_cache="/a b/xla",
+        jobs_at_once=5,
+        more={"exclusive": True},
+    )
+    sent = send(cluster, tmp_path, noted(tmp_path, [["a"], ["b"]], engine="slurm", prepares=True))
+    assert sent.ids == ("41", "41_0", "41_1")
+    scripts = {path.name: path.read_text() for path in (tmp_path / "jobs" / "0001").glob("*.sh")}
+    array = max(scripts.values(), key=lambda text: "--array" in text)
+    for line in (
+        "--array=0-1%2",
+        "--partition=gpu",
+        "--account=me",
+        "--gpus-per-node=1",
+        "--cpus-per-task=3",
+        "--mem=1536MB",
+        "--time=240",
+        "--signal=USR2@60",
+        "--requeue",
+        "--exclusive",
+        "--dependency=afterok:41",
+        "--kill-on-invalid-dep=yes",
+        f"--job-name={sent.name}",
+    ):
+        assert f"#SBATCH {line}\n" in array
+    assert "export FADECAST_CACHE='/a b/xla'\nmodule load cuda\n" in array
+    assert cancel_command(sent) == f"scancel --me --name {sent.name},{sent.name}-prepare"
+
+
+def test_jobs_are_known_by_name_even_where_no_number_was_noted(tmp_path, slurm):
+    sending = noted(tmp_path, [["a"], ["b"], ["c"]], engine="slurm")
+    asked = slurm("squeue", "0|RUNNING|None\n2|PENDING|Resources\n")
+    slurm("sacct", "41_0|RUNNING|0:0\n41_1|OUT_OF_MEMORY|0:125\n41_2|PENDING|0:0\n")
+    assert states(tmp_path, sending) == [
+        JobState("running", "RUNNING"),
+        JobState("ended", "OUT_OF_MEMORY, exit code 0:125"),
+        JobState("waiting", "PENDING, Resources"),
+    ]
+    assert f"--name {sending.name}" in asked.read_text()
+
+
+def test_a_cluster_without_accounting_gives_no_reason_and_one_that_is_silent_is_an_error(tmp_path, slurm):
+    sending = noted(tmp_path, [["a"]], engine="slurm")
+    slurm("sacct", "", code=1)
+    assert states(tmp_path, sending) == [JobState("ended", "")]
+    slurm("squeue", "N/A|RUNNING|None\n")
+    assert states(tmp_path, sending) == [JobState("running", "RUNNING")]
+    slurm("squeue", "", code=1)
+    with pytest.raises(RunError, match="squeue does not answer"):
+        states(tmp_path, sending)
+
+
+def test_an_engine_that_takes_no_jobs_is_one_message(tmp_path, slurm):
+    slurm("sbatch", "", code=1)
+    with pytest.raises(RunError, match="slurm does not take the jobs"):
+        send(SlurmCluster(), tmp_path, noted(tmp_path, [["a"]], engine="slurm"))
+
+
+# How it stands
+
+
+def test_a_process_of_this_machine_is_told_from_another_with_its_number(tmp_path):
+    sending = noted(tmp_path, [["a"], ["b"], ["c"]])
+    program = [sys.executable, "-c", "import time; time.sleep(60)", str(sending.folder(tmp_path).resolve())]
+    ours = subprocess.Popen(program)
+    try:
+        sending = sending.known_as(tmp_path, [str(ours.pid), str(os.getpid())])
+        assert [state.now for state in states(tmp_path, sending)] == ["running", "ended", "ended"]
+    finally:
+        ours.kill()
+        ours.wait()
+
+
+def test_progress_tells_what_is_done_what_failed_and_why(tiny_run, tmp_path, monkeypatch):
+    study = load_study(tiny_run / "study.yaml").model_copy(update={"packs": 24, "draws": 5})
+    key = stage_keys(study)["forecast"]
+    run = RunFolder(tmp_path)
+    keys = planned_keys(study)
+    assert len(keys) == 8
+    lost = noted(tmp_path, [keys[0:3], keys[3:4]], forecast=key)
+    again = noted(tmp_path, [keys[1:2], keys[4:7]], forecast=key, workers=2)
+    noted(tmp_path, [keys], forecast="of another study")
+    now = {lost.name: [JobState("ended", "KILLED"), JobState("ended")], again.name: [JobState("waiting")] * 2}
+    now[again.name][1] = JobState("running")
+    monkeypatch.setattr(distributed, "states", lambda folder, sending: now[sending.name])
+    shards = run.shards(key)
+    shards.folder.mkdir(parents=True)
+    for name in ("shard-00000.nc", "shard-00000.sha256", "shard-00005.nc"):
+        (shards.folder / name).write_text("")
+    log = RunFolder(tmp_path, log_name=lost.log_name(0))
+    log.log("forecast", "shard", shard=0, seconds=10.0, loaded=False)
+    log.log("forecast", "failed", reason="no room")
+    found = progress_of(study, run)
+    assert found.done == keys[:1]
+    assert found.failed == [keys[2], keys[3]]
+    assert found.waiting == [keys[1], keys[6]]
+    assert found.running == keys[4:6]
+    assert found.unsent == keys[7:]
+    assert found.reasons == {f"{lost.name} job 0": ["KILLED", "no room"], f"{lost.name} job 1": []}
+    # Four shards that somebody has in hand, two at a time.
+    assert found.seconds_left == pytest.approx(4 * 10.0 / 2)
+
+
+# The whole way, through real processes
+
+
+def tasks_of(folder):
+    """Return the numbers of the processes that work for a run, by job."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_text().split("\0")
+            environment = (process / "environ").read_text(errors="replace").split("\0")
+        except OSError:
+            continue
+        if "submitit.core._submit" in command and any(str(folder.resolve()) in part for part in command):
+            given = dict(part.split("=", 1) for part in environment if "=" in part)
+            found[given.get("SUBMITIT_LOCAL_JOB_ID")] = int(process.name)
+    return found
+
+
+def wait_until(condition, seconds=240.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def logged(folder, sending, job):
+    return [event["event"] for event in events(folder, sending, job)]
+
+
+def all_ended(folder):
+    return all(state.now == "ended" for sending in sendings(folder) for state in states(folder, sending))
+
+
+def content_of(folder):
+    files = [path for path in folder.rglob("*") if path.is_file() and path.relative_to(folder).parts[0] not in APART]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def test_jobs_that_are_stopped_killed_and_spoilt_come_to_the_same_result(tiny, tiny_run, tmp_path, command):
+    folder = tmp_path / "run"
+    code, out, _ = command("submit", tiny, "--cluster", CONFIGS / "local.yaml", "--out", folder)
+    assert code == 0
+    assert out.splitlines()[-1] == "jobs: 2 shards: 3"
+    (sent,) = sendings(folder)
+    # One is told to make room, as before preemption, and goes on by itself; the other is killed.
+    wait_until(lambda: "start" in logged(folder, sent, 0))
+    os.kill(tasks_of(folder)[sent.ids[0]], signal.SIGUSR2)
+    wait_until(lambda: "start" in logged(folder, sent, 1))
+    os.kill(tasks_of(folder)[sent.ids[1]], signal.SIGKILL)
+    wait_until(lambda: "done" in logged(folder, sent, 0))
+    assert logged(folder, sent, 0).count("start") == 2
+    wait_until(lambda: all_ended(folder))
+
+    code, out, _ = command("status", folder)
+    assert "shards: 2 done, 1 failed of 3" in out
+    assert f"{sent.name} job 1 ended without its shards" in out
+    code, _, err = command("collect", folder)
+    assert code == 1
+    assert "1 of 3 shards are missing or damaged (shard-00001)" in err
+    assert not (folder / "fade.nc").exists()
+
+    spoilt = next(folder.glob("shards/*/shard-00002.nc"))
+    spoilt.write_bytes(spoilt.read_bytes()[:-1] + b"!")
+    code, out, _ = command("resume", folder)
+    assert out.splitlines()[-1] == "jobs: 2 shards: 2"
+    assert command("resume", folder)[1].startswith("nothing to send")
+    wait_until(lambda: all_ended(folder))
+    assert "all shards are there" in command("status", folder)[1]
+    code, out, err = command("collect", folder)
+    assert code == 0
+    assert "duty skipped" in err
+    assert content_of(folder) == content_of(tiny_run)
+    assert json.loads((folder / "manifest.json").read_text())["stages"].keys() >= {"forecast", "report"}
+
+
+def test_a_job_of_another_study_makes_nothing(tiny_run, tmp_path):
+    from fadecast.jobs import work
+
+    folder = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    sending = noted(folder, [["shard-00000"]], forecast="of before")
+    with pytest.raises(RunError, match="has changed since"):
+        work(folder, sending.number, 0)
+    assert not (folder / "shards").exists()
+    assert logged(folder, sending, 0) == ["start", "failed"]
