@@ -175,6 +175,12 @@ def test_other_files_have_schemas_too(command, kind, key):
     assert json.loads(out)["properties"][key]
 
 
+def test_cluster_files_have_a_schema_for_each_engine(command):
+    kinds = json.loads(command("schema", "--cluster")[1])["$defs"]
+    assert kinds.keys() == {"LocalCluster", "SlurmCluster"}
+    assert all(key["description"] for kind in kinds.values() for key in kind["properties"].values())
+
+
 def test_the_schema_is_json(command):
     code, out, _ = command("schema")
     assert code == 0
@@ -187,6 +193,23 @@ def test_a_stage_that_fails_exits_with_1(tiny, tmp_path, monkeypatch, command):
     assert code == 1
     assert err.splitlines()[-1].endswith("stage duty failed: division by zero (more in log.jsonl)")
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("limit", [100_000, 700_000])
+def test_a_disk_that_takes_no_more_is_one_message_and_leaves_no_file(tiny, tmp_path, limit):
+    folder = tmp_path / "run"
+    program = f"""
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+from fadecast.cli import main
+main(["duty", {str(tiny)!r}, "--out", {str(folder)!r}])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith("File too large (more in log.jsonl)")
+    # HDF5 that hears of it is still talking about it when the process ends.
+    assert len(done.stderr.splitlines()) == 3
+    assert {path.name for path in folder.iterdir()} == {".lock", "study.yaml", "log.jsonl"}
 
 
 def started(config, folder):

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -333,3 +334,37 @@ def test_a_job_of_another_study_makes_nothing(tiny_run, tmp_path):
         work(folder, sending.number, 0)
     assert not (folder / "shards").exists()
     assert logged(folder, sending, 0) == ["start", "failed"]
+
+
+# What it takes
+
+
+def test_a_plan_counts_the_whole_and_measures_a_slice_that_is_kept(tiny, tiny_run, tmp_path, command):
+    stated = tmp_path / "gpu.yaml"
+    stated.write_text("cluster: slurm\ngpu_pack_years_per_second: 100\n")
+    folder = tmp_path / "run"
+    asked = ("plan", tiny, "--out", folder, "--cluster", stated)
+    code, out, _ = command(*asked, "--slice", 0)
+    assert code == 0
+    assert "tiny: 48 packs of draws for 1 years, 48 pack-years" in out
+    assert out.splitlines()[-1] == f"core_hours: not_measured gpu_hours: {48 / 100 / 3600:.2f} gb: not_measured"
+    assert not folder.exists()
+    code, out, _ = command(*asked)
+    assert code == 0
+    assert "measured here on 16 packs" in out
+    last = out.splitlines()[-1].split()
+    assert [last[0], last[4]] == ["core_hours:", "gb:"]
+    (shard,) = folder.glob("shards/*/*.sha256")
+    assert shard.stem == "shard-00000"
+    done = shutil.copytree(tiny_run, tmp_path / "done")
+    code, _, err = command("plan", tiny, "--out", done)
+    assert code == 2
+    assert "no shard is left to measure by" in err
+
+
+def test_what_is_larger_than_memory_is_worked_on_in_chunks(tiny_run):
+    pytest.importorskip("dask", reason="dask is not installed: pip install 'fadecast[dask]'")
+    with xr.open_dataset(tiny_run / "fade.nc", chunks={}) as fade, xr.open_dataset(tiny_run / "fade.nc") as whole:
+        assert dict(fade["soh"].chunksizes) == {"draw": (1, 1), "pack": (16, 8), "time": (3,)}
+        left = (fade["retention"] < 0.999).mean(("draw", "pack")).compute()
+        assert left.equals((whole["retention"] < 0.999).mean(("draw", "pack")))

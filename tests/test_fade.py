@@ -88,14 +88,27 @@ def test_each_pack_starts_at_its_sampled_soh_and_fades(population, fade):
     assert fade["outcome"].attrs["flag_meanings"].split()[0] == "completed"
 
 
-def test_a_pack_that_cannot_start_is_masked_and_the_other_tile_is_untouched(duty, population, fade):
+def test_absurd_parameters_end_packs_with_a_code_and_no_other_tile_sees_them(duty, population, fade):
     sick = population.copy(deep=True)
-    sick["parameter_value"].loc[{"draw": 0, "pack": 3, "parameter": LLI}] = 0.995
+    absurd = {0: 1e30, 1: np.inf, 2: np.nan, 3: -1.0, 4: 1e-300}
+    for pack, value in absurd.items():
+        where = {"draw": 0, "pack": pack, "parameter": SEI}
+        sick["parameter_value"].loc[where] = value * sick["parameter_value"].loc[where]
+    sick["parameter_value"].loc[{"draw": 0, "pack": 5, "parameter": LLI}] = 0.995
     result = forecast(duty, sick)
-    assert result["outcome"].values[0, 3] == Outcome.AGED_START_INFEASIBLE
-    assert np.isnan(result["capacity"].values[0, 3]).all()
-    assert np.isfinite(result["capacity"].values[0, [0, 1, 2, 4, 5]]).all()
-    np.testing.assert_array_equal(result["capacity"].values[1], fade["capacity"].values[1])
+    outcome, capacity = result["outcome"].values, result["capacity"].values
+    ended = outcome[0] != Outcome.COMPLETED
+    assert ended[:3].all()
+    assert outcome[0, 5] == Outcome.AGED_START_INFEASIBLE
+    assert np.isnan(capacity[0, 5]).all()
+    assert not ended[6:].any()
+    # Whatever became of it, a pack that is said to have come through has numbers, and one that has not is masked.
+    assert np.isfinite(capacity[0][~ended]).all()
+    assert np.isnan(capacity[0, ended, -1]).all()
+    for name in ("capacity", "resistance", "charge_throughput", "outcome"):
+        np.testing.assert_array_equal(result[name].values[1], fade[name].values[1])
+    with pytest.raises(ValueError, match="max_failed_share"):
+        price(result, Contract(term_years=1.0, guarantee=((1.0, 0.9),)), Premium(), PACK_KWH, 1)
 
 
 def test_a_faster_rate_or_more_lithium_lost_moves_fade_and_price(duty, population, fade):

@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -148,22 +148,24 @@ def schema(
     calibration: Annotated[bool, typer.Option("--calibration", help="Of calibrations of states.")] = False,
     rates: Annotated[bool, typer.Option("--rates", help="Of calibrations of rates.")] = False,
     score: Annotated[bool, typer.Option("--score", help="Of scores.")] = False,
+    cluster_file: Annotated[bool, typer.Option("--cluster", help="Of cluster files.")] = False,
 ) -> None:
     """Print the JSON schema of study files: every key with its meaning, unit, default and bounds."""
     import json
 
-    from pydantic import BaseModel
+    from pydantic import TypeAdapter
 
     from fadecast.calibrating import Calibration
+    from fadecast.cluster import Cluster
     from fadecast.rate_calibrating import RateCalibration
     from fadecast.score_run import Scoring
     from fadecast.study import Study
 
-    asked = ((Calibration, calibration), (RateCalibration, rates), (Scoring, score))
-    kinds: list[type[BaseModel]] = [kind for kind, wanted in asked if wanted]
+    asked = ((Calibration, calibration), (RateCalibration, rates), (Scoring, score), (Cluster, cluster_file))
+    kinds: list[Any] = [kind for kind, wanted in asked if wanted]
     if len(kinds) > 1:
-        raise typer.BadParameter("give one of --calibration, --rates and --score")
-    keys = (kinds[0] if kinds else Study).model_json_schema()
+        raise typer.BadParameter("give one of --calibration, --rates, --score and --cluster")
+    keys = TypeAdapter(kinds[0] if kinds else Study).json_schema()
     print(json.dumps(keys, indent=2, ensure_ascii=False))
 
 

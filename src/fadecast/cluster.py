@@ -293,7 +293,12 @@ def _ended(sending: Sending) -> dict[int, str]:
     except RunError:
         return {}
     rows = (line.split("|") for line in lines if line.count("|") == 2)
-    return {_element(name.partition("_")[2]): f"{state}, exit code {code}" for name, state, code in rows}
+    # Accounting hears of an end some seconds after the queue does.
+    return {
+        _element(name.partition("_")[2]): f"{state}, exit code {code}"
+        for name, state, code in rows
+        if state not in ("RUNNING", "PENDING")
+    }
 
 
 def _element(text: str) -> int:

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import xarray as xr
 
+from fadecast.netcdf_file import open_foreign
+
 _ENGINE: Literal["h5netcdf"] = "h5netcdf"
 _COMPRESSION: Mapping[str, Any] = {"zlib": True, "complevel": 4, "shuffle": True}
 _TEMPORARY = ".tmp"
@@ -62,7 +64,9 @@ def write_netcdf(path: Path, dataset: xr.Dataset) -> None:
     encoding = {
         name: _COMPRESSION for name, array in plain.variables.items() if array.ndim and array.dtype.kind in "fi"
     }
-    write_whole(path, lambda temporary: plain.to_netcdf(temporary, engine=_ENGINE, encoding=encoding))
+    # In memory first: HDF5 that finds a disk full ends the process.
+    content = plain.to_netcdf(engine=_ENGINE, encoding=encoding)
+    write_whole(path, lambda temporary: temporary.write_bytes(content))
 
 
 def read_netcdf(path: Path) -> xr.Dataset:
@@ -72,7 +76,7 @@ def read_netcdf(path: Path) -> xr.Dataset:
 
 def open_netcdf(path: Path) -> xr.Dataset:
     """Open a dataset whose variables are read when they are needed."""
-    return xr.open_dataset(path, engine=_ENGINE, decode_timedelta=False)
+    return open_foreign(path)
 
 
 def sha256(path: Path) -> str:

@@ -10,9 +10,10 @@ import numpy as np
 
 from fadecast.cluster import Cluster
 from fadecast.distributed import planned_keys, planned_shards
+from fadecast.ensemble import compile_programs
 from fadecast.errors import InputError
-from fadecast.jobs import PREPARED, compile_for
-from fadecast.pipeline import Observer, make_forecast, run_stages, stage_keys
+from fadecast.jobs import PREPARED
+from fadecast.pipeline import Observer, make_forecast, run_stages, stage_keys, use_compilation_cache
 from fadecast.runs import RunFolder
 from fadecast.study import Study
 
@@ -73,8 +74,9 @@ def measured(study: Study, run: RunFolder, count: int, observe: Observer) -> Sli
     missing = [each for each in keys if not kept.is_sound(each)][:count]
     if not missing or run.state("forecast", key) == "done":
         raise InputError(f"{run.path}: no shard is left to measure by; name a new folder with --out, or give --slice 0")
-    compile_for(study, run)
+    use_compilation_cache()
     forecast = make_forecast(study, run)
+    compile_programs(forecast.ensemble, forecast.shards[0])
     packs = 0
 
     def tell(event: str, details: Mapping[str, Any]) -> None:
