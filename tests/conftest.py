@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import jax
 import pytest
 
@@ -10,6 +11,8 @@ from fadecast.pipeline import use_compilation_cache
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+hypothesis.settings.register_profile("long", max_examples=2500)
 
 MOST_MAPS = 25_000
 

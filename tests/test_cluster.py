@@ -108,6 +108,7 @@ def test_cluster_files_that_are_shipped_are_sound(path):
         ({"cluster": "slurm", "minutes": 0}, "minutes: got 0; "),
         ({"cluster": "slurm", "setup": ["a\nb"]}, "setup.0: got "),
         ({"cluster": "slurm", "more": {"Bad key": 1}}, "more.Bad key"),
+        ({"cluster": "slurm", "more": {"comment": "a\ntouch b"}}, "more.comment"),
     ],
 )
 def test_a_wrong_cluster_file_is_refused_with_its_key(content, message):

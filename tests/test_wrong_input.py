@@ -303,7 +303,7 @@ FILES = {
     ),
     "code": (b"name: !!python/object/apply:os.getcwd []\n", "not valid YAML: could not determine a constructor"),
     "date": (b"name: 2020-01-01\n", "s.yaml: must hold text, numbers, lists and keys only"),
-    "too deep": (b"name: " + 5000 * b"[", "s.yaml: must hold text, numbers, lists and keys only"),
+    "too deep": (b"name: " + 5000 * b"[", "s.yaml, line 1, column 56: not valid YAML: nested in more than 50 lists"),
     "itself": (b"name: &a [*a]\n", "s.yaml: must hold text, numbers, lists and keys only"),
     "not UTF-8": ("name: é".encode("latin-1"), "s.yaml: byte 6 is not UTF-8; must be a study file in YAML, UTF-8"),
     "null character": (b"name: a\x00b\n", "s.yaml, character 7: not valid YAML: special characters are not allowed"),
@@ -367,7 +367,7 @@ FADES = {
     "in days": (fade_of(units="day"), "fade.nc: time is float64 in units 'day', expected numbers in units 'year'"),
     "in percent": (100.0 * fade_of(), "fade.nc: 'retention' runs from 100 to 100, allowed is 0 to 1.5"),
     "too short": (fade_of(years=5.0), "fade.nc: the forecast ends after 5 years, the contract after 10"),
-    "in words": (xr.full_like(fade_of(), "good", dtype="U4"), "fade.nc: could not convert string to float: "),
+    "in words": (xr.full_like(fade_of(), "good", dtype="U4"), "fade.nc: 'retention' is <U4; must be numbers"),
 }
 
 

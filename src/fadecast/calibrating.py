@@ -23,12 +23,13 @@ from fadecast.calibration.state_fit import Fit, Sampling, fit_states
 from fadecast.calibration.states import MODES, posterior_groups, unknowns
 from fadecast.document import Document, shown
 from fadecast.errors import InputError
-from fadecast.measured.catalogue import MeasuredDataError, MissingDataError
+from fadecast.measured.catalogue import MeasuredDataError, names_of
 from fadecast.measured.cycler import Table, read_cycling
 from fadecast.measured.files import find_measured
 from fadecast.measured.slow_curve import Direction, SlowCurve, slow_curve
 from fadecast.settings import settings
 from fadecast.study import validated
+from fadecast.table_file import read_table
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^$\\\x00-\x1f]*$")]
 """Text without `$` and backslash, which figures take for mathematics."""
@@ -81,7 +82,7 @@ class BpxHalfCell:
 
 def _kind(source: Any) -> str:
     """Tell half cells apart by what they name; tags begin as pydantic's own, which messages leave out."""
-    keys = source if isinstance(source, dict) else vars(source)
+    keys = source if isinstance(source, dict) else getattr(source, "__dict__", ())
     return next((f"union[{key}]" for key in ("bpx", "parameter_set") if key in keys), "union[file]")
 
 
@@ -319,7 +320,7 @@ class _Naming:
         pass
 
     def __exit__(self, kind: Any, error: BaseException | None, _: Any) -> None:
-        if isinstance(error, MeasuredDataError | MissingDataError | ValueError) and not isinstance(error, InputError):
+        if isinstance(error, MeasuredDataError | OSError | ValueError) and not isinstance(error, InputError):
             raise self.document.refuse([f"{self.key}: {str(error).splitlines()[0]}"]) from None
 
 
@@ -355,14 +356,15 @@ def _electrodes(half_cells: HalfCells, document: Document, folder: Path) -> Elec
 def _from_file(source: HalfCellFile, folder: Path) -> HalfCell:
     path = find_measured(source.file, folder)
     try:
-        table = pd.read_parquet(path) if path.name.endswith(".parquet") else pd.read_csv(path)
-    except Exception as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise MeasuredDataError(f"{path}: cannot be read as a table ({reason})") from None
+        table = read_table(path)
+    except ValueError as error:
+        raise MeasuredDataError(f"{path}: {error}") from None
     missing = [name for name in (source.charge, source.voltage) if name not in table]
     if missing:
-        raise MeasuredDataError(f"{path}: no column {missing[0]!r}; it has {[str(c) for c in table.columns]}")
+        raise MeasuredDataError(f"{path}: no column {missing[0]!r}; it has {names_of(table)}")
     columns = table[[source.charge, source.voltage]].apply(pd.to_numeric, errors="coerce").to_numpy(float)
+    if not len(columns):
+        raise MeasuredDataError(f"{path}: has no rows")
     sound = np.isfinite(columns).all(axis=1) & (columns[:, 1] > -0.5) & (columns[:, 1] < 5.5)
     if (~sound).mean() > _MOST_LEFT_OUT:
         raise MeasuredDataError(

@@ -9,6 +9,7 @@ import typer
 from fadecast.cli_display import Display
 from fadecast.cli_runs import Config, Folder, Out, Overrides, bring, checked, print_run, stop_at_once
 from fadecast.document import read_document
+from fadecast.errors import RunError
 
 if TYPE_CHECKING:
     from fadecast.cluster import Cluster
@@ -65,9 +66,15 @@ def status(folder: Folder) -> None:
     for name in STAGES:
         print(f"{name:<12}{run.state(name, keys[name])}")
     if run.state("forecast", keys["forecast"]) != "done":
-        progress = progress_of(study, run)
-        if progress.done or progress.unsent != progress.all:
-            print("\n".join(_progress_lines(progress, folder)))
+        try:
+            progress = progress_of(study, run)
+        except RunError as silent:
+            print(
+                f"{len(run.shards(keys['forecast']).keys())} shards are kept; how others stand is not known: {silent}"
+            )
+        else:
+            if len(progress.unsent) < len(progress.all):
+                print("\n".join(_progress_lines(progress, folder)))
     print("a process works in this folder" if run.is_locked() else "no process works in this folder")
 
 

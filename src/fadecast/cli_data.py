@@ -13,7 +13,8 @@ SetName = Annotated[str, typer.Argument(metavar="NAME", help="A set of the catal
 @data.command("list", epilog="Example: fadecast data list")
 def data_list() -> None:
     """List the sets of the catalogue, and whether they are on this machine."""
-    from fadecast.measured.catalogue import CATALOGUE, available, data_root
+    from fadecast.locations import data_root
+    from fadecast.measured.catalogue import CATALOGUE, available
 
     width = max(map(len, CATALOGUE))
     for name, source in CATALOGUE.items():
@@ -24,7 +25,8 @@ def data_list() -> None:
 @data.command("show", epilog="Example: fadecast data show kirkaldy2024_lgm50t_expt2_2")
 def data_show(name: SetName) -> None:
     """Say what a set is, who measured it, under which licence, and where its files are."""
-    from fadecast.measured.catalogue import available, data_root, known_source
+    from fadecast.locations import data_root
+    from fadecast.measured.catalogue import available, known_source
 
     source = known_source(name)
     for key in ("name", "what", "citation", "licence", "origin", "sha256"):

@@ -27,6 +27,7 @@ from fadecast.pipeline import CACHE_VARIABLE
 from fadecast.sendings import Sending
 from fadecast.study import validated
 
+_Line = Annotated[str, StringConstraints(pattern=r"^[^\r\n]+$")]
 _Word = Annotated[str, StringConstraints(pattern=r"^[^\s'\"`$\\;&|<>]+$", max_length=200)]
 LARGEST_ARRAY = 1000
 """Jobs of a sending; SLURM takes arrays of 1,001 unless its administrator says otherwise."""
@@ -84,14 +85,14 @@ class SlurmCluster(_Cluster):
     """Quality of service."""
     constraint: _Word | None = None
     """Features that nodes must have."""
-    setup: tuple[Annotated[str, StringConstraints(pattern=r"^[^\r\n]+$")], ...] = ()
+    setup: tuple[_Line, ...] = ()
     """Lines of shell that a job begins with, such as `module load cuda`."""
-    python: Annotated[str, StringConstraints(pattern=r"^[^\r\n]+$")] | None = None
+    python: _Line | None = None
     """Command that starts Python on a node, such as `apptainer exec --nv image.sif python`; that of this process where
     null."""
-    compile_cache: str | None = None
+    compile_cache: _Line | None = None
     """Folder that all nodes see, in which compiled programs are kept; `~/.cache/fadecast/xla` where null."""
-    more: Mapping[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z-]*$")], str | int | bool] = {}
+    more: Mapping[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z-]*$")], _Line | int | bool] = {}
     """Further options of sbatch by name, such as `exclusive: true`."""
 
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,16 @@ import yaml
 
 from fadecast.errors import InputError
 from fadecast.formats import DATA_KEYS
+from fadecast.locations import beside
+from fadecast.strict_yaml import DEEPEST, parse
 
 _LONGEST_SHOWN = 60
+_LONGEST_LINE = 1000
+"""Characters of a message about one key."""
+_MOST_SAID = 4000
+"""Characters of a whole message, or it scrolls off what a person reads."""
+_LARGEST = 300_000
+"""Bytes of a study file: what is read in seconds, and no endless device."""
 
 
 @dataclass(frozen=True)
@@ -26,16 +34,29 @@ class Document:
     overrides: tuple[str, ...] = ()
     """Assignments of the command line, already in `content`."""
 
-    def refuse(self, problems: Sequence[str]) -> InputError:
-        """Return one error that names the file and all problems, each of which begins with a dotted key."""
+    def refuse(self, problems: Sequence[str], more: int = 0) -> InputError:
+        """Return one error that names the file and the problems, each of which begins with a dotted key.
+
+        Parameters
+        ----------
+        problems
+            As many as a person wants to read; those that make the message too long are counted only.
+        more
+            How many there are beside.
+        """
         given = {assignment.partition("=")[0].strip(): assignment for assignment in self.overrides}
-        lines = []
+        lines: list[str] = []
         for problem in problems:
             source = (f" (--set {a})" for key, a in given.items() if problem.startswith((f"{key}:", f"{key}.")))
-            lines.append(problem + next(source, ""))
-        if len(lines) == 1:
+            line = shortened(problem, _LONGEST_LINE) + shortened(next(source, ""), _LONGEST_LINE)
+            if lines and sum(map(len, lines)) + len(line) > _MOST_SAID:
+                break
+            lines.append(line)
+        count = len(problems) + more
+        if count == 1:
             return InputError(f"{self.path}: {lines[0]}")
-        return InputError("\n  ".join([f"{self.path}: {len(lines)} keys are wrong", *lines]))
+        unsaid = [f"and {count - len(lines):,} more"] if count > len(lines) else []
+        return InputError("\n  ".join([f"{self.path}: {count:,} keys are wrong", *lines, *unsaid]))
 
 
 def read_document(path: Path, overrides: Sequence[str] = ()) -> Document:
@@ -60,55 +81,46 @@ def read_document(path: Path, overrides: Sequence[str] = ()) -> Document:
         raise InputError(f"{path}: holds {shown(content)} at the top; must hold keys, such as name, packs, draws")
     for assignment in overrides:
         _override(content, assignment, path)
-    for keys, suffixes in DATA_KEYS.items():
-        _find_beside(path.parent, content, keys, suffixes)
-    return Document(path, content, tuple(overrides))
+    document = Document(path, content, tuple(overrides))
+    problems = [problem for keys, suffixes in DATA_KEYS.items() for problem in _find_beside(document, keys, suffixes)]
+    if problems:
+        raise document.refuse(problems)
+    return document
 
 
-def _find_beside(folder: Path, content: Any, keys: tuple[str, ...], suffixes: tuple[str, ...]) -> None:
+def _find_beside(document: Document, keys: tuple[str, ...], suffixes: tuple[str, ...]) -> Iterator[str]:
     """Make the name of a file that a key may hold one that does not depend on where the program is run."""
     *sections, last = keys
+    content: Any = document.content
     for section in sections:
         content = content.get(section) if isinstance(content, dict) else None
     name = content.get(last) if isinstance(content, dict) else None
     if isinstance(name, str) and name.endswith(suffixes):
-        content[last] = str((folder / name).resolve())
+        try:
+            content[last] = str(beside(document.path.parent, name))
+        except ValueError as error:
+            yield f"{'.'.join(keys)}: got {shown(name)}, which {error}"
 
 
 def shown(value: Any) -> str:
     """Return a value as a message quotes it."""
     text = "nothing" if value is None else json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}..."
+    return shortened(text, _LONGEST_SHOWN)
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML in which a key stands once, and 1e-3 is a number."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                continue
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str):
-                problem = f"key {shown(key)} is read as {type(key).__name__}, not as text; put it in quotes"
-                raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} stands twice; keep one", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"), list("-+.0123456789")
-)
+def shortened(text: str, longest: int = _LONGEST_SHOWN) -> str:
+    """Return text for a message: on one line, without what a terminal would obey, and not longer than so much."""
+    text = text if len(text) <= longest else f"{text[: longest - 3]}..."
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            content = file.read(_LARGEST + 1)
+        if len(content) > _LARGEST:
+            raise InputError(f"{path}: is larger than {_LARGEST:,} bytes; must be a study file in YAML")
+        return content.decode("utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; must be a study file in YAML, such as configs/demo.yaml") from None
     except IsADirectoryError:
@@ -124,17 +136,19 @@ def _text(path: Path) -> str:
 def _parsed(text: str, source: str) -> Any:
     """Parse YAML into text, numbers, lists and mappings by text."""
     try:
-        content = yaml.load(text, Loader=_Loader)
+        content = parse(text)
         # Dates and the like have no JSON form; nodes shared by an anchor become separate.
         return json.loads(json.dumps(content))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise InputError(f"{source}{place}: not valid YAML: {error.problem or error.context}") from None
+        problem = shortened(str(error.problem or error.context), _LONGEST_LINE)
+        raise InputError(f"{source}{place}: not valid YAML: {problem}") from None
     except yaml.reader.ReaderError as error:
         raise InputError(f"{source}, character {error.position}: not valid YAML: {error.reason}") from None
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InputError(f"{source}: must hold text, numbers, lists and keys only ({error})") from None
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        reason = shortened(str(error), _LONGEST_LINE)
+        raise InputError(f"{source}: must hold text, numbers, lists and keys only ({reason})") from None
 
 
 def _override(document: dict[str, Any], assignment: str, path: Path) -> None:
@@ -143,6 +157,8 @@ def _override(document: dict[str, Any], assignment: str, path: Path) -> None:
     if not equals or not key.strip():
         raise InputError(f"{source}: must be key=value, as in --set warranty.contract.term_years=8")
     parts = _parts(key)
+    if len(parts) > DEEPEST:
+        raise InputError(f"{shortened(source)}: {len(parts)} keys in one another; must be {DEEPEST} at most")
     node: Any = document
     for depth, part in enumerate(parts):
         last = depth == len(parts) - 1

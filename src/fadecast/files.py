@@ -11,8 +11,6 @@ from typing import Any, Literal
 
 import xarray as xr
 
-from fadecast.netcdf_file import open_foreign
-
 _ENGINE: Literal["h5netcdf"] = "h5netcdf"
 _COMPRESSION: Mapping[str, Any] = {"zlib": True, "complevel": 4, "shuffle": True}
 _TEMPORARY = ".tmp"
@@ -76,7 +74,7 @@ def read_netcdf(path: Path) -> xr.Dataset:
 
 def open_netcdf(path: Path) -> xr.Dataset:
     """Open a dataset whose variables are read when they are needed."""
-    return open_foreign(path)
+    return xr.open_dataset(path, engine=_ENGINE, decode_timedelta=False)
 
 
 def sha256(path: Path) -> str:

@@ -6,11 +6,13 @@ CLIMATE_SUFFIXES = (".json", *WEATHER_SUFFIXES)
 """What a climate is made from."""
 TRACE_SUFFIXES = (".csv", ".csv.gz", ".parquet", ".nc")
 """Measured power in time."""
+POSTERIOR_SUFFIX = ".nc"
+"""What `fadecast calibrate` found of cells."""
 
 DATA_KEYS = {
     ("site", "climate"): CLIMATE_SUFFIXES,
     ("duty", "workload", "trace", "file"): TRACE_SUFFIXES,
-    ("population", "split", "posterior"): (".nc",),
-    ("population", "rate_posterior"): (".nc",),
+    ("population", "split", "posterior"): (POSTERIOR_SUFFIX,),
+    ("population", "rate_posterior"): (POSTERIOR_SUFFIX,),
 }
 """Keys of a study that may name a file, and how its name then ends; a relative one is looked for beside the study."""

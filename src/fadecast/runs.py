@@ -38,6 +38,7 @@ from fadecast.files import (
     write_text,
     write_whole,
 )
+from fadecast.netcdf_file import open_foreign
 from fadecast.shards import Shards
 from fadecast.streams import Block, write_blocks
 from fadecast.study import Pricing, Study, plain_study, study_of, to_yaml
@@ -59,9 +60,9 @@ def open_fade(path: Path) -> xr.Dataset:
     if not path.is_file():
         raise InputError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}; --fade must be a netCDF file")
     try:
-        return open_netcdf(path)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise InputError(f"{path}: cannot be read as netCDF ({_first_line(error)}); --fade must be netCDF-4") from None
+        return open_foreign(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: {error}; --fade must be a fade dataset, netCDF-4") from None
 
 
 def open_study(dataset: xr.Dataset) -> Study:
@@ -270,10 +271,6 @@ def _acquired(lock: IO[str], patience: float) -> bool:
 def _git(folder: Path, *arguments: str) -> str:
     command = ["git", "-C", str(folder), *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=10).stdout.strip()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def refuse_study_folder(run: RunFolder) -> None:

@@ -8,12 +8,15 @@ import pandas as pd
 from annotated_types import Ge, Gt, Le, MinLen
 from jaxtyping import Float
 
+from fadecast.calibrating import Name
 from fadecast.calibration.joint_model import conditions
 from fadecast.calibration.shipped_rates import NEAR
 from fadecast.decades.regimes import CyclingStep, Fraction
-from fadecast.document import Document
+from fadecast.document import Document, shown
+from fadecast.locations import beside
 from fadecast.measured import lgm50
 from fadecast.settings import settings
+from fadecast.table_file import read_table
 
 SETS = ("kuzhiyil2024_lgm50_calendar", "kirkaldy2024_lgm50t_expt2_2")
 FITTED_CELSIUS, FITTED_DAYS = (0.0, 45.0), 770.0
@@ -37,7 +40,7 @@ class MeasuredFade:
 class CellUnderTest:
     """A cell, what is done to it, and what was measured of it."""
 
-    name: str
+    name: Name
     """Names the cell in results."""
     ambient: Annotated[float, Ge(-40.0), Le(80.0)]
     """Temperature [degC]."""
@@ -45,9 +48,9 @@ class CellUnderTest:
     """State of charge at which a repeat begins, or the cell is stored [1]."""
     steps: Annotated[tuple[CyclingStep, ...], MinLen(1)] = (STORED,)
     """What is repeated until the last check-up; by default storage."""
-    check_up_days: tuple[Annotated[float, Gt(0.0)], ...] = ()
+    check_up_days: tuple[Annotated[float, Gt(0.0), Le(36_525.0)], ...] = ()
     """Times of check-ups [day]; those of `measured` where there is no need for others."""
-    check_up_cycles: tuple[Annotated[float, Gt(0.0)], ...] = ()
+    check_up_cycles: tuple[Annotated[float, Gt(0.0), Le(1e6)], ...] = ()
     """Check-ups by equivalent full cycles of nominal capacity, in place of days."""
     check_ups_age: bool = True
     """Whether each check-up ages the cell as those of fitted cells did; false where times are for reading only."""
@@ -97,16 +100,18 @@ def measured_fade(fade: MeasuredFade, document: Document, key: str) -> tuple[np.
     InputError
         When the file is not there or not what it should be.
     """
-    path = document.path.resolve().parent / fade.file
     try:
-        table = pd.read_csv(path)[[fade.days, fade.capacity]].apply(pd.to_numeric, errors="coerce")
-    except (OSError, KeyError, ValueError, UnicodeDecodeError) as error:
+        path = beside(document.path.resolve().parent, fade.file)
+    except ValueError as error:
+        raise document.refuse([f"{key}.file: got {shown(fade.file)}, which {error}"]) from None
+    try:
+        table = read_table(path)[[fade.days, fade.capacity]].apply(pd.to_numeric, errors="coerce")
+    except (OSError, KeyError, ValueError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise document.refuse([f"{key}: {fade.file}: {reason}; must be a CSV file with these columns"]) from None
-    days, capacity = table.to_numpy(float).T
-    sound = (
-        len(days) > 1 and np.isfinite(table.to_numpy()).all() and (np.diff(days) > 0.0).all() and (capacity > 0).all()
-    )
+    values = table.to_numpy(float)
+    days, capacity = values.T
+    sound = len(days) > 1 and np.isfinite(values).all() and (np.diff(days) > 0.0).all() and (capacity > 0).all()
     if not sound:
         raise document.refuse(
             [

@@ -8,6 +8,7 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -21,13 +22,13 @@ from fadecast.calibration.shipped_rates import SHIPPED, posterior
 from fadecast.cell.model import AMBIENT, CONTACT_RESISTANCE, CURRENT, parameter_values
 from fadecast.decades.admitted import forecast_problems
 from fadecast.decades.years import DAYS_PER_YEAR, Decades
-from fadecast.document import Document, read_document, shown
+from fadecast.document import Document, read_document, shortened, shown
 from fadecast.duty import Dispatch, Duty, Site
 from fadecast.duty.trace import read_trace
 from fadecast.duty.weather_file import climate_of
 from fadecast.economics import Economics
 from fadecast.ensemble import Execution
-from fadecast.formats import CLIMATE_SUFFIXES
+from fadecast.formats import CLIMATE_SUFFIXES, POSTERIOR_SUFFIX
 from fadecast.operated import Cell
 from fadecast.pack.sharing import Fleet
 from fadecast.population import Population, retired_classes
@@ -98,6 +99,9 @@ class Study(Pricing):
             raise ValueError("\n".join(problems))
         return self
 
+
+_MOST_SAID = 30
+"""Problems of a file that are worked out; a file of nothing but wrong keys has tens of thousands."""
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
 
@@ -284,18 +288,25 @@ def _posterior_problems(study: Study) -> Iterable[str]:
     split, rates = study.population.split.posterior, study.population.rate_posterior
     if split is not None:
         try:
-            diagnosed(split)
-        except ValueError as error:
+            diagnosed(_named_posterior(split))
+        except (OSError, ValueError) as error:
             yield f"population.split.posterior: {error}"
     if rates is not None:
         try:
-            laws = posterior(rates)["law"].values
-        except ValueError as error:
+            laws = posterior(rates if rates == SHIPPED else _named_posterior(rates))["law"].values
+        except (OSError, ValueError) as error:
             yield f"population.rate_posterior: {error}; must be {SHIPPED}, the path of such a file, or null"
             return
         law = law_of(study.cell.chemistry)
         if law is not None and law.name not in laws:
             yield f"population.rate_posterior: {rates} holds no draws of the law {law.name} of cell.chemistry"
+
+
+def _named_posterior(name: str) -> str:
+    # By another suffix it was not looked for beside the study file, but wherever the program runs.
+    if not name.endswith(POSTERIOR_SUFFIX):
+        raise ValueError(f"got {shown(name)}, which does not end in {POSTERIOR_SUFFIX}")
+    return name
 
 
 def validated(model: type[AnyModel], document: Document) -> AnyModel:
@@ -312,15 +323,21 @@ def validated(model: type[AnyModel], document: Document) -> AnyModel:
     except ValidationError as error:
         errors = [each for each in error.errors(include_url=False) if not _is_of_other_kind(each)]
         above = {tuple(e["loc"][:n]) for e in errors for n in range(len(e["loc"])) if e["loc"]}
-        problems = [line for e in errors if e["loc"] not in above for line in _problem(e, model)]
-        raise document.refuse(list(dict.fromkeys(problems))) from None
+        errors = [e for e in errors if e["loc"] not in above]
+        problems = [line for e in errors[:_MOST_SAID] for line in _problem(e, model)]
+        raise document.refuse(list(dict.fromkeys(problems)), more=len(errors[_MOST_SAID:])) from None
+
+
+@cache
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema()
 
 
 def _problem(error: ErrorDetails, model: type[BaseModel]) -> list[str]:
     """Say what is wrong with a key: its dotted name, its value, what is allowed."""
     loc = tuple(part for part in error["loc"] if not str(part).startswith(_KINDS))
-    key = ".".join(map(str, loc))
-    allowed = _keys_at(model.model_json_schema(), loc[:-1])
+    key = ".".join(shortened(str(part)) for part in loc)
+    allowed = _keys_at(_schema(model), loc[:-1])
     match error["type"]:
         case "missing":
             return [f"{key}: is missing; must be given"]
@@ -336,10 +353,9 @@ def _problem(error: ErrorDetails, model: type[BaseModel]) -> list[str]:
             kinds = re.findall(r"\[(\w+)\]", error["ctx"]["expected_tags"])
             return [f"{key}.kind: got {shown(given)}; must be {' or '.join(map(repr, kinds))}"]
         case "string_pattern_mismatch":
-            plain = "must be letters, digits, '_' and '-', beginning with a letter or digit, 64 at most"
-            need = plain if "A-Za-z" in error["ctx"]["pattern"] else "must be text without $, backslash and line breaks"
+            need = next(said for part, said in _PATTERNS.items() if part in error["ctx"]["pattern"])
         case "dataclass_type" | "model_type":
-            need = f"must hold keys among {', '.join(_keys_at(model.model_json_schema(), loc))}"
+            need = f"must hold keys among {', '.join(_keys_at(_schema(model), loc))}"
         case _:
             need = re.sub(r"^\w+ should ", "must ", error["msg"])
     quotes = " (without quotes)" if _is_quoted_number(error) else ""
@@ -348,8 +364,15 @@ def _problem(error: ErrorDetails, model: type[BaseModel]) -> list[str]:
     return [f"{key}: got {shown(error['input'])}; {need}{quotes}"]
 
 
+_PATTERNS = {
+    "A-Za-z": "must be letters, digits, '_' and '-', beginning with a letter or digit, 64 at most",
+    r"^[^\r\n]+$": "must be one line of text",
+    r"\s": "must be one word without quotes and what a shell understands",
+    "": "must be text without $, backslash and line breaks",
+}
+"""Part of a pattern → what it asks for; the first that fits."""
 # What pydantic adds to the place of an error in a setting that is either one value or one for each electrode.
-_KINDS = ("literal[", "tuple[", "union[")
+_KINDS = ("literal[", "tuple[", "union[", "constrained-str")
 
 
 def _is_of_other_kind(error: ErrorDetails) -> bool:

@@ -17,6 +17,7 @@ from jaxtyping import Float
 
 from fadecast.calibration.joint_model import COMMON, FREEDOM, SIDES, YEAR, correlation, inverse, overhang
 from fadecast.calibration.laws import LAWS
+from fadecast.netcdf_file import first_line, read_foreign
 
 SHIPPED = "lgm50"
 """Names the posterior that ships with the package."""
@@ -26,6 +27,8 @@ NEAR = 3.0
 _CYCLES_OF_A_CHECK_UP = (3.0, 1.0)
 """Full cycles that cost what a check-up does: median, and standard deviation of the logarithm. A check-up has two to
 four; that its cost is theirs, and goes on with the root of their number, is a guess that the spread allows for."""
+_LARGEST_LOG, _LARGEST_ENERGY = 30.0, 1e6
+"""Beyond any draw: of a logarithm of a rate [1], and of an activation energy [J.mol-1]."""
 _SILICON = 0.13
 """Of the capacity of a new cell: what lost silicon can take at most (`configs/calibrate_lgm50t_state.yaml`) [1]."""
 
@@ -83,20 +86,56 @@ def _shipped(name: str) -> xr.Dataset:
 def _calibrated(path: Path, _: int) -> xr.Dataset:
     shipped = _shipped("lgm50_posterior.nc")
     try:
-        found = xr.load_dataset(path, engine="h5netcdf")
+        found = read_foreign(path)
         for name, variable in shipped.variables.items():
             if found[name].dims != variable.dims:
                 raise ValueError(f"{name} is on {found[name].dims}, not on {variable.dims}")
-        if not np.isfinite(found["common"].values).all() or set(found["quantity"].values) != set(COMMON):
-            raise ValueError("its common quantities are not those of this version")
-        if unknown := set(found["law"].values) - set(LAWS):
-            raise ValueError(f"its laws {sorted(unknown)} are none of {', '.join(LAWS)}")
+        _check_names(found)
+        _check_draws(found)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(
-            f"{path} holds no draws of rates as lgm50_posterior.nc of a calibration does ({reason})"
+            f"{path} holds no draws of rates as lgm50_posterior.nc of a calibration does ({first_line(error)})"
         ) from None
     return found
+
+
+def _check_names(found: xr.Dataset) -> None:
+    if sorted(map(str, found["quantity"].values)) != sorted(COMMON):
+        raise ValueError("its common quantities are not those of this version")
+    laws = [str(law) for law in found["law"].values]
+    if unknown := sorted(set(laws) - set(LAWS)):
+        raise ValueError(f"its laws {unknown} are none of {', '.join(LAWS)}")
+    if len(set(laws)) < len(laws) or not laws or tuple(map(str, found["side"].values)) != SIDES:
+        raise ValueError(f"its laws are {laws} and its sides {list(found['side'].values)}; must be each once")
+    if not min(found.sizes.values()) or found.sizes["unknown"] < max(len(LAWS[law].cycled) for law in laws):
+        raise ValueError(f"its sizes {dict(found.sizes)} are too small for these laws")
+
+
+def _check_draws(found: xr.Dataset) -> None:
+    """Refuse draws that no rate can be made of: what is not finite, or beyond what any prior holds possible."""
+    for name in found["quantity"].values:
+        most, least = (_LARGEST_ENERGY, -_LARGEST_ENERGY) if "energy" in name else (1e4, 0.0)
+        _check_range(found["common"].sel(quantity=name), f"common {name}", least, most)
+    for law in found["law"].values:
+        rate = found["rate"].sel(law=law).isel(unknown=slice(len(LAWS[str(law)].cycled)))
+        _check_range(rate, f"rate of {law}", -_LARGEST_LOG, _LARGEST_LOG)
+    for name in ("field", "cycling", "condition"):
+        _check_range(found[name], name, -_LARGEST_LOG, _LARGEST_LOG)
+    for name in ("place_temperature", "group_temperature"):
+        _check_range(found[name], name, -100.0, 200.0)
+    _check_range(found["place_charge"], "place_charge", 0.0, 1.0)
+    _check_range(found["weight"], "weight", 0.0, 1.0)
+    if not np.isfinite(leaning(found, np.array([25.0]), np.array([0.5]))[0]).all():
+        raise ValueError("its places are too near each other to tell them apart")
+
+
+def _check_range(values: xr.DataArray, what: str, low: float, high: float) -> None:
+    if values.dtype.kind not in "fiu":
+        raise ValueError(f"{what} is {values.dtype}; must be numbers")
+    if not ((values >= low) & (values <= high)).all():
+        raise ValueError(
+            f"{what} runs from {values.min().item():g} to {values.max().item():g}; must be {low:g} to {high:g}"
+        )
 
 
 def weights() -> dict[str, float]:

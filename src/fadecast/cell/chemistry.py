@@ -130,6 +130,10 @@ class Chemistry:
     parameters: Mapping[str, float] = field(default_factory=dict)
     """Values that replace those of the parameter set, by PyBaMM name, in PyBaMM's units."""
 
+    def __hash__(self) -> int:
+        """Hash what is described: the values of parameters are a mapping, which has no hash."""
+        return hash(repr(self))
+
     def __post_init__(self) -> None:
         for kind in UNPHYSICAL:
             if kind.applies(self):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal
 
 import jax
@@ -207,8 +207,9 @@ class CellModel:
             return float(sum(each[1:], start=each[0])[0, 0])
 
 
+@lru_cache(maxsize=16)
 def build_cell(chemistry: Chemistry, varied: tuple[str, ...] = (), outputs: tuple[str, ...] = ()) -> CellModel:
-    """Discretise the PyBaMM model and lower it.
+    """Discretise the PyBaMM model and lower it; the same cell is made once, so that its programs are traced once.
 
     Parameters
     ----------

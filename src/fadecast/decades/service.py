@@ -46,7 +46,7 @@ class Service(NamedTuple):
         return cls(slow, zero, zero, zero, zero, headroom)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Operation:
     """How all cells of a run are operated: the lowered cell, its limits, the division of load steps, packs."""
 

@@ -15,6 +15,28 @@ from fadecast.settings import settings
 MONTH_DAYS = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 MONTH_OF_DAY = np.repeat(np.arange(12), MONTH_DAYS)
 
+_ON_EARTH = {
+    "latitude": (-90.0, 90.0),
+    "longitude": (-180.0, 180.0),
+    "altitude": (-500.0, 9000.0),
+    "utc_offset": (-14.0, 14.0),
+}
+_PERSISTENT = (-0.999, 0.999)
+_BOUNDS: dict[str, tuple[tuple[str | int, ...], tuple[float, float]]] = {
+    "day_clearness": ((12, "level"), (0.0, 3.0)),
+    "day_persistence": ((), _PERSISTENT),
+    "class_edges": (("edge",), (0.0, 3.0)),
+    "hour_ratio": (("class", "level"), (0.0, 100.0)),
+    "hour_persistence": ((), _PERSISTENT),
+    "temperature": ((12, 24), (-90.0, 70.0)),
+    "swing_slope": ((12,), (-10.0, 10.0)),
+    "anomaly_sd": ((12,), (0.0, 50.0)),
+    "anomaly_persistence": ((), _PERSISTENT),
+    "wind_speed": ((12,), (0.0, 100.0)),
+    "irradiation": ((12,), (0.0, 500.0)),
+}
+"""Size of each statistic, where a name stands for any number from 2 on, and what it can be anywhere on Earth."""
+
 
 @settings
 class Site:
@@ -44,6 +66,12 @@ class Place:
     """[m]"""
     utc_offset: float
     """Local standard time less universal time [h]; there is no daylight saving."""
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in _ON_EARTH.items():
+            value = getattr(self, name)
+            if not (isinstance(value, int | float) and low <= value <= high):
+                raise ValueError(f"{name} is {value!r:.40}; must be a number from {low:g} to {high:g}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,12 +110,38 @@ class Climate:
         Raises
         ------
         ValueError
-            If there is no such climate or file.
+            If there is no such climate or file, or it is none that weather can be drawn from.
         """
         content = _read(Path(name)) if name.endswith(".json") else shipped(f"weather_{name}")
+        _check_names(content, {field.name for field in dataclasses.fields(cls)}, "the file")
+        _check_names(content["place"], {field.name for field in dataclasses.fields(Place)}, "place")
         place = Place(**content.pop("place"))
         fitted: dict[str, Any] = {key: np.array(v) if isinstance(v, list) else v for key, v in content.items()}
-        return cls(place=place, **fitted)
+        climate = cls(place=place, **fitted)
+        climate.check()
+        return climate
+
+    def check(self) -> None:
+        """Refuse statistics that no weather can be drawn from.
+
+        Raises
+        ------
+        ValueError
+            Names the first of them.
+        """
+        for name, (size, (low, high)) in _BOUNDS.items():
+            values = np.asarray(getattr(self, name))
+            fits = len(size) == values.ndim and all(
+                n == wanted or (isinstance(wanted, str) and n > 1) for n, wanted in zip(values.shape, size, strict=True)
+            )
+            if not fits or values.dtype.kind not in "fiu":
+                raise ValueError(f"{name} is {values.dtype} of size {values.shape}; must be numbers of size {size}")
+            if not ((values >= low) & (values <= high)).all():
+                raise ValueError(f"{name} runs from {values.min():g} to {values.max():g}; must be {low:g} to {high:g}")
+        if len(self.hour_ratio) != len(self.class_edges) + 1 or not (np.diff(self.class_edges) > 0.0).all():
+            raise ValueError(f"class_edges must rise and be one less than hour_ratio has rows, {len(self.hour_ratio)}")
+        if not (self.hour_ratio[:, -1] > 0.0).all():
+            raise ValueError("hour_ratio must be above 0 at its highest level: some hour of a day is the clearest")
 
     def write(self, path: Path) -> None:
         """Write the climate as a JSON table."""
@@ -98,5 +152,17 @@ class Climate:
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"climate: no file {path}; give the name of a shipped climate or a file of Climate.write")
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("it is nested beyond all bounds") from None
     return content
+
+
+def _check_names(content: Any, expected: set[str], where: str) -> None:
+    names = set(content) if isinstance(content, dict) else set()
+    if names != expected:
+        missing, other = sorted(expected - names), sorted(map(str, names - expected))
+        raise ValueError(
+            f"{where} lacks {missing or 'nothing'} and has {other[:5] or 'nothing'} beside; see Climate.write"
+        )

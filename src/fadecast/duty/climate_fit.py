@@ -82,6 +82,9 @@ def fit_climate(
 
 def _fit_clearness(place: Place, irradiance: Float[np.ndarray, "8760"]) -> Clearness:
     clear = clear_sky(place, 5).clear.reshape(8760, 12).mean(axis=1)
+    dark = clear.reshape(365, 24).sum(axis=1) <= 0.0
+    if dark.any():
+        raise ValueError(f"the sun does not rise on {dark.sum()} days at {place.latitude:g} degrees of latitude")
     day = irradiance.reshape(365, 24).sum(axis=1) / clear.reshape(365, 24).sum(axis=1)
     day_score = np.empty(365)
     for month in range(12):

@@ -1,24 +1,29 @@
 """Measured power of computing, from a file: repeated through the year, by the step."""
 
-import zlib
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 from annotated_types import Ge, Gt, Le
 from jaxtyping import Float
 
 from fadecast.duty.sun import HOURS
 from fadecast.formats import TRACE_SUFFIXES
+from fadecast.netcdf_file import first_line, open_foreign
 from fadecast.settings import settings
+from fadecast.table_file import read_table
 
 _DAY = 24.0
 # Power over rated power that is taken for a wrong unit.
 _HIGHEST = 2.0
+_SECONDS = ("s", "sec", "second", "seconds")
+# Columns that a message names.
+_SHOWN = 20
 
 
 @settings
@@ -79,7 +84,8 @@ def _read(trace: Trace, *_: int) -> Measurement:
     if len(time) < 2:
         raise ValueError(f"{trace.power!r} has {len(time)} rows; must have 2 at least")
     hours = _hours(time, trace)
-    power = pd.to_numeric(column, errors="coerce").to_numpy(float) / trace.rated
+    with np.errstate(over="ignore"):
+        power = pd.to_numeric(column, errors="coerce").to_numpy(float) / trace.rated
     if not (np.isfinite(hours).all() and (np.diff(hours) > 0.0).all()):
         row = int(np.argmin(np.isfinite(hours) & np.concatenate([[True], np.diff(hours) > 0.0])))
         raise ValueError(f"{trace.time!r} does not rise at row {row}; must rise")
@@ -102,28 +108,38 @@ def _columns(path: Path, trace: Trace) -> tuple[pd.Series, pd.Series]:
     try:
         if path.name.endswith(".nc"):
             return _variables(path, trace)
-        table = pd.read_parquet(path) if path.name.endswith(".parquet") else pd.read_csv(path)
+        table = read_table(path)
     except ImportError:
         raise ValueError("needs pyarrow to be read; install fadecast[parquet]") from None
-    except (EOFError, zlib.error) as error:
-        raise ValueError(f"cannot be read: {error}") from None
     if trace.time == table.index.name:
         table = table.reset_index()
     for name in (trace.time, trace.power):
         if name not in table:
-            raise ValueError(f"has no column {name!r}; has {', '.join(map(repr, table.columns))}")
+            raise ValueError(f"has no column {name!r}; has {_named(table.columns)}")
+        if isinstance(table[name], pd.DataFrame):
+            raise ValueError(f"has more than one column {name!r}; must be one")
     return table[trace.time], table[trace.power]
 
 
+def _named(names: Iterable[Hashable]) -> str:
+    return ", ".join(map(repr, islice(names, _SHOWN)))
+
+
 def _variables(path: Path, trace: Trace) -> tuple[pd.Series, pd.Series]:
-    with xr.open_dataset(path, engine="h5netcdf") as dataset:
+    with open_foreign(path) as dataset:
         for name in (trace.time, trace.power):
             if name not in dataset.variables:
-                raise ValueError(f"has no variable {name!r}; has {', '.join(map(repr, dataset.variables))}")
+                raise ValueError(f"has no variable {name!r}; has {_named(dataset.variables)}")
         time, power = dataset[trace.time], dataset[trace.power]
         if time.ndim != 1 or power.dims != time.dims:
             raise ValueError(f"{trace.power!r} has dims {power.dims}; must have that of {trace.time!r} only")
-        return pd.Series(time.values), pd.Series(power.values)
+        units = time.attrs.get("units", "s")
+        if units not in _SECONDS:
+            raise ValueError(f"{trace.time!r} is in {units!r:.40}; must be dates, or seconds since midnight")
+        try:
+            return pd.Series(time.values), pd.Series(power.values)
+        except Exception as error:
+            raise ValueError(f"cannot be read ({first_line(error)})") from None
 
 
 def _hours(time: pd.Series, trace: Trace) -> Float[np.ndarray, "n"]:

@@ -58,7 +58,9 @@ def _irradiance(
     cloudy = np.interp(sky.hour, np.arange(HOURS) + 0.5, ratio) * sky.clear
     # The day as a whole keeps the clearness that was drawn for it.
     wanted = clearness * sky.clear.reshape(_DAYS, -1).sum(axis=1)
-    scale = wanted / cloudy.reshape(_DAYS, -1).sum(axis=1)
+    drawn = cloudy.reshape(_DAYS, -1).sum(axis=1)
+    # Near the poles there are days without sun.
+    scale = np.divide(wanted, drawn, out=np.zeros(_DAYS), where=drawn > 0.0)
     return np.asarray(cloudy * scale[sky.day])
 
 

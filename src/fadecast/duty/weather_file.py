@@ -1,6 +1,8 @@
 """Weather files of any place: one year of hours as EPW, TMY3 or the CSV of SAM and NSRDB, made into a climate."""
 
 import gzip
+import warnings
+from io import StringIO
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
@@ -13,6 +15,7 @@ from fadecast.duty.climate import Climate, Place
 from fadecast.duty.climate_fit import fit_climate
 from fadecast.duty.sun import HOURS, clear_sky
 from fadecast.formats import WEATHER_SUFFIXES
+from fadecast.table_file import check_width
 
 # Name of a column in SAM's and NSRDB's tables, in lower case → what it is.
 _COLUMNS = {
@@ -30,6 +33,8 @@ _POSSIBLE = {
     "wind_speed": (0.0, 75.0),
 }
 
+# Bytes of a year of half hours with all columns of any format, several times over; a small file can hold gigabytes.
+_LARGEST = 64_000_000
 # Share of the year's irradiation that may fall while the sun of the stated place is down: twilight.
 _AT_NIGHT = 0.02
 
@@ -57,7 +62,15 @@ def climate_of(name: str) -> Climate:
     if not name.endswith(WEATHER_SUFFIXES):
         return Climate.load(name)
     year = read_weather(Path(name))
-    return fit_climate(year.place, year.irradiance, year.temperature, year.wind_speed)
+    try:
+        with warnings.catch_warnings():
+            # Of a year in which nothing changes numpy warns, and the check says what came of it.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            climate = fit_climate(year.place, year.irradiance, year.temperature, year.wind_speed)
+        climate.check()
+    except ValueError as error:
+        raise ValueError(f"{Path(name).name}: no climate can be fitted to this year: {error}") from None
+    return climate
 
 
 def read_weather(path: Path) -> WeatherYear:
@@ -74,11 +87,17 @@ def read_weather(path: Path) -> WeatherYear:
     """
     if not path.is_file():
         raise ValueError(f"no file {path}")
-    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
-        try:
-            table, place = _parsed(path, file)
-        except (KeyError, ValueError, IndexError, AttributeError) as error:
-            raise ValueError(f"{path.name} is not EPW, TMY3 or a CSV of SAM or NSRDB: {error}") from None
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            content = file.read(_LARGEST + 1)
+        if len(content) > _LARGEST:
+            raise ValueError(f"it has more than {_LARGEST:,} bytes")
+        check_width(content)
+        table, place = _parsed(path, StringIO(content.decode("utf-8"), newline=None))
+    except Exception as error:
+        # pandas and pvlib raise what comes up, of which none is a year of weather.
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{path.name} is not EPW, TMY3 or a CSV of SAM or NSRDB: {reason}") from None
     irradiance = _irradiance(path, table, place)
     year = WeatherYear(place, irradiance, _hourly(path, table, "temp_air"), _hourly(path, table, "wind_speed"))
     _check_sun(path, year)
@@ -102,7 +121,9 @@ def _sam(path: Path, file: TextIO) -> tuple[pd.DataFrame, Place]:
     """Parse two lines on the place and a table whose names vary in case and spelling."""
     names, values = (file.readline().strip().lower().split(",") for _ in range(2))
     meta = dict(zip(names, values, strict=False))
-    table = pd.read_csv(file).rename(columns=str.lower).rename(columns=_COLUMNS)
+    table = pd.read_csv(file, low_memory=False).rename(columns=str.lower).rename(columns=_COLUMNS)
+    if twice := sorted(table.columns[table.columns.duplicated()]):
+        raise ValueError(f"there are two columns for {twice[0]}")
     if (table.get("minute", pd.Series([30])) % 30 != 0).any():
         raise ValueError("minutes are not of hours or half hours")
     place = _place(path, *(float(meta[key]) for key in ("latitude", "longitude", "elevation", "time zone")))
@@ -129,7 +150,7 @@ def _hourly(path: Path, table: pd.DataFrame, name: str) -> Float[np.ndarray, "87
         raise ValueError(f"{path.name} has no column for {name}")
     days = pd.DatetimeIndex(table.index)
     leap = (days.month == 2) & (days.day == 29) & (len(table) % (HOURS + 24) == 0)
-    values = table.loc[~leap, name].to_numpy(float)
+    values = pd.to_numeric(table.loc[~leap, name], errors="coerce").to_numpy(float)
     if len(values) not in (HOURS, 2 * HOURS):
         raise ValueError(f"{path.name} has {len(table)} rows; must be a year of hours or half hours")
     wrong = np.flatnonzero(~((values >= low) & (values <= high)))

@@ -2,7 +2,6 @@
 
 import difflib
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,11 @@ from pathlib import Path
 import pandas as pd
 
 from fadecast.errors import InputError
+from fadecast.locations import DATA_VARIABLE, data_root
 from fadecast.package_data import shipped
 
-DATA_VARIABLE = "FADECAST_DATA"
+_SHOWN = 30
+"""Columns of a table that a message names."""
 
 
 class MissingDataError(FileNotFoundError):
@@ -45,12 +46,6 @@ CATALOGUE: Mapping[str, Source] = {
     name: Source(name=name, **{**entry, "files": tuple(entry["files"])}) for name, entry in shipped("catalogue").items()
 }
 """The measured sets by name, of `data/catalogue.json`."""
-
-
-def data_root() -> Path:
-    """Return `$FADECAST_DATA`, else `shared/data` beside the working checkout."""
-    named = os.environ.get(DATA_VARIABLE)
-    return Path(named) if named else Path(__file__).resolve().parents[3].parent / "shared" / "data"
 
 
 def known_source(name: str) -> Source:
@@ -105,6 +100,12 @@ def fetch(name: str) -> dict[str, Path]:
     return paths
 
 
+def names_of(frame: pd.DataFrame) -> str:
+    """Return the names of columns for a message, the first of them where they are many."""
+    shown = [f"{name!s:.40}" for name in frame.columns[:_SHOWN]]
+    return f"{shown}" + f" and {frame.shape[1] - _SHOWN} more" * (frame.shape[1] > _SHOWN)
+
+
 def check_columns(frame: pd.DataFrame, place: str, ranges: Mapping[str, tuple[float, float]]) -> None:
     """Refuse a table whose columns or units are not the expected ones.
 
@@ -124,7 +125,7 @@ def check_columns(frame: pd.DataFrame, place: str, ranges: Mapping[str, tuple[fl
     """
     for column, (low, high) in ranges.items():
         if column not in frame:
-            raise MeasuredDataError(f"{place}: no column {column!r}; it has {list(frame.columns)}")
+            raise MeasuredDataError(f"{place}: no column {column!r}; it has {names_of(frame)}")
         values = pd.to_numeric(frame[column], errors="coerce").dropna()
         if values.empty:
             raise MeasuredDataError(f"{place}: column {column!r} has no numbers; expected {low} to {high}")

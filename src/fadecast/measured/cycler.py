@@ -13,8 +13,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from fadecast.measured.catalogue import MeasuredDataError
+from fadecast.measured.catalogue import MeasuredDataError, names_of
 from fadecast.settings import settings
+from fadecast.table_file import check_width, head_of, read_table
 
 _MOST_REPAIRED = 0.01
 """Share of rows that are left out before a table is refused."""
@@ -120,7 +121,8 @@ def read_cycling(path: Path, table: Table, where: Mapping[str, Any] | None = Non
         rows = _rising(rows, path, notes)
         notes.extend(_gaps(rows, path))
         rows["charge"] = _charge(rows, path)
-    others = frame.drop(columns=[c for c in frame.columns if c in rows.columns]).loc[rows["line"] - first]
+    # A column that happens to be called time is no checked time.
+    others = frame.drop(columns=[c for c in frame.columns if c in ("line", *_SCALES)]).loc[rows["line"] - first]
     return Cycling(pd.concat([rows, others.set_axis(rows.index)], axis=1), tuple(notes))
 
 
@@ -130,18 +132,17 @@ def _frame(path: Path, table: Table) -> tuple[pd.DataFrame, Table]:
     try:
         if table.format == "bdf":
             labels = Columns(voltage=table.columns.voltage)
+            check_width(head_of(path))
             return _battery_data_format(path), Table(columns=labels, discharge=table.discharge)
-        if path.name.endswith(".parquet"):
-            return pd.read_parquet(path), table
-        # Thousands of rows in one go, so that a column has one type.
-        return pd.read_csv(path, low_memory=False, skip_blank_lines=False), table
+        return read_table(path, skip_blank_lines=False), table
     except ImportError as error:
         raise MeasuredDataError(
             f"{path}: reading it needs {error.name}; install it with: pip install 'fadecast[measured]'"
         ) from None
     except Exception as error:
+        # The readers behind bdf raise what they like.
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise MeasuredDataError(f"{path}: cannot be read as a table ({reason})") from None
+        raise MeasuredDataError(f"{path}: {reason}") from None
 
 
 def _battery_data_format(path: Path) -> pd.DataFrame:
@@ -159,9 +160,17 @@ def _columns(frame: pd.DataFrame, table: Table, path: Path) -> pd.DataFrame:
         )
     missing = [f"{key} {name!r}" for key, name in named.items() if name is not None and name not in frame]
     if missing:
-        raise MeasuredDataError(f"{path}: no column for {', '.join(missing)}; it has {[str(c) for c in frame.columns]}")
+        raise MeasuredDataError(f"{path}: no column for {', '.join(missing)}; it has {names_of(frame)}")
+    twice = [f"{key} {name!r}" for key, name in named.items() if name in frame.columns[frame.columns.duplicated()]]
+    if twice:
+        raise MeasuredDataError(f"{path}: more than one column for {', '.join(twice)}; must be one each")
     if frame.empty:
         raise MeasuredDataError(f"{path}: has no rows")
+    kinds = {f"{key} {name!r}": frame[name].dtype for key, name in named.items() if name is not None}
+    # Dates and truth values would pass for numbers.
+    wrong = [f"{which} is {kind}" for which, kind in kinds.items() if kind.kind not in "fiuO"]
+    if wrong:
+        raise MeasuredDataError(f"{path}: {', '.join(wrong)}; must be numbers")
     return pd.DataFrame({key: frame[name] for key, name in named.items() if name is not None})
 
 
@@ -275,8 +284,13 @@ def _chosen(rows: pd.DataFrame, where: Mapping[str, Any], path: Path) -> pd.Data
     """Return the rows in which some columns have some values."""
     for column, value in where.items():
         if column not in rows:
-            raise MeasuredDataError(f"{path}: no column {column!r}; it has {[str(c) for c in rows.columns]}")
-        rows = rows[rows[column] == value]
+            raise MeasuredDataError(f"{path}: no column {column!r}; it has {names_of(rows)}")
+        try:
+            rows = rows[rows[column] == value]
+        except (TypeError, ValueError):
+            raise MeasuredDataError(
+                f"{path}: what column {column!r} holds cannot be held against {value!r}; must be numbers or text"
+            ) from None
         if rows.empty:
             raise MeasuredDataError(f"{path}: no row in which {column!r} is {value!r}")
     return rows

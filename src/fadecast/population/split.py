@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import xarray as xr
 from annotated_types import Gt
 from jaxtyping import Float
 
+from fadecast.netcdf_file import first_line, read_foreign
 from fadecast.population.evidence import degradation_modes
 from fadecast.population.keys import Inside, draw_uniforms, pack_uniforms
 from fadecast.population.modes import sample_directions
@@ -88,18 +88,19 @@ def diagnosed_soh(posterior: str) -> float:
 @lru_cache(maxsize=4)
 def _diagnosed(path: Path, _: int) -> tuple[Float[np.ndarray, "sample cell mode"], float]:
     try:
-        groups = [xr.load_dataset(path, group=name, engine="h5netcdf") for name in ("posterior", "constant_data")]
+        groups = [read_foreign(path, name) for name in ("posterior", "constant_data")]
         found, compared = groups[0], groups[1]["compared_with"]
         losses = np.stack([found[name].transpose("chain", "draw", "curve").values for name in _LOSSES], axis=-1)
         capacity = found["capacity_at_rest"].transpose("chain", "draw", "curve").values
         names = [str(name) for name in found["curve"].values]
         reference = [names.index(str(name)) for name in compared.values]
         lost = 1.0 - capacity / capacity[..., reference]
-        if not (np.isfinite(losses).all() and np.isfinite(lost).all()):
-            raise ValueError("holds what is not a number")
+        if not (np.isfinite(losses).all() and np.isfinite(lost).all() and losses.size):
+            raise ValueError("holds nothing, or what is not a number")
+        if not ((np.abs(losses) <= 1.0).all() and (capacity > 0.0).all() and (lost >= -1.0).all()):
+            raise ValueError("has losses beyond -1 to 1, or capacities that are not above 0")
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{path} is no posterior of fadecast calibrate ({reason})") from None
+        raise ValueError(f"{path} is no posterior of fadecast calibrate ({first_line(error)})") from None
     # Over the mean: a ratio of two draws has no mean where a loss may be nothing.
     lost = lost.mean(axis=(0, 1), keepdims=True)
     aged = lost[0, 0] > _LEAST_AGED

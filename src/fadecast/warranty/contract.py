@@ -50,8 +50,8 @@ class Contract:
     measure: Literal["retention", "soh"] = "retention"
     """What an inspection measures: `retention`, against the energy at start of service, or `soh`, against the
     first-life nameplate energy. It fixes the base energy of prices and remedy too."""
-    inspection_interval_years: Annotated[float, Gt(0.0)] = 1.0
-    """Time between inspections [year]. The last one is always at the end of the term."""
+    inspection_interval_years: Annotated[float, Ge(0.02)] = 1.0
+    """Time between inspections [year], a week at least. The last one is always at the end of the term."""
     power_guarantee: Curve | None = None
     """Points (year, level) of the guaranteed power, as the resistance at the start over that of the day; needs
     `resistance`. Null: none."""

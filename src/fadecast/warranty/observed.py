@@ -81,7 +81,7 @@ def check_fade(fade: xr.Dataset, last_year: float, needs: Sequence[str] = ()) ->
 
 def clusters(fade: xr.Dataset) -> Int[np.ndarray, " draw"]:
     """Return a number of each draw, the same for those that share their year of weather and workload."""
-    shared = fade["duty_draw"].values if "duty_draw" in fade else np.arange(fade.sizes["draw"])
+    shared = _values(fade["duty_draw"]) if "duty_draw" in fade else np.arange(fade.sizes["draw"])
     return np.asarray(np.unique(shared, return_inverse=True)[1])
 
 
@@ -92,8 +92,8 @@ def _names(names: object) -> str:
 def _check_shared(fade: xr.Dataset) -> None:
     """Check what says for how many packs each stands, and which draws share their weather."""
     if "pack_weight" in fade:
-        weight = fade["pack_weight"].values
-        if weight.ndim or not (np.isfinite(weight) and weight > 0.0):
+        weight = _values(fade["pack_weight"])
+        if weight.ndim or weight.dtype.kind not in "fiu" or not (np.isfinite(weight) and weight > 0.0):
             raise ValueError(f"pack_weight is {weight}; expected one number above 0: packs that each stands for")
     if "duty_draw" in fade and fade["duty_draw"].dims != _DIMS[:1]:
         raise ValueError(f"duty_draw has dims {fade['duty_draw'].dims}, expected {_DIMS[:1]}: one number per draw")
@@ -135,7 +135,7 @@ def blocks(fade: xr.Dataset) -> Iterator[Block]:
         retention, soh = (_read(part, name) for name in _MEASURES)
         exhausted = np.zeros(retention.shape[:2], dtype=bool)
         if "outcome" in part:
-            exhausted = part["outcome"].values == Outcome.CAPACITY_EXHAUSTED
+            exhausted = _values(part["outcome"]) == Outcome.CAPACITY_EXHAUSTED
             for values in (retention, soh):
                 values[:, :, 1:][exhausted[:, :, None] & np.isnan(values[:, :, 1:])] = 0.0
         further = {str(name): _read(part, str(name)) for name in part.data_vars if name not in (*_MEASURES, "outcome")}
@@ -143,7 +143,10 @@ def blocks(fade: xr.Dataset) -> Iterator[Block]:
 
 
 def _read(part: xr.Dataset, name: str) -> Float[Array, "draw pack time"]:
-    values = np.array(part[name].values, dtype=np.float64)
+    stored = _values(part[name])
+    if stored.dtype.kind not in "fiu":
+        raise ValueError(f"{name!r} is {stored.dtype}; must be numbers")
+    values = np.array(stored, dtype=np.float64)
     low, high = VARIABLES[name].valid_range
     low, high = -np.inf if low is None else low, np.inf if high is None else high
     smallest, largest = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
@@ -154,6 +157,15 @@ def _read(part: xr.Dataset, name: str) -> Float[Array, "draw pack time"]:
             f"{percent}mask failed packs with NaN"
         )
     return values
+
+
+def _values(array: xr.DataArray) -> np.ndarray:
+    """Return values that may still lie in a file, in which anything can be broken."""
+    try:
+        return np.asarray(array.values)
+    except Exception as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{array.name!r} cannot be read ({reason})") from None
 
 
 def interpolate(
