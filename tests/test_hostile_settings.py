@@ -154,6 +154,7 @@ SNIPPETS = [
 ]
 LAUGHS = "\n".join(["a0: &a0 [x, x]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 60))])
 MERGES = "\n".join(["b0: &b0 {x: 1}", *(f"b{n}: &b{n} {{<<: [*b{n - 1}, *b{n - 1}]}}" for n in range(1, 60))])
+STAIRS = "\n".join(["c0: &c0 [x]", *(f"c{n}: &c{n} [*c{n - 1}]" for n in range(1, 300))])
 
 
 @st.composite
@@ -170,7 +171,7 @@ def scribbled(draw, text):
             case "document":
                 lines[at:at] = [draw(st.sampled_from(["---", "...", "%TAG ! x", "- a", "\ta: 1", "a: b: c", "? a"]))]
             case "bomb":
-                lines += draw(st.sampled_from([LAUGHS, MERGES])).splitlines()
+                lines += draw(st.sampled_from([LAUGHS, MERGES, STAIRS])).splitlines()
             case _:
                 lines[at:at] = [snippet]
     return "\n".join(lines).encode("utf-8", "surrogatepass")
@@ -232,7 +233,7 @@ def test_any_study_is_read_or_refused(folder, monkeypatch, content):
 
 
 keys = st.sampled_from(["packs", "years", "site.climate", "population.rates.0.value", "population.rates.9", "a.b.c"])
-texts = st.one_of(st.sampled_from(SNIPPETS), words, st.text(max_size=10), st.sampled_from([LAUGHS, "4", "8.5"]))
+texts = st.one_of(st.sampled_from(SNIPPETS), words, st.text(max_size=10), st.sampled_from([LAUGHS, STAIRS, "4", "8.5"]))
 assignments = st.one_of(
     st.tuples(keys | words | st.just(".".join("a" * 2000)), texts).map("=".join), texts, st.just("packs=" + "[" * 900)
 )

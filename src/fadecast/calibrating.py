@@ -28,8 +28,8 @@ from fadecast.measured.cycler import Table, read_cycling
 from fadecast.measured.files import find_measured
 from fadecast.measured.slow_curve import Direction, SlowCurve, slow_curve
 from fadecast.settings import settings
-from fadecast.study import validated
 from fadecast.table_file import read_table
+from fadecast.validation import validated
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^$\\\x00-\x1f]*$")]
 """Text without `$` and backslash, which figures take for mathematics."""

@@ -152,13 +152,13 @@ def _parsed(text: str, source: str) -> Any:
 
 
 def _override(document: dict[str, Any], assignment: str, path: Path) -> None:
-    source = f"{path}: --set {assignment}"
+    source = f"{path}: --set {shortened(assignment, _LONGEST_LINE)}"
     key, equals, text = assignment.partition("=")
     if not equals or not key.strip():
         raise InputError(f"{source}: must be key=value, as in --set warranty.contract.term_years=8")
     parts = _parts(key)
     if len(parts) > DEEPEST:
-        raise InputError(f"{shortened(source)}: {len(parts)} keys in one another; must be {DEEPEST} at most")
+        raise InputError(f"{source}: {len(parts)} keys in one another; must be {DEEPEST} at most")
     node: Any = document
     for depth, part in enumerate(parts):
         last = depth == len(parts) - 1
@@ -169,8 +169,8 @@ def _override(document: dict[str, Any], assignment: str, path: Path) -> None:
             if not last:
                 node.setdefault(part, {})
         else:
-            above = ".".join(parts[:depth])
-            raise InputError(f"{source}: {above} is {shown(node)} and has no key {part!r}")
+            above = shortened(".".join(parts[:depth]))
+            raise InputError(f"{source}: {above} is {shown(node)} and has no key {shortened(repr(part))}")
         if last:
             node[index] = _parsed(text, source)
         else:

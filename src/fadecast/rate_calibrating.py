@@ -22,7 +22,7 @@ from fadecast.document import Document, shown
 from fadecast.measured import lgm50
 from fadecast.measured.catalogue import MeasuredDataError, MissingDataError
 from fadecast.scored_cells import STORED, cycled_steps, stored_name
-from fadecast.study import validated
+from fadecast.validation import validated
 
 
 class RateCalibration(BaseModel):

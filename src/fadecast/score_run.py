@@ -41,7 +41,7 @@ from fadecast.scored_cells import (
     stored_cases,
 )
 from fadecast.scoring import LEVELS, root_of_time, score
-from fadecast.study import validated
+from fadecast.validation import validated
 
 
 class Scoring(BaseModel):

@@ -47,9 +47,10 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def construct_document(self, node: yaml.Node) -> Any:
-        size = _written_out(node, {}, 0)
-        if size > _MOST:
-            raise _refusal(f"anchors make it {size:.3g} characters; must stand for {_MOST:,} at most", node)
+        size, height = _written_out(node, {})
+        if size > _MOST or height > DEEPEST:
+            found = f"{size:.3g} characters, nested in {height} lists or sections"
+            raise _refusal(f"anchors make it {found}; must be {_MOST:,} and {DEEPEST} at most", node)
         return super().construct_document(node)
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
@@ -93,16 +94,18 @@ def _refusal(problem: str, node: yaml.Node) -> yaml.constructor.ConstructorError
     return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
 
 
-def _written_out(node: yaml.Node, known: dict[int, int], depth: int) -> int:
-    """Return the characters that a node stands for without anchors."""
-    if depth > DEEPEST:
-        raise _refusal(f"nested in more than {DEEPEST} lists or sections", node)
+def _written_out(node: yaml.Node, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
+    """Return the characters that a node stands for without anchors, and how many lists or sections are in one another.
+
+    Recursion ends with the depth of the text, which is bounded.
+    """
     if id(node) not in known:
         # One that holds itself is found out where it is made into values.
-        known[id(node)] = 1
+        known[id(node)] = (1, 1)
         if isinstance(node, yaml.ScalarNode):
-            known[id(node)] += len(node.value)
+            known[id(node)] = (1 + len(node.value), 0)
         else:
             parts = chain.from_iterable(node.value) if isinstance(node, yaml.MappingNode) else node.value
-            known[id(node)] += sum(_written_out(part, known, depth + 1) for part in parts)
+            found = [_written_out(part, known) for part in parts]
+            known[id(node)] = (1 + sum(size for size, _ in found), 1 + max((height for _, height in found), default=0))
     return known[id(node)]

@@ -31,7 +31,7 @@ class Trace:
     """A file of measured power: `.csv`, `.csv.gz`, `.parquet` (needs the extra `parquet`) or netCDF (`.nc`)."""
 
     file: str
-    """Path, relative to the study file."""
+    """Path, absolute or relative to the study file, whose folder a relative one may not leave."""
     rated: Annotated[float, Gt(0)]
     """Power in the file that counts as the racks' rated power, in the unit of the file."""
     power: str = "power"

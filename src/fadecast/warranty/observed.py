@@ -150,11 +150,13 @@ def _read(part: xr.Dataset, name: str) -> Float[Array, "draw pack time"]:
     low, high = VARIABLES[name].valid_range
     low, high = -np.inf if low is None else low, np.inf if high is None else high
     smallest, largest = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
-    if smallest < low or largest > high:
+    # A resistance of nothing, or without end, says nothing of power.
+    beyond = np.isinf(smallest) or np.isinf(largest) or (name == "resistance" and smallest <= 0.0)
+    if smallest < low or largest > high or beyond:
         percent = "give fractions, not percent, and " if VARIABLES[name].units == "1" else ""
         raise ValueError(
-            f"{name!r} runs from {smallest:g} to {largest:g}, allowed is {low:g} to {high:g}: "
-            f"{percent}mask failed packs with NaN"
+            f"{name!r} runs from {smallest:g} to {largest:g}, allowed is {low:g} to {high:g}"
+            f"{', both exclusive' if beyond else ''}: {percent}mask failed packs with NaN"
         )
     return values
 
