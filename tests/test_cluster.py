@@ -289,6 +289,7 @@ def content_of(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
+@pytest.mark.timeout(900)
 def test_jobs_that_are_stopped_killed_and_spoilt_come_to_the_same_result(tiny, tiny_run, tmp_path, command):
     folder = tmp_path / "run"
     code, out, _ = command("submit", tiny, "--cluster", CONFIGS / "local.yaml", "--out", folder)
