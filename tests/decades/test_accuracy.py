@@ -48,7 +48,8 @@ def test_a_deviation_is_the_worst_of_capacity_a_tenth_of_resistance_lithium_and_
     monkeypatch.setattr(
         accuracy, "check_up", lambda _, slow, inputs: Health(5.0 * slow.active_fraction_pe, 1e6 * slow.crack_length)
     )
-    cell = build_cell(Chemistry(), ())
+    # A cell of its own: programs that were traced for it are nobody else's.
+    cell = build_cell.__wrapped__(Chemistry(), ())
     one = fresh_state(cell, 5)
     factor = {name: jnp.ones((1, 5)).at[0, lane].set(value) for lane, (name, value) in enumerate(CHANGES, start=1)}
     other = one._replace(**{name: getattr(one, name) * value for name, value in factor.items()})
