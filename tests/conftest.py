@@ -66,3 +66,16 @@ def tiny_run(tmp_path_factory) -> Path:
         main(["run", str(folder / "tiny.yaml"), "--out", str(folder / "run")])
     assert ended.value.code == 0
     return folder / "run"
+
+
+@pytest.fixture
+def command(capsys):
+    """Return a function that runs a command and gives its exit code, stdout and stderr."""
+    from fadecast.cli import main
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        return ended.value.code, *capsys.readouterr()
+
+    return run

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from fadecast.cli import app, main
+from fadecast.cli import app
 from fadecast.cli_cluster import cluster
 from fadecast.duty import Duty, Site, make_duty
 from fadecast.files import read_netcdf, write_netcdf
@@ -22,18 +22,6 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 COMMANDS = [
     command.name or command.callback.__name__ for part in (app, cluster) for command in part.registered_commands
 ]
-
-
-@pytest.fixture
-def command(capsys):
-    """Return a function that runs a command and gives its exit code, stdout and stderr."""
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        return ended.value.code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture

@@ -2,11 +2,11 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,8 +14,8 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dealt_out import all_ended, content_of, logged, wait_until
 from fadecast import distributed
-from fadecast.cli import main
 from fadecast.cluster import JobState, SlurmCluster, cancel_command, check_cluster, send, states
 from fadecast.distributed import planned_keys, planned_shards, progress_of
 from fadecast.document import Document, read_document
@@ -26,19 +26,6 @@ from fadecast.sendings import Sending, divided, events, sendings
 from fadecast.study import load_study
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "cluster"
-APART = ("jobs", ".lock", "log.jsonl")
-
-
-@pytest.fixture
-def command(capsys):
-    """Return a function that runs a command and gives its exit code, stdout and stderr."""
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        return ended.value.code, *capsys.readouterr()
-
-    return run
 
 
 def noted(folder, jobs, **changes):
@@ -174,7 +161,7 @@ def test_what_a_cluster_file_says_reaches_sbatch(tmp_path, slurm):
     ):
         assert f"#SBATCH {line}\n" in array
     assert "export FADECAST_CACHE='/a b/xla'\nmodule load cuda\n" in array
-    assert cancel_command(sent) == f"scancel --me --name {sent.name},{sent.name}-prepare"
+    assert cancel_command(tmp_path, sent) == f"scancel --me --name {sent.name},{sent.name}-prepare"
 
 
 def test_jobs_are_known_by_name_even_where_no_number_was_noted(tmp_path, slurm):
@@ -216,6 +203,8 @@ def test_a_process_of_this_machine_is_told_from_another_with_its_number(tmp_path
     try:
         sending = sending.known_as(tmp_path, [str(ours.pid), str(os.getpid())])
         assert [state.now for state in states(tmp_path, sending)] == ["running", "ended", "ended"]
+        subprocess.run(shlex.split(cancel_command(tmp_path, sending)), check=True)
+        assert ours.wait(10.0) == -signal.SIGKILL
     finally:
         ours.kill()
         ours.wait()
@@ -269,26 +258,6 @@ def tasks_of(folder):
     return found
 
 
-def wait_until(condition, seconds=240.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def logged(folder, sending, job):
-    return [event["event"] for event in events(folder, sending, job)]
-
-
-def all_ended(folder):
-    return all(state.now == "ended" for sending in sendings(folder) for state in states(folder, sending))
-
-
-def content_of(folder):
-    files = [path for path in folder.rglob("*") if path.is_file() and path.relative_to(folder).parts[0] not in APART]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
-
-
 @pytest.mark.timeout(900)
 def test_jobs_that_are_stopped_killed_and_spoilt_come_to_the_same_result(tiny, tiny_run, tmp_path, command):
     folder = tmp_path / "run"
@@ -297,12 +266,12 @@ def test_jobs_that_are_stopped_killed_and_spoilt_come_to_the_same_result(tiny, t
     assert out.splitlines()[-1] == "jobs: 2 shards: 3"
     (sent,) = sendings(folder)
     # One is told to make room, as before preemption, and goes on by itself; the other is killed.
-    wait_until(lambda: "start" in logged(folder, sent, 0))
+    wait_until(lambda: logged(folder, 0, "start"))
     os.kill(tasks_of(folder)[sent.ids[0]], signal.SIGUSR2)
-    wait_until(lambda: "start" in logged(folder, sent, 1))
+    wait_until(lambda: logged(folder, 1, "start"))
     os.kill(tasks_of(folder)[sent.ids[1]], signal.SIGKILL)
-    wait_until(lambda: "done" in logged(folder, sent, 0))
-    assert logged(folder, sent, 0).count("start") == 2
+    wait_until(lambda: logged(folder, 0, "done"))
+    assert logged(folder, 0, "start") == 2
     wait_until(lambda: all_ended(folder))
 
     code, out, _ = command("status", folder)
@@ -335,7 +304,7 @@ def test_a_job_of_another_study_makes_nothing(tiny_run, tmp_path):
     with pytest.raises(RunError, match="has changed since"):
         work(folder, sending.number, 0)
     assert not (folder / "shards").exists()
-    assert logged(folder, sending, 0) == ["start", "failed"]
+    assert [event["event"] for event in events(folder, sending, 0)] == ["start", "failed"]
 
 
 # What it takes
@@ -370,3 +339,12 @@ def test_what_is_larger_than_memory_is_worked_on_in_chunks(tiny_run):
         assert dict(fade["soh"].chunksizes) == {"draw": (1, 1), "pack": (16, 8), "time": (3,)}
         left = (fade["retention"] < 0.999).mean(("draw", "pack")).compute()
         assert left.equals((whole["retention"] < 0.999).mean(("draw", "pack")))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_run_on_three_devices_is_the_run_on_one(tiny, tiny_run, tmp_path):
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=3"}
+    program = [sys.executable, "-m", "fadecast", "run", str(tiny), "--out", str(tmp_path / "run")]
+    subprocess.run(program, check=True, env=environment, capture_output=True)
+    assert content_of(tmp_path / "run") == content_of(tiny_run)

@@ -137,7 +137,7 @@ def any_netcdf(draw, dataset, path):
     how = draw(st.sampled_from(["bytes", "bytes", "layout", "layout", "layout", "attributes"]))
     try:
         write_netcdf(path, draw(reshaped(dataset)) if how == "layout" else dataset)
-    except (TypeError, ValueError, NotImplementedError, RuntimeError, KeyError):
+    except (TypeError, ValueError, RuntimeError, LookupError, Warning):
         reject()
     if how == "bytes":
         path.write_bytes(draw(mangled(path.read_bytes(), most=8)))
@@ -219,7 +219,7 @@ def test_any_posterior_of_cells_is_read_or_refused(tmp_path_factory, data):
     for name in data.draw(st.sampled_from([list(groups)] * 9 + [["posterior"], ["constant_data"]])):
         try:
             groups[name].to_netcdf(path, group=name, mode="a", engine="h5netcdf")
-        except (TypeError, ValueError, NotImplementedError, RuntimeError, KeyError):
+        except (TypeError, ValueError, RuntimeError, LookupError, Warning):
             reject()
     assume(path.exists())
     if how == "bytes":

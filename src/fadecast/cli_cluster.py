@@ -133,7 +133,7 @@ def _sent_lines(sent: "Sending | None", folder: Path) -> list[str]:
 
     first = " after one that makes duty and population" if sent.prepares else ""
     return [
-        f"sent as {sent.name} to {sent.engine}{first}; stop it with: {cancel_command(sent)}",
+        f"sent as {sent.name} to {sent.engine}{first}; stop it with: {cancel_command(folder, sent)}",
         f"see how it stands with: fadecast status {folder}; when all is done: fadecast collect {folder}",
         f"jobs: {len(sent.jobs)} shards: {sum(map(len, sent.jobs))}",
     ]

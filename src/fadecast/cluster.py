@@ -5,6 +5,7 @@ queued again and leaves at once: the shards that it finished are kept, and it go
 """
 
 import os
+import re
 import shlex
 import subprocess
 import threading
@@ -189,10 +190,13 @@ def error_output(folder: Path, sending: Sending, job: int) -> list[str]:
         return []
 
 
-def cancel_command(sending: Sending) -> str:
+def cancel_command(folder: Path, sending: Sending) -> str:
     """Return the command of a shell that stops the jobs of a sending."""
     if sending.engine == "local":
-        return " ".join(["kill", *sending.ids])
+        # What was started is a shell; the process that watches the job and the job itself outlive it, and the job
+        # has nothing against being asked to end. It leaves nothing half done when it is killed.
+        pattern = re.sub(r"([\[\](){}*+?^$|\\.])", r"\\\1", str(sending.folder(folder).resolve()))
+        return f"pkill -KILL -f {shlex.quote(pattern)}"
     return f"scancel --me --name {sending.name},{sending.name}{_PREPARES}"
 
 

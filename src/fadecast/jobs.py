@@ -5,14 +5,14 @@ import os
 import socket
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from fadecast.ensemble import compile_programs
 from fadecast.errors import RunError
-from fadecast.pipeline import make_forecast, run_stages, stage_keys, use_compilation_cache
+from fadecast.pipeline import logging_observer, make_forecast, run_stages, stage_keys, use_compilation_cache
 from fadecast.runs import RunFolder
 from fadecast.sendings import Sending
 from fadecast.study import Study, load_study
@@ -43,7 +43,7 @@ def prepare(folder: Path, number: int) -> None:
     run = RunFolder(folder, run_id=sending.name, log_name=sending.log_name(None))
     with _logged(run, "prepare"):
         study = _study(run, sending)
-        run_stages(study, run, PREPARED, lambda stage, event, details: None, patience=_PATIENCE_SECONDS)
+        run_stages(study, run, PREPARED, _unseen, patience=_PATIENCE_SECONDS)
         compile_for(study, run)
 
 
@@ -80,12 +80,11 @@ def work(folder: Path, number: int, job: int) -> None:
         use_compilation_cache()
         mine = replace(study.execution, workers=sending.workers)
         forecast = make_forecast(study.model_copy(update={"execution": mine}), run)
+        forecast.make(sending.jobs[job], partial(logging_observer(run, _unseen), "forecast"))
 
-        def tell(event: str, details: Mapping[str, Any]) -> None:
-            if event != "advanced":
-                run.log("forecast", event, **details)
 
-        forecast.make(sending.jobs[job], tell)
+def _unseen(*_: object) -> None:
+    """Nobody looks at a job but through its log."""
 
 
 def _study(run: RunFolder, sending: Sending) -> Study:

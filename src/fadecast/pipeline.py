@@ -155,14 +155,19 @@ def use_compilation_cache() -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
-def _bring_up_to_date(name: str, key: str, study: Study, run: RunFolder, observe: Observer) -> None:
-    began = time.perf_counter()
+def logging_observer(run: RunFolder, observe: Observer) -> Observer:
+    """Return an observer that logs what it is told, but for how far work has advanced, and tells another."""
 
     def tell(stage: str, event: str, details: Mapping[str, Any]) -> None:
         if event != "advanced":
             run.log(stage, event, **details)
         observe(stage, event, details)
 
+    return tell
+
+
+def _bring_up_to_date(name: str, key: str, study: Study, run: RunFolder, observe: Observer) -> None:
+    began, tell = time.perf_counter(), logging_observer(run, observe)
     if run.state(name, key) == "done":
         tell(name, "skipped", {"seconds": _seconds(began)})
         return

@@ -13,7 +13,7 @@ from fadecast.distributed import planned_keys, planned_shards
 from fadecast.ensemble import compile_programs
 from fadecast.errors import InputError
 from fadecast.jobs import PREPARED
-from fadecast.pipeline import Observer, make_forecast, run_stages, stage_keys, use_compilation_cache
+from fadecast.pipeline import Observer, logging_observer, make_forecast, run_stages, stage_keys, use_compilation_cache
 from fadecast.runs import RunFolder
 from fadecast.study import Study
 
@@ -77,14 +77,12 @@ def measured(study: Study, run: RunFolder, count: int, observe: Observer) -> Sli
     use_compilation_cache()
     forecast = make_forecast(study, run)
     compile_programs(forecast.ensemble, forecast.shards[0])
-    packs = 0
+    packs, logged = 0, logging_observer(run, observe)
 
     def tell(event: str, details: Mapping[str, Any]) -> None:
         nonlocal packs
         packs += details["packs"] if event == "shard" else 0
-        if event != "advanced":
-            run.log("forecast", event, **details)
-        observe("forecast", event, details)
+        logged("forecast", event, details)
 
     with run.locked():
         before = kept.size()

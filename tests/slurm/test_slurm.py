@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from fadecast.cli import main
+from dealt_out import all_ended, content_of, logged, wait_until
 from fadecast.cluster import states
-from fadecast.sendings import events, sendings
+from fadecast.sendings import sendings
 
 from . import lab
 
@@ -29,7 +29,6 @@ gpus_per_job: 1
 memory_gb: 1
 compile_cache: {cache}
 """
-APART = ("jobs", ".lock", "log.jsonl")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -51,39 +50,6 @@ def cluster(tmp_path):
     path = tmp_path / "slurm.yaml"
     path.write_text(CLUSTER.format(cache=os.environ["FADECAST_CACHE"]))
     return path
-
-
-@pytest.fixture
-def command(capsys):
-    """Return a function that runs a command and gives its exit code, stdout and stderr."""
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        return ended.value.code, *capsys.readouterr()
-
-    return run
-
-
-def wait_until(condition, seconds=600.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-
-
-def logged(folder, job, event):
-    """Return how often a job of the last sending logged an event."""
-    return sum(each["event"] == event for each in events(folder, sendings(folder)[-1], job))
-
-
-def all_ended(folder):
-    return all(state.now == "ended" for sending in sendings(folder) for state in states(folder, sending))
-
-
-def content_of(folder):
-    files = [path for path in folder.rglob("*") if path.is_file() and path.relative_to(folder).parts[0] not in APART]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def tasks():

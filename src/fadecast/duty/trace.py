@@ -21,6 +21,8 @@ from fadecast.table_file import read_table
 _DAY = 24.0
 # Power over rated power that is taken for a wrong unit.
 _HIGHEST = 2.0
+# Hours of 1,000 years: seconds since 1970 are well within, and a trace of more has no day to begin with.
+_LATEST = 8.8e6
 _SECONDS = ("s", "sec", "second", "seconds")
 # Columns that a message names.
 _SHOWN = 20
@@ -86,9 +88,13 @@ def _read(trace: Trace, *_: int) -> Measurement:
     hours = _hours(time, trace)
     with np.errstate(over="ignore"):
         power = pd.to_numeric(column, errors="coerce").to_numpy(float) / trace.rated
-    if not (np.isfinite(hours).all() and (np.diff(hours) > 0.0).all()):
-        row = int(np.argmin(np.isfinite(hours) & np.concatenate([[True], np.diff(hours) > 0.0])))
+    with np.errstate(invalid="ignore"):
+        rises = np.isfinite(hours) & np.concatenate([[True], np.diff(hours) > 0.0])
+    if not rises.all():
+        row = int(np.argmin(rises))
         raise ValueError(f"{trace.time!r} does not rise at row {row}; must rise")
+    if np.abs(hours).max() > _LATEST:
+        raise ValueError(f"{trace.time!r} reaches {np.abs(hours).max():g} h; must be within {_LATEST:g} h of midnight")
     wrong = ~np.isfinite(power) | (power < 0.0) | (power > _HIGHEST)
     if wrong.any():
         row = int(np.argmax(wrong))

@@ -20,6 +20,8 @@ from fadecast.table_file import check_width, head_of, read_table
 _MOST_REPAIRED = 0.01
 """Share of rows that are left out before a table is refused."""
 _VOLTAGE = (0.0, 5.5)
+_LARGEST = 1e12
+"""Of any number, in the units of the house: seconds of 30,000 years."""
 _SHOWN = 5
 _KELVIN = 273.15
 _GAP = 20.0
@@ -195,6 +197,13 @@ def _physical(rows: pd.DataFrame, table: Table, path: Path, notes: list[str]) ->
     """Bring columns to the units of the house."""
     for key in _SCALES.keys() & set(rows.columns):
         rows[key] *= _SCALES[key][getattr(table.units, key)]
+    for key in _SCALES.keys() & set(rows.columns):
+        endless = rows[key].abs() > _LARGEST
+        if endless.any():
+            value, where = rows[key][endless].iloc[0], _lines(rows["line"][endless])
+            raise MeasuredDataError(
+                f"{path}: {key} is {value:g} at {where}; must be between -{_LARGEST:g} and {_LARGEST:g}"
+            )
     beyond = (rows["voltage"] < _VOLTAGE[0]) | (rows["voltage"] > _VOLTAGE[1])
     if beyond.any():
         value, hint = rows["voltage"][beyond].iloc[0], ""

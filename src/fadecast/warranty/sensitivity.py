@@ -114,6 +114,9 @@ def _faded(fade: xr.Dataset, faster: float) -> xr.Dataset:
         return fade
     retention = (1.0 - faster * (1.0 - fade["retention"])).clip(min=0.0)
     start = fade["soh"].isel(time=0)
+    if ((start > 0.0) & ~(retention.isel(time=0) > 0.0)).any():
+        first = fade["retention"].isel(time=0).where(start > 0.0).min(skipna=False).item()
+        raise ValueError(f"'retention' is {first:g} at time 0; must be 1: losses are counted from the start of service")
     return fade.assign(
         retention=retention.assign_attrs(fade["retention"].attrs),
         soh=(start * retention).assign_attrs(fade["soh"].attrs),
