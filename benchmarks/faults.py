@@ -5,8 +5,8 @@ is held against that of the run in one go. Beside that: a job told to make room 
 disk, a folder that cannot be written, spoilt shards, two drivers at once, and clocks that jump. What needs root (a
 small disk of its own) or a program that is not there (faketime) is left out, and said to be.
 
-`python benchmarks/faults.py` kills 100 times; `--quick` kills 5 times and does no more. Ends with
-`killed: N resumed: N identical: N`.
+`python benchmarks/faults.py` kills 100 times; `--quick` kills 5 times and does no more; `--gpu` gives the one GPU of this
+machine to one job at a time. Ends with `killed: N resumed: N identical: N`.
 """
 
 import argparse
@@ -46,10 +46,11 @@ APART = {".lock", "log.jsonl", "manifest.json"}
 class Lab:
     """A study, the run of it in one go, and what else its files are held against."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, gpu: bool) -> None:
         self.folder, self.study, self.cluster = folder, folder / "faults.yaml", folder / "local.yaml"
         self.study.write_text(STUDY)
-        self.cluster.write_text("cluster: local\njobs_at_once: 2\n")
+        jobs = "jobs_at_once: 1\ngpus_per_job: 1\n" if gpu else "jobs_at_once: 2\n"
+        self.cluster.write_text(f"cluster: local\n{jobs}")
         self.whole, shards = folder / "whole", folder / "shards"
         # Which compiles, so that the run after it takes as long as those that are killed.
         self.call("plan", self.study, "--out", shards, "--slice", 99)
@@ -212,7 +213,7 @@ def preempted(lab: Lab, run: Path) -> None:
     lab.call("submit", lab.study, "--cluster", lab.cluster, "--out", run)
     (sending,) = sendings(run)
     for _ in range(1200):
-        if all("start" in [event["event"] for event in events(run, sending, job)] for job in (0, 1)):
+        if all("start" in [event["event"] for event in events(run, sending, job)] for job in range(len(sending.jobs))):
             break
         time.sleep(0.05)
     told = tasks(run)
@@ -316,13 +317,17 @@ def main() -> None:
     """Do all faults."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="5 kills, and nothing else")
+    parser.add_argument("--gpu", action="store_true", help="jobs work on the GPU of this machine")
     parser.add_argument("--kills", type=int, default=None, metavar="N")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     kills = given.kills or (5 if given.quick else 100)
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        lab = Lab(Path(folder))
+        if given.gpu:
+            # A driver looks at what a job makes while the job has the GPU.
+            os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+        lab = Lab(Path(folder), given.gpu)
         print(f"a run in one go takes {lab.seconds:.1f} s", flush=True)
         faults = {} if given.quick else FAULTS
         survived = sum(survives(lab, name, *fault) for name, fault in faults.items())

@@ -24,6 +24,8 @@ from fadecast.pack.sharing import Fleet
 
 _COULOMBS_PER_AH = 3600.0
 _CHECKED_LANES = 16
+_MANY, _FEW = 4096, 64
+"""Lanes whose capacity is found at once: a device of many cores is filled by thousands."""
 
 
 def capacity_of(cell: CellModel) -> Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
@@ -33,7 +35,6 @@ def capacity_of(cell: CellModel) -> Callable[[np.ndarray, np.ndarray, np.ndarray
     not finite where no electrode window exists.
     """
     middle = fresh_mid_stoichiometry(cell)
-    padded = 64
 
     @jax.jit
     def measure(losses: jax.Array) -> jax.Array:
@@ -46,9 +47,11 @@ def capacity_of(cell: CellModel) -> Callable[[np.ndarray, np.ndarray, np.ndarray
     def share(lli: np.ndarray, lam_ne: np.ndarray, lam_pe: np.ndarray) -> np.ndarray:
         losses = np.stack([lli, lam_ne, lam_pe])
         count = losses.shape[1]
-        # One shape compiles once; root finders ask for fewer and fewer lanes.
-        losses = np.pad(losses, ((0, 0), (0, -count % padded)), mode="edge")
-        parts = [measure(jnp.asarray(part)) for part in np.split(losses, losses.shape[1] // padded, axis=1)]
+        # A shape compiles once; root finders ask for fewer and fewer lanes.
+        losses = np.pad(losses, ((0, 0), (0, -count % _FEW)), mode="edge")
+        many = count - count % _MANY
+        starts = [*range(0, many, _MANY), *range(many, losses.shape[1], _FEW)]
+        parts = [measure(jnp.asarray(part)) for part in np.split(losses, starts[1:], axis=1)]
         return np.concatenate(parts)[:count] / cell.nominal_capacity
 
     return share

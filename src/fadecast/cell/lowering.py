@@ -9,6 +9,7 @@ import functools
 import operator
 from collections.abc import Callable, Mapping
 
+import jax
 import jax.numpy as jnp
 import jax.scipy.special
 import numpy as np
@@ -17,7 +18,7 @@ import scipy.sparse
 from jaxtyping import Array, Float
 
 from fadecast.cell.affine import Affine, written_out
-from fadecast.cell.pieces import Pieces, State
+from fadecast.cell.pieces import Pieces, State, is_traced
 from fadecast.cell.tables import multilinear, piecewise_polynomial
 
 Value = Float[Array, "n lanes"] | np.ndarray | float
@@ -86,7 +87,13 @@ def lower(
             for name, s in symbols.items()
         }
 
-    return evaluate
+    known = jax.jit(evaluate, inline=True)
+
+    def evaluate_known(y: State, inputs: Inputs) -> dict[str, Float[Array, "n lanes"]]:
+        """Evaluate, but trace for the same shapes only once: a program asks for the voltage dozens of times."""
+        return known(y, dict(inputs)) if is_traced(y) else evaluate(y, inputs)
+
+    return evaluate_known
 
 
 def _in_precision(value: Value | Affine, dtype: jnp.dtype, constants: bool = True) -> Value | Affine:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -82,3 +83,21 @@ State = Float[Array, "states lanes"] | Pieces
 def pieces_of(y: State) -> Pieces:
     """Return a state as pieces."""
     return y if isinstance(y, Pieces) else Pieces(y)
+
+
+def is_traced(y: State) -> bool:
+    """Tell whether a state of arrays is part of a program that is being traced; one of affine columns is none."""
+    arrays = (y.whole, *(value for _, value in y.parts)) if isinstance(y, Pieces) else (y,)
+    return not any(isinstance(a, Affine) for a in arrays) and any(isinstance(a, jax.core.Tracer) for a in arrays)
+
+
+def _flattened(y: Pieces) -> tuple[tuple[Any, ...], tuple[tuple[int, int], ...]]:
+    return (y.whole, *(value for _, value in y.parts)), tuple((rows.start, rows.stop) for rows, _ in y.parts)
+
+
+def _restored(places: tuple[tuple[int, int], ...], arrays: tuple[Any, ...]) -> Pieces:
+    whole, *values = arrays
+    return Pieces(whole, tuple((slice(*place), value) for place, value in zip(places, values, strict=True)))
+
+
+jax.tree_util.register_pytree_node(Pieces, _flattened, _restored)
