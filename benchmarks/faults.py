@@ -5,8 +5,8 @@ is held against that of the run in one go. Beside that: a job told to make room 
 disk, a folder that cannot be written, spoilt shards, two drivers at once, and clocks that jump. What needs root (a
 small disk of its own) or a program that is not there (faketime) is left out, and said to be.
 
-`python benchmarks/faults.py` kills 100 times; `--quick` kills 5 times and does no more; `--gpu` gives the one GPU of this
-machine to one job at a time. Ends with `killed: N resumed: N identical: N`.
+`python benchmarks/faults.py` kills 100 times; `--quick` kills 5 times and does no more; `--gpu` gives the one GPU of
+this machine to one job at a time. Ends with `killed: N resumed: N identical: N`.
 """
 
 import argparse

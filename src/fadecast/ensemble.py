@@ -33,6 +33,7 @@ from fadecast.decades.store import HourlyYear, charge_at
 from fadecast.decades.typical_days import EXTREME_DAYS
 from fadecast.decades.whole import of_packs
 from fadecast.decades.years import DAYS_PER_YEAR, Decades, day_batch, forecast_times
+from fadecast.devices import grouped_lanes, on_host
 from fadecast.duty.again import SiteYear
 from fadecast.duty.year import Duty
 from fadecast.operated import Cell, make_operation, varied_parameters
@@ -199,19 +200,24 @@ class Ensemble:
         return (history, health) if series is None else of_packs(series, history, health)
 
     def _health(self, slow: SlowState, inputs: Inputs) -> Health:
-        """Check up at every time, tile by tile; fields `(times, lanes)`."""
-        size, lanes = self.execution.tile * self.groups, slow.sei.shape[-1]
-        parts = [slice(at, at + size) for at in range(0, lanes, size)]
-        given = [{name: value[:, part] for name, value in inputs.items()} for part in parts]
-        rows = [
-            [
-                _check_up(self.operation.cell, SlowState(*(v[:, part] for v in row)), here)
-                for part, here in zip(parts, given, strict=True)
+        """Check up at every time, tile by tile, several times at once; fields `(times, lanes)`."""
+        size, (times, _, lanes) = self.execution.tile * self.groups, slow.sei.shape
+        at_once = max(grouped_lanes() // size, 1)
+        # One shape for any number of times: the last group is filled up with the last time.
+        groups = np.minimum(np.arange(-(-times // at_once) * at_once), times - 1).reshape(-1, at_once)
+
+        def of_tile(part: slice) -> list[jax.Array]:
+            here = {name: jnp.tile(value[:, part], (1, at_once)) for name, value in inputs.items()}
+            found = [
+                _check_up(self.operation.cell, SlowState(*(v[rows, :, part].reshape(1, -1) for v in slow)), here)
+                for rows in groups
             ]
-            for row in zip(*slow, strict=True)
-        ]
-        whole = [[jnp.concatenate(values, axis=1) for values in zip(*row, strict=True)] for row in rows]
-        return Health(*(jnp.concatenate(values) for values in zip(*whole, strict=True)))
+            return [
+                jnp.concatenate([v.reshape(at_once, size) for v in field])[:times] for field in zip(*found, strict=True)
+            ]
+
+        tiles = [of_tile(slice(at, at + size)) for at in range(0, lanes, size)]
+        return Health(*(jnp.concatenate(parts, axis=1) for parts in zip(*tiles, strict=True)))
 
     def _leap(
         self,
@@ -251,9 +257,11 @@ class Ensemble:
         )
         draws = [int(draw) for draw in self.duty_draw(np.unique(lanes // self.packs_of_site) // self.fleet.sites)]
         whole = round(weight * self.packs_of_site)
-        years = [SiteYear.of(self.served, self.duty.isel(draw=draw), whole, minutes) for draw in draws]
+        with on_host():
+            years = [SiteYear.of(self.served, self.duty.isel(draw=draw), whole, minutes) for draw in draws]
+            year = SiteYear.together(years)
         typical = [self.prepared.typical(draw).filled(self.decades.typical_days + EXTREME_DAYS) for draw in draws]
-        sites = Sites(self.operation, self.fleet, SiteYear.together(years), typical, packs, each)
+        sites = Sites(self.operation, self.fleet, year, typical, packs, each)
         macro = Macro(sites, self.decades.leap, outcome, packs.counted, sites, passed)
         return macro.run(Service.start(slow, imbalance and imbalance.headroom), np.asarray(self.times, float))
 

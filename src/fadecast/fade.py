@@ -17,6 +17,7 @@ from fadecast.cell.profile import Profile, Stepping
 from fadecast.decades.macro import History
 from fadecast.decades.service import KELVIN
 from fadecast.decades.years import DAYS_PER_YEAR, Decades
+from fadecast.devices import on_host
 from fadecast.ensemble import Ensemble
 from fadecast.operated import Cell, make_operation, varied_parameters
 from fadecast.outcome import Outcome
@@ -81,7 +82,9 @@ def leap_error(ensemble: Ensemble) -> dict[str, float]:
         ),
     )
     filled = np.resize(lanes, ensemble.execution.tile)
-    found, expected = leapt.simulate(filled), truth.simulate(lanes)
+    found = leapt.simulate(filled)
+    with on_host():
+        expected = truth.simulate(lanes)
     (capacity, resistance), (true_capacity, true_resistance) = (
         (np.asarray(values)[-1, :_CHECKED_LANES] for values in health) for _, health in (found, expected)
     )

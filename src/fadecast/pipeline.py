@@ -7,6 +7,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -21,6 +22,7 @@ from fadecast import __version__
 from fadecast.calibration.shipped_rates import SHIPPED
 from fadecast.cell.model import build_cell
 from fadecast.decades.years import represented
+from fadecast.devices import on_host
 from fadecast.duty import duty_years, years_drawn
 from fadecast.economics import Plant, economics_table
 from fadecast.ensemble import make_ensemble
@@ -58,6 +60,8 @@ class Stage:
     """The part of the study that it reads, as plain data."""
     make: Callable[[Study, RunFolder, Observer], Sequence[str]]
     """Writes its files and names them."""
+    wide: bool = False
+    """Whether it works on so many lanes at once that an accelerator helps; else it is made on the processor."""
 
 
 def run_stages(study: Study, run: RunFolder, wanted: str, observe: Observer, *, patience: float = 0.0) -> None:
@@ -173,7 +177,8 @@ def _bring_up_to_date(name: str, key: str, study: Study, run: RunFolder, observe
         return
     tell(name, "start", {"key": key})
     try:
-        run.record(name, key, STAGES[name].make(study, run, tell))
+        with nullcontext() if STAGES[name].wide else on_host():
+            run.record(name, key, STAGES[name].make(study, run, tell))
     except (Exception, KeyboardInterrupt) as error:
         tell(name, "failed", {"seconds": _seconds(began), "error": traceback.format_exc()})
         if isinstance(error, Exception):
@@ -305,8 +310,8 @@ def _forecast_depends(study: Study) -> Any:
 
 STAGES: Mapping[str, Stage] = {
     "duty": Stage((), _duty_depends, _make_duty),
-    "population": Stage(("duty",), _population_depends, _make_population),
-    "forecast": Stage(("duty", "population"), _forecast_depends, _make_fade),
+    "population": Stage(("duty",), _population_depends, _make_population, wide=True),
+    "forecast": Stage(("duty", "population"), _forecast_depends, _make_fade, wide=True),
     "price": Stage(("forecast",), _part("seed", "warranty"), _make_price),
     "economics": Stage(("duty", "forecast", "price"), _part("seed", "packs", "economics"), _make_economics),
     "report": Stage(("duty", "population", "forecast", "price", "economics"), _part("name"), _make_report),

@@ -20,6 +20,7 @@ from fadecast.decades.macro import Evaluated, SiteDay
 from fadecast.decades.service import KELVIN, Operation, Service
 from fadecast.decades.store import HourlyYear, charge_at
 from fadecast.decades.typical_days import HOURS, TypicalDays
+from fadecast.devices import on_host
 from fadecast.duty.again import SiteDuty, SiteYear, dispatched_again
 from fadecast.pack.groups import pack_capacity
 from fadecast.pack.sharing import Fleet, shares
@@ -96,7 +97,8 @@ class Sites:
         capability = np.maximum(now.sum(axis=1) / start.sum(axis=1), 1e-6)
         # The pack with the largest share is the first whose converter is full.
         converters = 1.0 / np.maximum(shared.max(axis=1), 1.0)
-        duty = jax.tree.map(np.asarray, dispatched_again(self.year, jnp.asarray(capability), jnp.asarray(converters)))
+        with on_host():
+            duty = jax.tree.map(np.asarray, dispatched_again(self.year, capability, converters))
         share = np.repeat(np.pad(shared.ravel(), (0, self.places - shared.size), mode="edge"), self.groups)
 
         def run(part: slice) -> Evaluated:
