@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fadecast import ensemble
 from fadecast.cell.model import build_cell
 from fadecast.decades.years import Decades
 from fadecast.duty import Duty, Site, make_duty
@@ -41,8 +42,8 @@ def population(duty):
 def forecast(duty, population, workers=1, shards=None, decades=DECADES):
     shards = Memory() if shards is None else shards
     execution = Execution(tile=16, workers=workers)
-    ensemble = make_ensemble(Cell(), decades, duty, population, 1.0, execution)
-    return make_fade(Forecast(ensemble, shards, PACK_KWH), lambda event, details: None)
+    packs = make_ensemble(Cell(), decades, duty, population, 1.0, execution)
+    return make_fade(Forecast(packs, shards, PACK_KWH), lambda event, details: None)
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +79,15 @@ def test_the_bits_do_not_depend_on_workers_or_on_what_was_finished_before(duty, 
         forecast(duty, population, 1, Memory(list(shards.items())[:1])),
     ):
         assert again.identical(fade)
+
+
+def test_check_ups_do_not_know_how_many_are_taken_together(duty, population, fade, monkeypatch):
+    # Two times at once, of three: the second group is filled up.
+    monkeypatch.setattr(ensemble, "grouped_lanes", lambda: 32)
+    again = forecast(duty, population)
+    for name in ("capacity", "resistance"):
+        assert again[name].shape == (DRAWS, PACKS, 3)
+        np.testing.assert_allclose(again[name], fade[name], rtol=1e-12)
 
 
 def test_each_pack_starts_at_its_sampled_soh_and_fades(population, fade):

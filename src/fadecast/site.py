@@ -172,9 +172,10 @@ class Sites:
     def _year(self, duty: SiteDuty, of_site: np.ndarray, share: Float[np.ndarray, " lanes"]) -> HourlyYear:
         """Year of each lane of a tile by the hour."""
         power, air = (
-            values.reshape(HOURS, -1, values.shape[1]).mean(axis=1)[:, of_site] for values in (duty.power, duty.air)
+            jnp.asarray(values.reshape(HOURS, -1, values.shape[1]).mean(axis=1))[:, of_site]
+            for values in (duty.power, duty.air)
         )
-        return HourlyYear(jnp.asarray(power * (share * self.cell.nameplate_energy)), jnp.asarray(air + KELVIN))
+        return HourlyYear(power * jnp.asarray(share * self.cell.nameplate_energy)[None], air + KELVIN)
 
     def _days(
         self, duty: SiteDuty, of_site: np.ndarray, share: Float[np.ndarray, " lanes"], begin: Float[Array, "days lanes"]
@@ -182,9 +183,10 @@ class Sites:
         """Typical days of a tile."""
         steps = self.operation.steps_per_day
 
-        def of_lanes(*sites: np.ndarray) -> np.ndarray:
+        def of_lanes(*sites: np.ndarray) -> Array:
             """Give each lane the values of its site, `(days, ...)`; days come last but for lanes."""
-            return np.stack([each.T for each in sites], axis=-1)[..., of_site]
+            # Spread out where they are used: an accelerator waits for what is sent to it.
+            return jnp.asarray(np.stack([each.T for each in sites], axis=-1))[..., of_site]
 
         power, air = (
             of_lanes(*(_day_rows(values[:, n], steps, typical) for n, typical in enumerate(self.typical)))
@@ -192,12 +194,12 @@ class Sites:
         )
         # Swings are those of the year as first dispatched.
         swings = [typical.ripple for typical in self.typical]
-        ripple: Ripple | None = jax.tree.map(lambda *sites: jnp.asarray(of_lanes(*sites)), *swings)
+        ripple: Ripple | None = jax.tree.map(of_lanes, *swings)
         return DayBatch(
-            weight=jnp.asarray(of_lanes(*(typical.weight for typical in self.typical))),
+            weight=of_lanes(*(typical.weight for typical in self.typical)),
             state_of_charge=begin,
-            power=jnp.asarray(power * (share * self.cell.nameplate_energy)),
-            ambient=jnp.asarray(air + KELVIN),
+            power=power * jnp.asarray(share * self.cell.nameplate_energy)[None, None],
+            ambient=air + KELVIN,
             ripple=None if ripple is None else ripple.delivered(jnp.asarray(share)[None, None]),
         )
 
