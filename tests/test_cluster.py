@@ -191,6 +191,8 @@ def test_an_engine_that_takes_no_jobs_is_one_message(tmp_path, slurm):
     slurm("sbatch", "", code=1)
     with pytest.raises(RunError, match="slurm does not take the jobs"):
         send(SlurmCluster(), tmp_path, noted(tmp_path, [["a"]], engine="slurm"))
+    (refused,) = sendings(tmp_path)
+    assert refused.refused.startswith("slurm does not take the jobs")
 
 
 # How it stands
@@ -217,6 +219,7 @@ def test_progress_tells_what_is_done_what_failed_and_why(tiny_run, tmp_path, mon
     keys = planned_keys(study)
     assert len(keys) == 8
     lost = noted(tmp_path, [keys[0:3], keys[3:4]], forecast=key)
+    lost.refused_for(tmp_path, "no such partition")
     again = noted(tmp_path, [keys[1:2], keys[4:7]], forecast=key, workers=2)
     noted(tmp_path, [keys], forecast="of another study")
     now = {lost.name: [JobState("ended", "KILLED"), JobState("ended")], again.name: [JobState("waiting")] * 2}
@@ -235,7 +238,10 @@ def test_progress_tells_what_is_done_what_failed_and_why(tiny_run, tmp_path, mon
     assert found.waiting == [keys[1], keys[6]]
     assert found.running == keys[4:6]
     assert found.unsent == keys[7:]
-    assert found.reasons == {f"{lost.name} job 0": ["KILLED", "no room"], f"{lost.name} job 1": []}
+    assert found.reasons == {
+        f"{lost.name} job 0": ["no such partition", "KILLED", "no room"],
+        f"{lost.name} job 1": ["no such partition"],
+    }
     # Four shards that somebody has in hand, two at a time.
     assert found.seconds_left == pytest.approx(4 * 10.0 / 2)
 

@@ -164,7 +164,8 @@ def send(cluster: Cluster, folder: Path, sending: Sending) -> Sending:
             return _start(cluster, folder, sending, jobs)
         return _queue(cluster, folder, sending, jobs)
     except (OSError, RuntimeError, FailedJobError, FailedSubmissionError) as error:
-        raise RunError(f"{folder}: {sending.engine} does not take the jobs: {error}") from None
+        sending.refused_for(folder, reason := f"{sending.engine} does not take the jobs: {error}")
+        raise RunError(f"{folder}: {reason}") from None
 
 
 def states(folder: Path, sending: Sending) -> list[JobState]:

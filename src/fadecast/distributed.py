@@ -167,7 +167,8 @@ def progress_of(study: Study, run: RunFolder) -> Progress:
                 stands = "failed" if state.now == "ended" else "running" if place < begun else "waiting"
                 where[each] = stands, name
             if state.now == "ended":
-                found.reasons[name] = [*([state.why] if state.why else []), *_last_words(run.path, sending, number)]
+                said = [why for why in (sending.refused, state.why) if why]
+                found.reasons[name] = [*said, *_last_words(run.path, sending, number)]
     for each in found.all:
         stands, _ = ("done", "") if each in done else where.get(each, ("unsent", ""))
         getattr(found, stands).append(each)

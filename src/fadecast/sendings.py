@@ -40,6 +40,8 @@ class Sending:
         When it was noted, ISO 8601.
     ids
         What the engine calls the jobs, the one that prepares first; empty until it has said so.
+    refused
+        What the engine said where it did not take the jobs.
     """
 
     number: int
@@ -51,6 +53,7 @@ class Sending:
     workers: int
     time: str
     ids: tuple[str, ...] = ()
+    refused: str = ""
 
     @classmethod
     def of(
@@ -96,6 +99,10 @@ class Sending:
         known = replace(self, ids=tuple(ids))
         known.write(folder)
         return known
+
+    def refused_for(self, folder: Path, reason: str) -> None:
+        """Keep why the engine did not take the jobs."""
+        replace(self, refused=reason).write(folder)
 
     def folder(self, run: Path) -> Path:
         """Return where the engine keeps what belongs to the jobs."""
