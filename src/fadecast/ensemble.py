@@ -213,7 +213,7 @@ class Ensemble:
                 for rows in groups
             ]
             return [
-                jnp.concatenate([v.reshape(at_once, size) for v in field])[:times] for field in zip(*found, strict=True)
+                jnp.concatenate([v.reshape(at_once, -1) for v in field])[:times] for field in zip(*found, strict=True)
             ]
 
         tiles = [of_tile(slice(at, at + size)) for at in range(0, lanes, size)]
