@@ -19,6 +19,7 @@ from fadecast.calibration.laws import LAWS
 from fadecast.document import Document
 from fadecast.errors import InputError
 from fadecast.files import write_netcdf
+from fadecast.netcdf_file import open_foreign
 from fadecast.pipeline import price_file
 from fadecast.population.posterior_rates import CHARGES, TEMPERATURES, InService, sample_posterior_rates
 from fadecast.population.split import Split, split_directions
@@ -230,3 +231,16 @@ def test_any_posterior_of_cells_is_read_or_refused(tmp_path_factory, data):
         directions = split_directions(Split(posterior=str(path)), 1, 3, 4)
         assert np.isfinite(directions).all()
         assert (directions > 0.0).all()
+
+
+@pytest.mark.parametrize(("variables", "unlimited"), [(500, []), (100, ["time"])])
+def test_netcdf_that_takes_minutes_to_open_is_refused(tmp_path, variables, unlimited):
+    path = tmp_path / "wide.nc"
+    columns = {f"v{number}": ("time", np.ones(2)) for number in range(variables)}
+    xr.Dataset(columns).to_netcdf(path, engine="h5netcdf", unlimited_dims=unlimited)
+    with pytest.raises(ValueError, match=f"it has {variables + 1} variables"):
+        open_foreign(path)
+    kept = xr.Dataset(dict(list(columns.items())[:20]))
+    kept.to_netcdf(path, engine="h5netcdf", unlimited_dims=unlimited)
+    with open_foreign(path) as dataset:
+        assert len(dataset) == 20

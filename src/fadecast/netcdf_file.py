@@ -15,6 +15,8 @@ _PATIENCE = 600.0
 """Seconds of a busy machine until a probe is given up, which has a limit of its own to its time of the processor."""
 _MOST_VARIABLES = 500
 """Opening takes a hundredth of a second for each."""
+_MOST_GROWING = 100
+"""Where a dimension can grow, h5netcdf asks all variables how long it is, once more for each of them."""
 
 
 def open_foreign(path: Path, group: str | None = None) -> xr.Dataset:
@@ -95,10 +97,17 @@ def _check_content(path: Path, group: str | None) -> None:
         for place in [file, *(file[name] for name in names if _is_inside(file, name))]:
             if len(place) > _MOST_VARIABLES:
                 raise ValueError(f"it has {len(place):,} variables; must have {_MOST_VARIABLES} at most")
+            growing = False
             for name in place:
                 item = place[name] if _is_inside(place, name) else None
                 if item is None or (isinstance(item, h5py.Dataset) and (item.external or item.is_virtual)):
                     raise ValueError(f"{name!r:.60} is elsewhere; must be in the file itself")
+                growing = growing or (isinstance(item, h5py.Dataset) and None in (item.maxshape or ()))
+            if growing and len(place) > _MOST_GROWING:
+                raise ValueError(
+                    f"it has {len(place)} variables and an unlimited dimension; must have {_MOST_GROWING} variables at "
+                    "most, or dimensions of fixed lengths"
+                )
 
 
 def _is_inside(place: h5py.Group, name: str) -> bool:
