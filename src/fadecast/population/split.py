@@ -94,11 +94,15 @@ def _diagnosed(path: Path, _: int) -> tuple[Float[np.ndarray, "sample cell mode"
         capacity = found["capacity_at_rest"].transpose("chain", "draw", "curve").values
         names = [str(name) for name in found["curve"].values]
         reference = [names.index(str(name)) for name in compared.values]
-        lost = 1.0 - capacity / capacity[..., reference]
-        if not (np.isfinite(losses).all() and np.isfinite(lost).all() and losses.size):
+        real = all(values.dtype.kind in "fiu" for values in (losses, capacity))
+        if not (real and np.isfinite(losses).all() and np.isfinite(capacity).all() and losses.size):
             raise ValueError("holds nothing, or what is not a number")
-        if not ((np.abs(losses) <= 1.0).all() and (capacity > 0.0).all() and (lost >= -1.0).all()):
+        if not ((np.abs(losses) <= 1.0).all() and (capacity > 0.0).all()):
             raise ValueError("has losses beyond -1 to 1, or capacities that are not above 0")
+        with np.errstate(over="ignore"):
+            lost = 1.0 - capacity / capacity[..., reference]
+        if not (lost >= -1.0).all():
+            raise ValueError("has capacities of more than twice those of the curves that they are compared with")
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise ValueError(f"{path} is no posterior of fadecast calibrate ({first_line(error)})") from None
     # Over the mean: a ratio of two draws has no mean where a loss may be nothing.
