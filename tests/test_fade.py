@@ -1,5 +1,6 @@
 """The fade dataset: same bits however the work is divided, failures masked, effects in the expected direction."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -39,9 +40,9 @@ def population(duty):
     return make_population(Population(), DRAWS, PACKS, 1, share, service=in_service(chemistry, duty))
 
 
-def forecast(duty, population, workers=1, shards=None, decades=DECADES, tile=16):
+def forecast(duty, population, workers=1, shards=None, decades=DECADES):
     shards = Memory() if shards is None else shards
-    execution = Execution(tile=tile, workers=workers)
+    execution = Execution(tile=16, workers=workers)
     packs = make_ensemble(Cell(), decades, duty, population, 1.0, execution)
     return make_fade(Forecast(packs, shards, PACK_KWH), lambda event, details: None)
 
@@ -88,6 +89,14 @@ def test_check_ups_do_not_know_how_many_are_taken_together(duty, population, fad
     for name in ("capacity", "resistance"):
         assert again[name].shape == (DRAWS, PACKS, 3)
         np.testing.assert_allclose(again[name], fade[name], rtol=1e-12)
+
+
+def test_fewer_lanes_than_a_tile_has_can_be_checked_up(duty, population, fade):
+    packs = ensemble.make_ensemble(Cell(), DECADES, duty, population, 1.0, Execution(tile=32))
+    slow, inputs, _ = packs.start(np.arange(PACKS))
+    health = packs._health(jax.tree.map(lambda value: np.stack([value] * 3), slow), inputs)
+    assert health.capacity.shape == (3, PACKS)
+    np.testing.assert_allclose(health.capacity, np.stack([fade["capacity"][0, :, 0]] * 3), rtol=1e-12)
 
 
 def test_each_pack_starts_at_its_sampled_soh_and_fades(population, fade):
@@ -137,9 +146,7 @@ def test_a_faster_rate_or_more_lithium_lost_moves_fade_and_price(duty, populatio
 
 
 def test_the_error_of_the_leap_is_measured(duty, population):
-    decades = Decades(typical_days=2, output_interval_days=182.5, check_days=30)
-    # Fewer lanes are checked than a tile has.
-    measured = forecast(duty, population, decades=decades, tile=32)
+    measured = forecast(duty, population, decades=Decades(typical_days=2, output_interval_days=182.5, check_days=30))
     assert 0 < measured.attrs["soh_error_pp"] < 0.2
     assert 0 < measured.attrs["resistance_error_percent"] < 1.0
     assert measured.attrs["soh_error_days"] == 30
