@@ -88,7 +88,10 @@ def pieces_of(y: State) -> Pieces:
 def is_traced(y: State) -> bool:
     """Tell whether a state of arrays is part of a program that is being traced; one of affine columns is none."""
     arrays = (y.whole, *(value for _, value in y.parts)) if isinstance(y, Pieces) else (y,)
-    return not any(isinstance(a, Affine) for a in arrays) and any(isinstance(a, jax.core.Tracer) for a in arrays)
+    # A tangent that is followed outside a program has a value behind it, and would make a program of its own.
+    return not any(isinstance(a, Affine) for a in arrays) and any(
+        isinstance(a, jax.core.Tracer) and a.to_concrete_value() is None for a in arrays
+    )
 
 
 def _flattened(y: Pieces) -> tuple[tuple[Any, ...], tuple[tuple[int, int], ...]]:
