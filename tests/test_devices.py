@@ -44,7 +44,8 @@ def test_without_a_processor_all_stays_where_it_is(monkeypatch):
         assert place() == jax.devices()[0].id
 
 
-def test_an_accelerator_takes_more_lanes_at_once(monkeypatch):
-    assert grouped_lanes() == 512
-    monkeypatch.setattr(devices, "_GROUPED", {"gpu": 65536})
-    assert grouped_lanes() == 65536
+def test_a_device_of_a_kind_that_is_not_known_counts_as_wide(monkeypatch):
+    wide = devices._GROUPED["gpu"]
+    assert grouped_lanes() == devices._GROUPED["cpu"] < wide
+    monkeypatch.delitem(devices._GROUPED, "cpu")
+    assert grouped_lanes() == wide

@@ -206,18 +206,14 @@ class Ensemble:
         # One shape for any number of times: the last group is filled up with the last time.
         groups = np.minimum(np.arange(-(-times // at_once) * at_once), times - 1).reshape(-1, at_once)
 
-        def of_tile(part: slice) -> list[jax.Array]:
+        def of_tile(part: slice) -> Health:
             here = {name: jnp.tile(value[:, part], (1, at_once)) for name, value in inputs.items()}
-            found = [
-                _check_up(self.operation.cell, SlowState(*(v[rows, :, part].reshape(1, -1) for v in slow)), here)
-                for rows in groups
-            ]
-            return [
-                jnp.concatenate([v.reshape(at_once, -1) for v in field])[:times] for field in zip(*found, strict=True)
-            ]
+            states = (SlowState(*(value[rows, :, part].reshape(1, -1) for value in slow)) for rows in groups)
+            found = [_check_up(self.operation.cell, state, here) for state in states]
+            return jax.tree.map(lambda *rows: jnp.concatenate(rows).reshape(groups.size, -1)[:times], *found)
 
         tiles = [of_tile(slice(at, at + size)) for at in range(0, lanes, size)]
-        return Health(*(jnp.concatenate(parts, axis=1) for parts in zip(*tiles, strict=True)))
+        return jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), *tiles)
 
     def _leap(
         self,
