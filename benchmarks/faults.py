@@ -5,7 +5,7 @@ is held against that of the run in one go. Beside that: a job told to make room 
 disk, a folder that cannot be written, spoilt shards, two drivers at once, and clocks that jump. What needs root (a
 small disk of its own) or a program that is not there (faketime) is left out, and said to be.
 
-`python benchmarks/faults.py` kills 100 times; `--quick` kills 5 times and does no more; `--gpu` gives the one GPU of
+`python benchmarks/faults.py` kills 100 times; `--quick` kills 4 times and does no more; `--gpu` gives the one GPU of
 this machine to one job at a time. Ends with `killed: N resumed: N identical: N`.
 """
 
@@ -316,12 +316,12 @@ def possible(need: str | None) -> bool:
 def main() -> None:
     """Do all faults."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="5 kills, and nothing else")
+    parser.add_argument("--quick", action="store_true", help="4 kills, and nothing else")
     parser.add_argument("--gpu", action="store_true", help="jobs work on the GPU of this machine")
     parser.add_argument("--kills", type=int, default=None, metavar="N")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    kills = given.kills or (5 if given.quick else 100)
+    kills = given.kills or (4 if given.quick else 100)
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         if given.gpu:
