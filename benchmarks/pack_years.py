@@ -169,7 +169,7 @@ def forecast(whole: Slice, packs: int) -> dict[str, float]:
 def run(ensemble: Ensemble, most: int | None = None) -> float:
     """Forecast all shards, or the first of them; return the days simulated."""
     shards = run_shards(ensemble, ensemble.shards()[:most], lambda event, details: None)
-    return sum(history.cell_days for _, history, _ in shards)
+    return sum(history.cell_days for _, history, _, _ in shards)
 
 
 def pybamm_rate(whole: Slice) -> float:

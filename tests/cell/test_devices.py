@@ -48,17 +48,16 @@ def on_devices(count: int) -> list[Course]:
 
 
 def compare_devices() -> None:
-    """Run on one, two and four devices: called in a process that has them."""
-    one, *others = [jax.tree.map(np.asarray, on_devices(count)) for count in (1, 2, 4)]
-    for other in others:
-        for left, right in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
-            assert left.tobytes() == right.tobytes()
+    """Run on one device and, unevenly, on three: called in a process that has them."""
+    one, three = (jax.tree.map(np.asarray, on_devices(count)) for count in (1, 3))
+    for left, right in zip(jax.tree.leaves(one), jax.tree.leaves(three), strict=True):
+        assert left.tobytes() == right.tobytes()
     print("equal")
 
 
-def test_lanes_on_one_two_and_four_devices_are_bit_equal():
+def test_lanes_on_one_and_on_three_devices_are_bit_equal():
     command = "from tests.cell.test_devices import compare_devices; compare_devices()"
-    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4"
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=3"
     environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     done = subprocess.run([sys.executable, "-c", command], env=environment, capture_output=True, text=True)
     assert done.stdout.strip().endswith("equal"), done.stderr[-2000:]
