@@ -111,7 +111,7 @@ def consistent(
         block = "surface_potential_ne" if "negative" in name else "surface_potential_pe"
         if name in found.outputs and block in cell.rows:
             volts = lower({"": found.outputs[name]})(jnp.asarray(y), {n: jnp.asarray(v) for n, v in inputs.items()})[""]
-            y[cell.rows[block]] = cell.scaled(np.asarray(volts), block)
+            y[cell.rows[block]] = cell.scaled(volts, block)
     solved = _newton(cell, found, y, inputs)
     if solved is not None:
         return solved, inputs
@@ -160,27 +160,27 @@ def imbalance(cell: CellModel, found: Discretised, y: np.ndarray, inputs: dict[s
     Relative to the lithium that ageing moves and a thousandth of what moves in and between particles and pores: that
     cancels to rounding only.
     """
-    y, inputs = consistent(cell, found, y, inputs)
-    y = jnp.asarray(y)
+    balanced, inputs = consistent(cell, found, y, inputs)
+    here = jnp.asarray(balanced)
     given = {name: jnp.asarray(value) for name, value in inputs.items()}
-    rates = jnp.zeros_like(y).at[: cell.differential].set(cell.rhs(y, given))
+    rates = jnp.zeros_like(here).at[: cell.differential].set(cell.rhs(here, given))
     lithium = lower({name: found.outputs[name] for name in LITHIUM})
     # PyBaMM counts the lithium of side reactions in one pair of electrodes, all else in the cell.
     pairs = float(found.constants["Number of electrodes connected in parallel to make a cell"])
 
-    def amounts(state):
+    def amounts(state: Array) -> tuple[Array, ...]:
         held = lithium(state, given)
         lost = pairs * held[SIDE_REACTIONS] + sum(held[name] for name in WITH_MATERIAL)
         return held[PARTICLES] + lost, held[ELECTROLYTE], lost
 
-    (_, _, lost), pull = jax.vjp(amounts, y)
+    (_, _, lost), pull = jax.vjp(amounts, here)
     one, none = jnp.ones_like(lost), jnp.zeros_like(lost)
     kept, salt, ageing = (
         np.asarray(pull(tuple(one if k == n else none for k in range(3)))[0] * rates) for n in range(3)
     )
     moved = np.abs(ageing).sum(axis=0) + 1e-3 * (np.abs(kept) + np.abs(salt)).sum(axis=0)
     made = np.maximum(np.abs(kept.sum(axis=0)), np.abs(salt.sum(axis=0)))
-    return float((np.maximum(made - _rounding(cell, y, given, pull), 0.0) / np.maximum(moved, 1e-300)).max())
+    return float((np.maximum(made - _rounding(cell, here, given, pull), 0.0) / np.maximum(moved, 1e-300)).max())
 
 
 def _rounding(cell: CellModel, y: Array, given: Inputs, pull: Callable[..., tuple[Array, ...]]) -> np.ndarray:

@@ -15,12 +15,13 @@ import sys
 from functools import partial
 from pathlib import Path
 from time import perf_counter
+from typing import Any, Literal
 
 import jax
 import numpy as np
 
 SIZES = (64, 1024, 8192, 32768)
-PRECISIONS = ("double", "single")
+PRECISIONS: tuple[Literal["double", "single"], ...] = ("double", "single")
 CONFIG = Path(__file__).parents[1] / "configs" / "nevada.yaml"
 
 
@@ -70,7 +71,8 @@ def export(folder: Path) -> None:
     )
     given = (tuple(slow), dict(inputs), days)
     flat, structure = jax.tree.flatten(given)
-    np.savez(folder / "inputs.npz", **{f"{n:03d}": np.asarray(value) for n, value in enumerate(flat)})
+    arrays: dict[str, Any] = {f"{n:03d}": np.asarray(value) for n, value in enumerate(flat)}
+    np.savez(folder / "inputs.npz", **arrays)
     for precision in PRECISIONS:
         stepping = replace(ensemble.operation.stepping, precision=precision)
         operation = replace(ensemble.operation, stepping=stepping)
@@ -98,7 +100,7 @@ def measure(folder: Path, evaluations: int) -> None:
     truth = None
     for precision in PRECISIONS:
         for size in SIZES:
-            program = jax.jit(jax.export.deserialize((folder / f"{precision}-{size}.bin").read_bytes()).call)
+            program = jax.jit(jax.export.deserialize(bytearray((folder / f"{precision}-{size}.bin").read_bytes())).call)
             given = [jax.device_put(np.concatenate([value] * (size // SIZES[0]), axis=-1)) for value in small]
             begin = perf_counter()
             found = jax.block_until_ready(program(*given))

@@ -18,10 +18,11 @@ from fadecast import variables
 from fadecast.streams import Block, write_blocks
 
 PACKS, BLOCK, MONTHS = 100_000, 805, 120
+DIMS = ("draw", "pack", "time")
 NAMES = [
     name
     for name, variable in variables.VARIABLES.items()
-    if variable.dims == ("draw", "pack", "time") and name not in ("retention", "outcome")
+    if variable.dims == DIMS and name not in ("retention", "outcome")
 ]
 
 
@@ -64,9 +65,8 @@ def blocks(packs: int) -> Iterator[Block]:
         shape = (1, here.stop - first, MONTHS + 1)
         rng = np.random.default_rng(first)
         retention = np.cumprod(1.0 - 0.001 * rng.random(shape), axis=2)
-        values = {name: (("draw", "pack", "time"), 0.5 * retention * rng.random(shape)) for name in NAMES}
-        values["retention"] = (("draw", "pack", "time"), retention)
-        yield {"pack": here}, xr.Dataset(values)
+        values = {name: 0.5 * retention * rng.random(shape) for name in NAMES} | {"retention": retention}
+        yield {"pack": here}, xr.Dataset({name: (DIMS, value) for name, value in values.items()})
 
 
 def peak() -> str:

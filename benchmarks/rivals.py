@@ -2,7 +2,7 @@
 
 from concurrent.futures import ProcessPoolExecutor
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pybamm
@@ -118,7 +118,7 @@ class Steps(Idaklu):
         return Solved(self._ends(finals), perf_counter() - begin)
 
     def _follow(self, solver: pybamm.IDAKLUSolver, cell: int, steps: int) -> np.ndarray:
-        solution = None
+        solution: Any = None
         for amount in self.load.shape[:steps]:
             inputs = self._inputs(cell, float(amount * self.load.watts[cell]))
             solution = solver.step(solution, self.model, self.load.load_step, inputs=inputs, save=False)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from fadecast.cell.discrepancy import swing
 from fadecast.duty.workload import Measured, Workload, draw_it_power
-from fadecast.measured.catalogue import data_root
+from fadecast.locations import data_root
 
 DAYS = 2
 HELIOS = "ai_load/helios_philly_cluster_util/helios_earth_vc6YE_minute.csv.gz"

@@ -35,7 +35,7 @@ from fadecast.cell.model import CellModel, Chemistry, build_cell
 from fadecast.cell.profile import Profile, Stepping, run_profile
 from fadecast.cell.reference import PowerRuns
 from fadecast.figures import style
-from fadecast.measured.catalogue import data_root
+from fadecast.locations import data_root
 from fadecast.pipeline import use_compilation_cache
 from fadecast.population.evidence import single_fits
 from two_day_loads import HELIOS, LOADS, Shape
@@ -137,7 +137,8 @@ def demand(model: str, shape: Shape) -> np.ndarray:
     """Return the power of each condition [W], `(steps, lanes)`, its set point moved every hour towards half charge."""
     cell, (y, window) = cell_of(model), start_of(model)
     peak = np.array([rate for rate, _ in CONDITIONS]) * cell.nameplate_energy
-    hour, parts = round(3600.0 / shape.load_step), []
+    hour = round(3600.0 / shape.load_step)
+    parts: list[np.ndarray] = []
     for first in range(0, len(shape.shares), hour):
         if parts:
             y = _follower(model, Stepping(), shape.load_step)(y, window, _profile(parts[-1])).end

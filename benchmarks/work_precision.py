@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from time import perf_counter
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -105,7 +106,7 @@ class Bench:
         ends = np.asarray(follow(*self.lanes(lanes)))[:, :CELLS]
         seconds = min(self._time(program, part, workers, rounds) for _ in range(3))
         states = {name: ends[self.cell.rows[name]] for name in WATCHED}
-        memory = program.memory_analysis()
+        memory: Any = program.memory_analysis()
         held = memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes
         return states, {
             "seconds": seconds / (batch * self.days),
@@ -201,7 +202,8 @@ def ratio(table: pd.DataFrame, level: float) -> str:
 def draw(table: pd.DataFrame, path: Path) -> None:
     """Plot error against time."""
     figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
-    for (solver, batch), part in table[table["error"] > 0].groupby(["solver", "batch"], dropna=False):
+    for key, part in table[table["error"] > 0].groupby(["solver", "batch"], dropna=False):
+        solver, batch = cast(tuple[str, float], key)
         label = solver if np.isnan(batch) else f"{solver}, batch {batch:.0f}"
         front = _front(part)
         (line,) = axes.loglog(front["seconds"], front["error"], "-" if solver == "fadecast" else "--", label=label)

@@ -20,7 +20,7 @@ from fadecast.duty.load_fit import (
     slot_correlation,
 )
 from fadecast.duty.training import AcceleratorPower, Training
-from fadecast.measured.catalogue import data_root
+from fadecast.locations import data_root
 from fadecast.package_data import write_table
 
 ROOT = Path(__file__).parents[2]

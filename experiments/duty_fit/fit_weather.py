@@ -14,7 +14,7 @@ from fadecast.duty.climate_fit import fit_climate
 from fadecast.duty.solar import Solar, plane_irradiance
 from fadecast.duty.sun import clear_sky
 from fadecast.duty.weather import draw_weather
-from fadecast.measured.catalogue import data_root
+from fadecast.locations import data_root
 
 ROOT = Path(__file__).parents[2]
 PACKAGE_DATA = ROOT / "src" / "fadecast" / "data"

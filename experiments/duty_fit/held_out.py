@@ -15,7 +15,7 @@ from fadecast.duty.inference import Requests, Serving, request_rate
 from fadecast.duty.workload import Measured
 from fadecast.figures import style
 from fadecast.figures.load import Series, load_statistics
-from fadecast.measured.catalogue import data_root
+from fadecast.locations import data_root
 
 LOAD = data_root() / "ai_load"
 FIGURE = Path(__file__).parents[2] / "results" / "reported" / "duty_fit" / "load_statistics.png"

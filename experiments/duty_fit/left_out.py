@@ -14,7 +14,7 @@ from fadecast.duty.climate import MONTH_OF_DAY, Climate, Place
 from fadecast.duty.climate_fit import fit_climate
 from fadecast.duty.sun import clear_sky
 from fadecast.duty.weather import draw_weather
-from fadecast.measured.catalogue import data_root
+from fadecast.locations import data_root
 
 # Latitude, longitude, altitude [m] of the station list of the manual.
 OTHERS = {
