@@ -8,7 +8,7 @@ extrapolated, every day costing the same. Compilation is left out of both.
 
 `python benchmarks/pack_years.py` writes `results/pack_years/pack_years.csv`; `--quick`: 128 packs, in under 5 minutes.
 `--scale` forecasts a year of 100 packs to 20,125 packs of 25 sites, without PyBaMM, and writes `scale.csv`: how time
-and memory grow with packs.
+and memory grow with packs. `--steps` holds the macro steps of the study against small ones, and writes `steps.csv`.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import multiprocessing
 import os
 import resource
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -28,6 +28,7 @@ import pandas as pd
 import xarray as xr
 
 from fadecast.cell.model import build_cell
+from fadecast.decades.macro import Leap
 from fadecast.decades.service import KELVIN
 from fadecast.decades.years import DAYS_PER_YEAR
 from fadecast.duty import make_duty
@@ -48,6 +49,10 @@ CELLS, TOLERANCE = 8, 1e-6
 SIZES, QUICK = (64, 128, 256, 512, 805), (128,)
 SCALE = ((100, 1), (805, 1), (4025, 5), (20125, 25))
 """Packs, and the sites that they are divided among."""
+
+FINEST = Leap(tolerance=2e-5, first_step_days=20, longest_step_days=365)
+COARSER = (Leap(tolerance=1e-3, first_step_days=100), Leap(tolerance=4e-3, first_step_days=300, longest_step_days=1825))
+"""Macro steps that those of the study are held against, and others beside them."""
 
 
 class Slice(NamedTuple):
@@ -77,11 +82,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one size only")
     parser.add_argument("--scale", action="store_true", help="how time grows with packs")
+    parser.add_argument("--steps", action="store_true", help="how far large macro steps are off")
     arguments = parser.parse_args()
     sizes = QUICK if arguments.quick else SIZES
     use_compilation_cache()
     if arguments.scale:
         scale()
+        return
+    if arguments.steps:
+        steps()
         return
     slices = [slice_of(of_reference(packs=packs, draws=CORES)) for packs in sizes]
     table = pd.DataFrame([forecast(each, packs) for each, packs in zip(slices, sizes, strict=True)])
@@ -147,6 +156,31 @@ def scale() -> None:
     table["milliseconds_per_pack"] = 1e3 * table["seconds"] / table["packs"]
     table["over_one_site"] = table["milliseconds_per_pack"] / table["milliseconds_per_pack"][1]
     report(table, "scale.csv")
+
+
+def steps() -> None:
+    """Forecast some packs of four draws by larger and larger macro steps; print how far they are from the smallest."""
+    study = of_reference(packs=64, draws=4)
+    whole = slice_of(study).ensemble(64, study.years)
+    nominal, truth, rows = whole.operation.cell.nominal_capacity, None, []
+    for settings in (FINEST, *COARSER, study.decades.leap):
+        ensemble = replace(whole, decades=replace(whole.decades, leap=settings))
+        found = [shard[1:3] for shard in run_shards(ensemble, ensemble.shards(), lambda event, details: None)]
+        capacity, resistance = (
+            np.concatenate([np.asarray(getattr(health, name)) for _, health in found], axis=1)
+            for name in ("capacity", "resistance")
+        )
+        truth = (capacity, resistance) if truth is None else truth
+        rows.append(
+            {
+                **asdict(settings),
+                "macro_steps": np.mean([len(history.macro_steps) - 1 for history, _ in found]),
+                "cell_days_per_pack": sum(history.cell_days for history, _ in found) / whole.lanes,
+                "soh_error_pp": 100.0 * np.abs(capacity - truth[0]).max() / nominal,
+                "resistance_error_percent": 100.0 * np.abs(resistance / truth[1] - 1.0).max(),
+            }
+        )
+    report(pd.DataFrame(rows), "steps.csv")
 
 
 def forecast(whole: Slice, packs: int) -> dict[str, float]:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pybamm
 
+from fadecast.cell.aged import open_pores, restrict
 from fadecast.cell.control import Held
 from fadecast.cell.model import AMBIENT, Chemistry, arrhenius_lam, build_cell, parameter_values
 from fadecast.cell.protocol import Instruction, rest, run_protocol
@@ -42,9 +43,8 @@ def chemistry(model: str, celsius: float, points: int = POINTS) -> Chemistry:
     return Chemistry(model=model, parameters=changed, particle_points=points)
 
 
-def by_pybamm(model: str, celsius: float) -> pd.DataFrame:
-    """Cycle with PyBaMM."""
-    settings = chemistry("SPMe", celsius)
+def by_pybamm(model: str, celsius: float, settings: Chemistry, cycles: int = CYCLES) -> pd.DataFrame:
+    """Cycle with PyBaMM, until it stops by itself."""
     values = parameter_values(settings.parameter_set)
     values.update(dict(settings.parameters))
     arrhenius_lam(values, pybamm.ParameterValues(dict(values)))
@@ -60,27 +60,30 @@ def by_pybamm(model: str, celsius: float) -> pd.DataFrame:
     simulation = pybamm.Simulation(
         getattr(pybamm.lithium_ion, model)(settings.options),
         parameter_values=values,
-        experiment=pybamm.Experiment([cycle] * CYCLES, period="10 minutes"),
+        experiment=pybamm.Experiment([cycle] * cycles, period="10 minutes"),
         solver=pybamm.IDAKLUSolver(rtol=TOLERANCE, atol=TOLERANCE),
         var_pts=dict.fromkeys(("x_n", "x_s", "x_p", "r_n", "r_p"), POINTS),
     )
     rows = []
     for done in simulation.solve().cycles:
+        if done is None or len(done.steps) < len(cycle) or None in done.steps:
+            break
         charge = done.steps[3]["Discharge capacity [A.h]"].entries
-        dead, lost = (
+        dead, lost, pores = (
             float(done[name].entries[-1])
             for name in (
                 "X-averaged negative dead lithium concentration [mol.m-3]",
                 "Loss of active material in negative electrode [%]",
+                "X-averaged negative electrode porosity",
             )
         )
-        rows.append((charge[-1] - charge[0], dead, lost / 100.0))
+        rows.append((charge[-1] - charge[0], dead, lost / 100.0, pores))
     return table(rows)
 
 
-def lowered(celsius: float, points: int) -> pd.DataFrame:
-    """Cycle with the lowered SPMe, as forecasts step it."""
-    cell = build_cell(chemistry("SPMe", celsius, points))
+def lowered(celsius: float, settings: Chemistry, cycles: int = CYCLES) -> pd.DataFrame:
+    """Cycle with the lowered SPMe, as forecasts step it, while its pores are open."""
+    cell = build_cell(settings)
     inputs = {AMBIENT: jnp.full((1, 1), celsius + 273.15)}
     low, high = cell.voltage_limits
     cycle = (
@@ -92,16 +95,20 @@ def lowered(celsius: float, points: int) -> pd.DataFrame:
     )
     y, rows = cell.fresh(1), []
     whole = float(cell.physical(y, "active_fraction_ne")[0, 0])
-    for _ in range(CYCLES):
+    for _ in range(cycles):
         y, record = run_protocol(cell, y, inputs, cycle)
+        if not np.isfinite(y).all():
+            break
         kept = float(cell.physical(y, "active_fraction_ne")[0, 0]) / whole
-        rows.append((float(record.charge[3, 0]), float(cell.physical(y, "dead")[0, 0]), 1.0 - kept))
+        slow = restrict(cell, y, jnp.zeros((1, 1)))
+        pores = float(open_pores(cell, slow)[0, 0]) if cell.pores_close else np.nan
+        rows.append((float(record.charge[3, 0]), float(cell.physical(y, "dead")[0, 0]), 1.0 - kept, pores))
     return table(rows)
 
 
-def table(rows: list[tuple[float, float, float]]) -> pd.DataFrame:
+def table(rows: list[tuple[float, float, float, float]]) -> pd.DataFrame:
     """Label cycles."""
-    frame = pd.DataFrame(rows, columns=["capacity_Ah", "dead_lithium_mol_per_m3", "lam_ne"])
+    frame = pd.DataFrame(rows, columns=["capacity_Ah", "dead_lithium_mol_per_m3", "lam_ne", "porosity_ne"])
     return frame.assign(cycle=np.arange(1, len(rows) + 1))
 
 
@@ -148,10 +155,13 @@ def main() -> None:
     OUT.mkdir(parents=True, exist_ok=True)
     tables, every = [], {}
     for celsius in CELSIUS:
-        runs = {m: once(f"{m}_{celsius:g}", partial(by_pybamm, m, celsius)) for m in MODELS}
+        settings = chemistry("SPMe", celsius)
+        runs = {m: once(f"{m}_{celsius:g}", partial(by_pybamm, m, celsius, settings)) for m in MODELS}
         for points in (POINTS, COARSE):
             name = f"lowered SPMe, {points} points"
-            runs[name] = once(f"lowered_{points}_{celsius:g}", partial(lowered, celsius, points))
+            runs[name] = once(
+                f"lowered_{points}_{celsius:g}", partial(lowered, celsius, chemistry("SPMe", celsius, points))
+            )
         tables.append(compare(runs, celsius))
         every[celsius] = runs
     found = pd.concat(tables)
