@@ -31,7 +31,6 @@ def compare(runs: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Compare where each model ends, and its fade with the DFN's after as many cycles."""
     truth, rows = runs["DFN"], []
     for name, frame in runs.items():
-        frame = frame[frame["capacity_Ah"].notna()]
         both = min(len(frame), len(truth)) - 1
         fade, expected = (each["capacity_Ah"].iloc[0] - each["capacity_Ah"].iloc[both] for each in (frame, truth))
         rows.append(

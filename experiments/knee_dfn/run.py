@@ -14,9 +14,8 @@ import numpy as np
 import pandas as pd
 import pybamm
 
-from fadecast.cell.aged import open_pores, restrict
 from fadecast.cell.control import Held
-from fadecast.cell.model import AMBIENT, Chemistry, arrhenius_lam, build_cell, parameter_values
+from fadecast.cell.model import AMBIENT, CURRENT, POROSITY, Chemistry, arrhenius_lam, build_cell, parameter_values
 from fadecast.cell.protocol import Instruction, rest, run_protocol
 from fadecast.figures import style
 
@@ -82,7 +81,7 @@ def by_pybamm(model: str, celsius: float, settings: Chemistry, cycles: int = CYC
 
 
 def lowered(celsius: float, settings: Chemistry, cycles: int = CYCLES) -> pd.DataFrame:
-    """Cycle with the lowered SPMe, as forecasts step it, while its pores are open."""
+    """Cycle with the lowered SPMe, as forecasts step it, until it breaks."""
     cell = build_cell(settings)
     inputs = {AMBIENT: jnp.full((1, 1), celsius + 273.15)}
     low, high = cell.voltage_limits
@@ -97,11 +96,11 @@ def lowered(celsius: float, settings: Chemistry, cycles: int = CYCLES) -> pd.Dat
     whole = float(cell.physical(y, "active_fraction_ne")[0, 0])
     for _ in range(cycles):
         y, record = run_protocol(cell, y, inputs, cycle)
-        if not np.isfinite(y).all():
+        if not np.isfinite(record.charge).all():
             break
         kept = float(cell.physical(y, "active_fraction_ne")[0, 0]) / whole
-        slow = restrict(cell, y, jnp.zeros((1, 1)))
-        pores = float(open_pores(cell, slow)[0, 0]) if cell.pores_close else np.nan
+        resting = cell.evaluate(y, {**inputs, CURRENT: jnp.zeros((1, 1))})
+        pores = float(resting[POROSITY].min()) if cell.pores_close else np.nan
         rows.append((float(record.charge[3, 0]), float(cell.physical(y, "dead")[0, 0]), 1.0 - kept, pores))
     return table(rows)
 

@@ -181,13 +181,6 @@ def _salt_at_rest(
     return y.at[rows].set(porosity * salt / pores)
 
 
-def open_pores(cell: CellModel, slow: SlowState, inputs: Inputs | None = None) -> Lanes:
-    """Porosity where films have left the least [1], in a cell whose films close pores."""
-    temperature = jnp.full_like(slow.sei, cell.reference_temperature)
-    y = lift(cell, slow, jnp.full_like(slow.sei, 0.5), temperature, inputs)
-    return _output(cell, y, POROSITY, inputs).min(axis=0, keepdims=True)
-
-
 def restrict(cell: CellModel, y: Float[Array, "states lanes"], inventory: Lanes) -> SlowState:
     """Read the slow state out of a full state."""
     held = {name: cell.physical(y, name) for name in SlowState._fields if name in cell.rows}

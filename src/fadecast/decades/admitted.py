@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from fadecast.cell.chemistry import Chemistry, PerPhase
 
-_PORES = "the film of a retired cell closes the pores of PyBaMM's sets, which no forecast has been tested with"
+_PORES = "an SPMe runs out of salt before the knee that closing pores make in a DFN (experiments/knee_dfn)"
 _POTENTIALS = "a cell made from a slow state, its window and its check-ups solve no surface potentials"
 
 ADMITTED: Mapping[str, tuple[tuple[str, ...], str]] = {
