@@ -72,19 +72,21 @@ def last(service) -> SlowState:
     return SlowState(*(jnp.asarray(value[-1]) for value in service.slow))
 
 
-def test_equal_groups_live_as_one_cell(alone, paired):
-    slow, times = started(alone, (0.1, 0.1, 0.2, 0.2)), np.array([0.0, 100.0])
-    days = batch(alone, year())
-    for one, two in (
-        (leap(op, Leap(), slow, inputs(), days, SPIN_UP, times) for op in (alone, paired)),
-        (day_by_day(op, slow, 2.0) for op in (alone, paired)),
-    ):
-        np.testing.assert_allclose(two.service.headroom, 0.0, atol=1e-12)
-        assert one.service.headroom is None
-        same = two.service._replace(headroom=None)
-        for mine, theirs in zip(jax.tree.leaves(one.service), jax.tree.leaves(same), strict=True):
-            np.testing.assert_allclose(mine, theirs, rtol=1e-12, atol=1e-15)
-        np.testing.assert_array_equal(one.outcome, two.outcome)
+@pytest.mark.parametrize("mode", ["direct", pytest.param("leap", marks=pytest.mark.slow)])
+def test_equal_groups_live_as_one_cell(alone, paired, mode):
+    slow, days = started(alone, (0.1, 0.1, 0.2, 0.2)), batch(alone, year())
+    one, two = (
+        day_by_day(op, slow, 2.0)
+        if mode == "direct"
+        else leap(op, Leap(), slow, inputs(), days, SPIN_UP, np.array([0.0, 100.0]))
+        for op in (alone, paired)
+    )
+    np.testing.assert_allclose(two.service.headroom, 0.0, atol=1e-12)
+    assert one.service.headroom is None
+    same = two.service._replace(headroom=None)
+    for mine, theirs in zip(jax.tree.leaves(one.service), jax.tree.leaves(same), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-12, atol=1e-15)
+    np.testing.assert_array_equal(one.outcome, two.outcome)
 
 
 def test_a_day_begins_with_all_groups_inside_their_limits_as_far_apart_as_they_are(paired):
