@@ -49,6 +49,7 @@ LIMITS = Limits(
     soc_max=1.0,
     charge_derating=(),
     discharge_derating=(),
+    salt=None,
 )
 _RATES = {rate.name: rate.value for rate in single_fits()}
 MODELS = {

@@ -118,7 +118,7 @@ class Bench:
         """Return state, window and load of some of the nine cells."""
         power = self.load.shape[:, None] * self.load.watts[None, lanes]
         ambient = np.broadcast_to(self.load.kelvin[lanes], power.shape)
-        window = Window(*(part[:, lanes] for part in self.window))
+        window: Window = jax.tree.map(lambda part: part[:, lanes], self.window)
         return self.start[:, lanes], window, Profile(jnp.asarray(power), jnp.asarray(ambient))
 
     @staticmethod

@@ -229,13 +229,10 @@ VALUES = {
         "cell.limits.charge_derating.0.1: is missing; must be given",
     ),
     "derating that is no list": ("cell: {limits: {charge_derating: 3}}", "cell.limits.charge_derating: got 3; must"),
+    "salt from high to low": ("cell: {limits: {salt: [4000, 100]}}", "cell.limits: salt [4000.0, 100.0] must be"),
     "empty charge window": ("cell: {limits: {soc_min: 0.9, soc_max: 0.2}}", "cell.limits: soc_min 0.9 must be below"),
     "one draw and a capital load": ("draws: 1", "draws: got 1; must be at least 2"),
     # chemistries that can be evaluated, and not followed over years
-    "pores that no slow state carries": (
-        "cell: {chemistry: {model: SPMe, sei_porosity_change: 'true'}}",
-        "cell.chemistry.sei_porosity_change: got true; must be false in a forecast",
-    ),
     "side reactions along an electrode": (
         "cell: {chemistry: {model: SPMe, x_average_side_reactions: 'false'}}",
         "cell.chemistry.x_average_side_reactions: got false; must be true in a forecast",

@@ -42,20 +42,30 @@ def chemistry(model: str, celsius: float, points: int = POINTS) -> Chemistry:
     return Chemistry(model=model, parameters=changed, particle_points=points)
 
 
-def by_pybamm(model: str, celsius: float, settings: Chemistry, cycles: int = CYCLES) -> pd.DataFrame:
-    """Cycle with PyBaMM, until it stops by itself."""
-    values = parameter_values(settings.parameter_set)
-    values.update(dict(settings.parameters))
-    arrhenius_lam(values, pybamm.ParameterValues(dict(values)))
-    values.update({AMBIENT: celsius + 273.15})
-    low, high = values["Lower voltage cut-off [V]"], values["Upper voltage cut-off [V]"]
-    cycle = (
+def held(low: float, high: float) -> tuple[pybamm.step.BaseStep, ...]:
+    """Return a cycle of the laboratory."""
+    return (
         pybamm.step.current(-AMPERES, termination=f"{high} V", duration=1e5),
         pybamm.step.voltage(high, termination=f"{HOLD} A", duration=1e5),
         pybamm.step.rest(REST),
         pybamm.step.current(AMPERES, termination=f"{low} V", duration=1e5),
         pybamm.step.rest(REST),
     )
+
+
+def by_pybamm(
+    model: str,
+    celsius: float,
+    settings: Chemistry,
+    cycle_of: Callable[[float, float], tuple[pybamm.step.BaseStep, ...]] = held,
+    cycles: int = CYCLES,
+) -> pd.DataFrame:
+    """Cycle with PyBaMM, until it stops by itself."""
+    values = parameter_values(settings.parameter_set)
+    values.update(dict(settings.parameters))
+    arrhenius_lam(values, pybamm.ParameterValues(dict(values)))
+    values.update({AMBIENT: celsius + 273.15})
+    cycle = cycle_of(values["Lower voltage cut-off [V]"], values["Upper voltage cut-off [V]"])
     simulation = pybamm.Simulation(
         getattr(pybamm.lithium_ion, model)(settings.options),
         parameter_values=values,
@@ -67,7 +77,7 @@ def by_pybamm(model: str, celsius: float, settings: Chemistry, cycles: int = CYC
     for done in simulation.solve().cycles:
         if done is None or len(done.steps) < len(cycle) or None in done.steps:
             break
-        charge = done.steps[3]["Discharge capacity [A.h]"].entries
+        charge = done["Discharge capacity [A.h]"].entries
         dead, lost, pores = (
             float(done[name].entries[-1])
             for name in (
@@ -76,7 +86,7 @@ def by_pybamm(model: str, celsius: float, settings: Chemistry, cycles: int = CYC
                 "X-averaged negative electrode porosity",
             )
         )
-        rows.append((charge[-1] - charge[0], dead, lost / 100.0, pores))
+        rows.append((charge[-1] - charge.min(), dead, lost / 100.0, pores))
     return table(rows)
 
 

@@ -25,6 +25,7 @@ WIDE = Limits(
     discharge_derating=(),
     soc_min=0.0,
     soc_max=1.0,
+    salt=None,
 )
 
 # A fresh cell and cells of 91, 79, 71, 60 and 51 % SOH.
@@ -79,8 +80,10 @@ def laboratory() -> tuple[CellModel, SlowState, jax.Array, jax.Array, Record]:
     return cell, slow, y, end, Record(*(np.asarray(values) for values in record))
 
 
-def equal_steps(cell: CellModel, inputs: Inputs, current: jax.Array, start: jax.Array) -> Callable[[int], jax.Array]:
-    """Return the state after 20 minutes at a current as a function of the number of time steps."""
+def equal_steps(
+    cell: CellModel, inputs: Inputs, current: jax.Array, start: jax.Array, seconds: float = 1200.0
+) -> Callable[[int], jax.Array]:
+    """Return the state after some time at a current as a function of the number of time steps."""
 
     def control(state, guess, iterations):
         return hold(cell, state, inputs, Setting.of(Held.CURRENT, current), guess, iterations)
@@ -89,7 +92,7 @@ def equal_steps(cell: CellModel, inputs: Inputs, current: jax.Array, start: jax.
     def end(steps):
         def advance(_, y):
             guess = Delivery(current, current, y[:0])
-            return take_step(cell, Rule(3, 4), y, inputs, control, guess, jnp.asarray(1200.0 / steps)).y
+            return take_step(cell, Rule(3, 4), y, inputs, control, guess, jnp.asarray(seconds / steps)).y
 
         return jax.lax.fori_loop(0, steps, advance, start)
 

@@ -23,7 +23,7 @@ SOME = [
     Chemistry(sei="VonKolzenberg2020", loss_of_active_material="stress and reaction-driven"),
     Chemistry(sei="ec reaction limited", particle_mechanics=BOTH, loss_of_active_material="reaction-driven"),
     Chemistry(parameter_set="Prada2013"),
-    Chemistry(model="SPMe", sei_on_cracks="true"),
+    Chemistry(model="SPMe", sei_on_cracks="true", sei_porosity_change="true", lithium_plating_porosity_change="true"),
 ]
 ALL = [
     *[Chemistry(sei=law) for law in GrowthLaw.__args__ if law not in ("none", "constant")],

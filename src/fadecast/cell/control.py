@@ -28,6 +28,7 @@ KELVIN = 273.15
 
 Celsius = Annotated[float, Ge(-100), Le(200)]
 Fraction = Annotated[float, Ge(0), Le(1)]
+Salt = Annotated[float, Ge(0), Le(20000)]
 Derating = tuple[tuple[Celsius, Fraction], ...]
 
 
@@ -49,11 +50,19 @@ class Limits:
     """Lowest state of charge of the aged cell [1]."""
     soc_max: Annotated[float, Ge(0), Le(1)] = 0.95
     """Highest state of charge of the aged cell [1]."""
+    salt: tuple[Salt, Salt] | None = (100.0, 4000.0)
+    """Lowest and highest concentration of salt to which a current may lead anywhere in the electrolyte of an SPMe
+    [mol.m-3]; null: any. Stands for the voltage of a cell whose salt runs out or no longer dissolves, which the means
+    of an SPMe do not see; assumed."""
 
     def __post_init__(self) -> None:
         """Check that the window is open, and that deratings run upwards in temperature."""
         if self.soc_min >= self.soc_max:
             raise ValueError(f"soc_min {self.soc_min} must be below soc_max {self.soc_max}")
+        if self.salt is not None and self.salt[0] >= self.salt[1]:
+            raise ValueError(
+                f"salt {list(self.salt)} must be [lowest, highest] concentration, the first below the second"
+            )
         for name in ("charge_derating", "discharge_derating"):
             for (here, _), (there, _) in pairwise(getattr(self, name)):
                 if there <= here:
@@ -72,6 +81,8 @@ class Window(NamedTuple):
     """Negative-electrode stoichiometry at the upper voltage limit at rest [1]."""
     capacity: Float[Array, "1 lanes"]
     """Charge between the two [A.h]."""
+    porosity: Float[Array, "1 lanes"] | None = None
+    """Least share of a volume that films leave to the electrolyte [1]; None where they take none of it."""
 
 
 class Bounds(NamedTuple):
@@ -79,6 +90,10 @@ class Bounds(NamedTuple):
 
     low: Float[Array, "1 lanes"]
     high: Float[Array, "1 lanes"]
+
+    def and_of(self, other: "Bounds") -> "Bounds":
+        """Return what both allow."""
+        return Bounds(jnp.maximum(self.low, other.low), jnp.minimum(self.high, other.high))
 
 
 class Delivery(NamedTuple):

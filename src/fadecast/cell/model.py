@@ -100,7 +100,7 @@ class CellModel:
     evaluate: Evaluate
     """Right-hand side of the differential states (`rhs`, and by `equations`), residual of the algebraic states
     (`algebraic`, maybe of no rows), terminal voltage (`voltage` [V]), mean solid diffusivities (`diffusivity_ne` …
-    [m2.s-1]) where particles are resolved, `ROUGHNESS` where SEI grows on cracks, `POROSITY` where films close pores,
+    [m2.s-1]) where particles are resolved, `ROUGHNESS` where SEI grows on cracks, `POROSITY` where there is salt,
     and each output by PyBaMM name; unused ones cost nothing once compiled."""
     equations: Mapping[str, slice]
     """Rows of each equation of the right-hand side, by its name in `evaluate`; they follow one another."""
@@ -236,7 +236,7 @@ def build_cell(chemistry: Chemistry, varied: tuple[str, ...] = (), outputs: tupl
 def needed_outputs(chemistry: Chemistry) -> tuple[str, ...]:
     """Return the PyBaMM variables that a lowered cell is made from."""
     cracks = (ROUGHNESS,) if chemistry.sei_on_cracks == "true" else ()
-    pores = (POROSITY,) if _pores_close(chemistry) else ()
+    pores = (POROSITY,) if chemistry.model == "SPMe" else ()
     return VOLTAGE, *cracks, *pores, *_averages(chemistry).values(), *_diffusivities(chemistry).values()
 
 

@@ -30,6 +30,7 @@ from fadecast.cell.partition import partition
 from fadecast.cell.pieces import State
 from fadecast.cell.quadrature import Rule
 from fadecast.cell.ripple import Ripple
+from fadecast.cell.salt import carried_by_salt
 from fadecast.cell.series import Series, in_series
 from fadecast.cell.stepper import Step, take_step
 from fadecast.settings import settings
@@ -206,18 +207,20 @@ def run_profile(
         index, demand = row
         power, ambient, ripple = jax.tree.map(lambda value: value[None], demand)
         start = jnp.where(index == spin_up, y, start)
-        by_charge = charge_bounds(cell, limits, y, window, jnp.asarray(load_step, y.dtype))
-        here = {**inputs, AMBIENT: ambient}
-        by_charge, asked, low = stepping.working((by_charge, power, here))
+        here, horizon = {**inputs, AMBIENT: ambient}, jnp.asarray(load_step, y.dtype)
+        within = charge_bounds(cell, limits, y, window, horizon)
+        if limits.salt is not None and "electrolyte" in cell.rows:
+            within = within.and_of(carried_by_salt(cell, limits.salt, y, here, horizon))
+        within, asked, low = stepping.working((within, power, here))
         setting = Setting.of(Held.POWER, asked)
 
         def control(state: State, guess: Delivery, iterations: int) -> Delivery:
-            bounds = current_bounds(cell, limits, state, low, by_charge, series)
+            bounds = current_bounds(cell, limits, state, low, within, series)
             return hold(cell, state, low, setting, guess, iterations, bounds, series)
 
         def missed(step: Step) -> Lanes:
             state = stepping.working(step.y)
-            bounds = current_bounds(cell, limits, state, low, by_charge, series)
+            bounds = current_bounds(cell, limits, state, low, within, series)
             volts, amperes = mismatch(cell, state, low, step.delivery, bounds)
             return jnp.maximum(volts / _VOLTS, amperes / (_C_RATE * cell.nominal_capacity))[0]
 

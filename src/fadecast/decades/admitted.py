@@ -8,16 +8,13 @@ from collections.abc import Iterator, Mapping
 
 from fadecast.cell.chemistry import Chemistry, PerPhase
 
-_PORES = "an SPMe runs out of salt before the knee that closing pores make in a DFN (experiments/knee_dfn)"
 _POTENTIALS = "a cell made from a slow state, its window and its check-ups solve no surface potentials"
 
 ADMITTED: Mapping[str, tuple[tuple[str, ...], str]] = {
-    "sei_porosity_change": (("false",), _PORES),
     "lithium_plating": (
         ("partially reversible",),
         "a slow state carries dead lithium, and no plated lithium from day to day",
     ),
-    "lithium_plating_porosity_change": (("false",), _PORES),
     "thermal": (("lumped",), "packs differ in temperature"),
     "contact_resistance": (("true",), "packs differ in resistance"),
     "particle_phases": (("1",), "a slow state carries one active material for each electrode"),

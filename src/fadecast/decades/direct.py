@@ -73,7 +73,7 @@ def direct(
         profile = Profile(power[which], ambient[which], jax.tree.map(itemgetter(which), ripple))
         y, change, high, window = _one_day(operation, y, slow.inventory, inputs, profile, imbalance)
         change, high, window = jax.tree.map(np.asarray, (change, high, window))
-        codes, _ = judge_packs(operation, state, window, change)
+        codes, _, _ = judge_packs(operation, state, window, change)
         newly = (codes != Outcome.COMPLETED) & (outcome == Outcome.COMPLETED)
         outcome, last_good = np.where(newly, codes, outcome), np.where(newly, day, last_good)
         alive = outcome == Outcome.COMPLETED

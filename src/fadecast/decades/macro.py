@@ -15,6 +15,7 @@ from annotated_types import Ge, Gt, Le
 
 from fadecast.cell.aged import SlowState
 from fadecast.cell.control import Window
+from fadecast.cell.health import CLOSED
 from fadecast.decades.accuracy import Rates, heun_error
 from fadecast.decades.packs import judge_packs, moved_apart
 from fadecast.decades.service import Operation, Service, exhausted_capacity
@@ -28,6 +29,7 @@ _FILMS = ("sei", "sei_cracks")
 _RESOLVED_FAILURE = 10.0  # [day]
 _SHORTEST = 1.0  # [day]: a step that is shorter costs more than its days, and rates have some noise
 _BROKEN = (Outcome.NOT_FINITE, Outcome.STATE_OUT_OF_BOUNDS)
+_AT_END = [outcome for outcome in Outcome if outcome.end_of_life]
 
 
 @settings
@@ -138,6 +140,8 @@ class _Here(NamedTuple):
     codes: np.ndarray
     capacity: np.ndarray
     """Between the voltage limits at rest, of whole packs [A.h], shape `(lanes,)`."""
+    porosity: np.ndarray
+    """Least of whole packs [1], shape `(lanes,)`; 1 where films take none of it."""
     site: SiteDay | None
 
 
@@ -190,19 +194,21 @@ class Macro:
             mean_rate = jax.tree.map(lambda a, b: 0.5 * (a + b), here.rate, ahead.rate)
             new = self._advance(state, mean_rate, step)
             there = self._evaluate(new)
-            broken = self.running & np.isin(np.maximum(ahead.codes, there.codes), _BROKEN)
-            error = self._error(new, heun_error(step, Rates(here.rate, ahead.rate, there.rate), before), broken)
+            worst = np.maximum(ahead.codes, there.codes)
+            broken = self.running & np.isin(worst, _BROKEN)
+            ending = broken | (self.running & (worst == Outcome.PORES_CLOSED))
+            error = self._error(new, heun_error(step, Rates(here.rate, ahead.rate, there.rate), before), ending)
             change = float(np.clip(_SAFETY * np.cbrt(self.settings.tolerance / max(error, 1e-30)), _SHRINK, _GROW))
             if error > self.settings.tolerance and step > _SHORTEST:
                 step = max(step * change, _SHORTEST)
                 continue
-            if broken.any() and step > _RESOLVED_FAILURE:
-                # A failure ahead: approach it in short steps, so that its time is not an artefact of the step.
+            if ending.any() and step > _RESOLVED_FAILURE:
+                # An end that no error tells of: come to it in short steps, so that its time is not an artefact of one.
                 step = max(_SHRINK * step, _RESOLVED_FAILURE)
                 continue
             crossed = time + step * self._crossing(here, there)
-            self._mark(broken, np.maximum(ahead.codes, there.codes), time)
-            self._mark(there.codes == Outcome.CAPACITY_EXHAUSTED, there.codes, crossed)
+            self._mark(broken, worst, time)
+            self._mark(np.isin(there.codes, _AT_END), there.codes, crossed)
             new = jax.tree.map(lambda old, value: np.where(broken, old, value), state, new)  # noqa: B023
             there = there._replace(rate=self._standing_still(there.rate))
             passed = times[(times > time) & (times <= (time + step) * (1 + 1e-12))]
@@ -235,12 +241,12 @@ class Macro:
         relaxed = relax(state)
         found = self.days.rates(relaxed, self.running)
         self.evaluations += 1
-        judged, capacity = judge_packs(self.days.operation, relaxed, found.window, found.rate)
+        judged, capacity, porosity = judge_packs(self.days.operation, relaxed, found.window, found.rate)
         codes = np.where(self.running, judged, self.outcome)
         sound = self.running & (codes == Outcome.COMPLETED)
         self.hottest = np.where(sound & self.original, np.maximum(self.hottest, found.hottest), self.hottest)
         rate = found.rate._replace(slow=straight_rate(relaxed.slow, found.rate.slow))
-        return _Here(self._standing_still(rate), codes, capacity, found.site)
+        return _Here(self._standing_still(rate), codes, capacity, porosity, found.site)
 
     def _advance(self, state: Service, rate: Service, step: float) -> Service:
         """Go on at a rate for some days."""
@@ -280,12 +286,16 @@ class Macro:
         self.running = self.running & ~lanes
 
     def _crossing(self, here: _Here, there: _Here) -> np.ndarray:
-        """Share of the step at which each lane's capacity fell to what is taken out of service."""
-        limit = exhausted_capacity(self.days.operation.cell)
-        lost = np.maximum(here.capacity - there.capacity, 1e-30)
-        return np.clip((here.capacity - limit) / lost, 0.0, 1.0)
+        """Share of the step at which each lane's capacity or porosity fell to what is taken out of service."""
 
-    def _error(self, new: Service, error: Service, broken: np.ndarray) -> float:
+        def share(before: np.ndarray, after: np.ndarray, limit: float) -> np.ndarray:
+            lost = np.maximum(before - after, 1e-30)
+            return np.where(after < limit, np.clip((before - limit) / lost, 0.0, 1.0), 1.0)
+
+        capacity = share(here.capacity, there.capacity, exhausted_capacity(self.days.operation.cell))
+        return np.minimum(capacity, share(here.porosity, there.porosity, CLOSED))
+
+    def _error(self, new: Service, error: Service, ending: np.ndarray) -> float:
         """Largest `deviation` that an error makes over the lanes that go on, headrooms of groups included."""
         cell, series = self.days.operation.cell, self.days.operation.series
         right = jax.tree.map(lambda value, off: value + off, new, error)
@@ -294,7 +304,7 @@ class Macro:
             # What the groups of a pack have in common means nothing.
             apart = series.most(error.headroom) - series.least(error.headroom)
             off = np.maximum(off, np.asarray(apart[0]) / cell.nominal_capacity)
-        return float(off[self.running & self.counted & ~broken & np.isfinite(off)].max(initial=0.0))
+        return float(off[self.running & self.counted & ~ending & np.isfinite(off)].max(initial=0.0))
 
 
 class _Output:

@@ -61,14 +61,26 @@ def _moved_apart(operation: Operation, start: Lanes, drift: Lanes, days: Float[A
     return relative(operation.series, bled(operation.series, start, drift, operation.bleed, days))
 
 
-def judge_packs(operation: Operation, state: Service, window: Window, change: Service) -> tuple[np.ndarray, np.ndarray]:
-    """Judge lanes by `judge`; return outcome codes and capacities at rest [A.h], both of shape `(lanes,)`.
+def judge_packs(
+    operation: Operation, state: Service, window: Window, change: Service
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Judge lanes by `judge`; return outcome codes, capacities at rest [A.h] and porosities [1], of shape `(lanes,)`.
 
-    A pack ends with its worst group, or when the whole holds too little; the capacities are those of whole packs.
+    A pack ends with its worst group, or when the whole holds too little; capacities are those of whole packs, and the
+    porosity is the least of a pack's groups, 1 where films take none of it.
     """
     series = operation.series
+    porosity = jnp.ones_like(window.capacity) if window.porosity is None else jnp.asarray(window.porosity)
     if series is None or state.headroom is None:
-        return judge(operation.cell, state.slow, window, change), np.asarray(window.capacity[0])
+        return (
+            judge(operation.cell, state.slow, window, change),
+            np.asarray(window.capacity[0]),
+            np.asarray(porosity[0]),
+        )
     whole = window._replace(capacity=pack_capacity(series, window.capacity, state.headroom))
     codes = judge(operation.cell, state.slow, jax.tree.map(np.asarray, whole), change)
-    return np.asarray(series.most(jnp.asarray(codes))), np.asarray(whole.capacity[0])
+    return (
+        np.asarray(series.most(jnp.asarray(codes))),
+        np.asarray(whole.capacity[0]),
+        np.asarray(series.least(porosity)[0]),
+    )

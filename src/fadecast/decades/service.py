@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from fadecast.cell.aged import Lanes, SlowState, cyclable_lithium, lift, restrict
 from fadecast.cell.control import Limits, Window
-from fadecast.cell.health import electrode_window, stoichiometry_at
+from fadecast.cell.health import electrode_window, pores_closed, stoichiometry_at
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import CellModel
 from fadecast.cell.profile import Course, Profile, Stepping, run_profile
@@ -116,11 +116,13 @@ def exhausted_capacity(cell: CellModel) -> float:
 
 def judge(cell: CellModel, slow: SlowState, window: Window, change: Service) -> np.ndarray:
     """Outcome code of each lane at this slow state and with this change, NumPy fields, shape `(lanes,)`."""
-    finite = np.isfinite(np.concatenate([*slow, *window, *jax.tree.leaves(change)])).all(axis=0)
+    finite = np.isfinite(np.concatenate(jax.tree.leaves((slow, window, change)))).all(axis=0)
     active = np.concatenate([slow.active_fraction_ne, slow.active_fraction_pe])
     films = np.concatenate([slow.sei, slow.sei_cracks, slow.dead, cyclable_lithium(cell, slow)])
     physical = ((active > 0.0) & (active <= 1.0)).all(axis=0) & (films >= 0.0).all(axis=0)
     exhausted = window.capacity[0] < exhausted_capacity(cell)
     code = np.where(exhausted, Outcome.CAPACITY_EXHAUSTED, Outcome.COMPLETED)
     code = np.where(physical, code, Outcome.STATE_OUT_OF_BOUNDS)
-    return np.where(finite, code, Outcome.NOT_FINITE).astype(np.int8)
+    code = np.where(finite, code, Outcome.NOT_FINITE)
+    # Last: where pores have closed, the rest has broken for it.
+    return np.where(pores_closed(window), Outcome.PORES_CLOSED, code).astype(np.int8)

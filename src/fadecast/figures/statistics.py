@@ -102,7 +102,7 @@ def sample_note(fade: xr.Dataset, *, of_capacity: bool = True) -> str:
     """
     counts = outcome_counts(fade)
     draws, packs = fade.sizes["draw"], fade.sizes["pack"]
-    exhausted = counts.pop(Outcome.CAPACITY_EXHAUSTED)
+    exhausted = sum(counts.pop(outcome) for outcome in Outcome if outcome.end_of_life)
     failed = sum(counts.values()) - counts[Outcome.COMPLETED]
     note = f"{_count(draws, 'draw')} of {_count(packs, 'pack')}{standing_for(fade)}."
     if failed:

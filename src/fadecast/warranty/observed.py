@@ -135,7 +135,7 @@ def blocks(fade: xr.Dataset) -> Iterator[Block]:
         retention, soh = (_read(part, name) for name in _MEASURES)
         exhausted = np.zeros(retention.shape[:2], dtype=bool)
         if "outcome" in part:
-            exhausted = _values(part["outcome"]) == Outcome.CAPACITY_EXHAUSTED
+            exhausted = np.isin(_values(part["outcome"]), [outcome for outcome in Outcome if outcome.end_of_life])
             for values in (retention, soh):
                 values[:, :, 1:][exhausted[:, :, None] & np.isnan(values[:, :, 1:])] = 0.0
         further = {str(name): _read(part, str(name)) for name in part.data_vars if name not in (*_MEASURES, "outcome")}
