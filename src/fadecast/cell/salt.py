@@ -42,8 +42,8 @@ class _Exchange(NamedTuple):
 
     def implicit(self, step: Float[Array, ""], right: Float[Array, "rows lanes"]) -> Float[Array, "rows lanes"]:
         """Solve `x - step self(x) = right`."""
-        rows = (-step * self.below, 1.0 - step * self.here, -step * self.above)
-        return jax.lax.linalg.tridiagonal_solve(*(row.T for row in rows), right.T[..., None])[..., 0].T
+        before, here, after = (-step * self.below).T, (1.0 - step * self.here).T, (-step * self.above).T
+        return jax.lax.linalg.tridiagonal_solve(before, here, after, right.T[..., None])[..., 0].T
 
     def after(self, source: Float[Array, "rows lanes"], seconds: Float[Array, ""]) -> Float[Array, "rows lanes"]:
         """Return what a constant source adds in some time.
