@@ -78,7 +78,6 @@ def carried_by_salt(
         PyBaMM input parameters except the current, each `(1, lanes)`.
     horizon
         [s]
-
     """
     still = jnp.zeros_like(y[:1])
     block = next(block for block in diffusion_modes(cell) if block.rows == cell.rows["electrolyte"])

@@ -195,7 +195,7 @@ class Macro:
             new = self._advance(state, mean_rate, step)
             there = self._evaluate(new)
             worst = np.maximum(ahead.codes, there.codes)
-            broken = self.running & np.isin(worst, _BROKEN)
+            broken = self.running & (np.isin(ahead.codes, _BROKEN) | np.isin(there.codes, _BROKEN))
             ending = broken | (self.running & (worst == Outcome.PORES_CLOSED))
             error = self._error(new, heun_error(step, Rates(here.rate, ahead.rate, there.rate), before), ending)
             change = float(np.clip(_SAFETY * np.cbrt(self.settings.tolerance / max(error, 1e-30)), _SHRINK, _GROW))
