@@ -233,6 +233,10 @@ VALUES = {
     "empty charge window": ("cell: {limits: {soc_min: 0.9, soc_max: 0.2}}", "cell.limits: soc_min 0.9 must be below"),
     "one draw and a capital load": ("draws: 1", "draws: got 1; must be at least 2"),
     # chemistries that can be evaluated, and not followed over years
+    "pores that an SPM has not": (
+        "cell: {chemistry: {sei_porosity_change: 'true'}}",
+        "cell.chemistry.sei_porosity_change: got true; must be false in a forecast by an SPM, which has no pores",
+    ),
     "side reactions along an electrode": (
         "cell: {chemistry: {model: SPMe, x_average_side_reactions: 'false'}}",
         "cell.chemistry.x_average_side_reactions: got false; must be true in a forecast",

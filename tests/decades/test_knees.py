@@ -10,20 +10,19 @@ from fadecast.cell.control import Limits
 from fadecast.cell.health import check_up, fresh_mid_stoichiometry
 from fadecast.cell.model import Chemistry, build_cell
 from fadecast.cell.profile import Stepping
-from fadecast.decades.direct import direct
-from fadecast.decades.leap import DayBatch, leap, march
+from fadecast.decades.leap import march
 from fadecast.decades.macro import Leap
-from fadecast.decades.service import KELVIN, Operation, Service
-from fadecast.decades.store import HourlyYear, charge_through_year
+from fadecast.decades.service import Operation, Service
 from fadecast.decades.typical_days import YearOfDuty
 from fadecast.outcome import Outcome
 from fadecast.population.evidence import single_fits
 
+from .repeated import SPIN_UP, Repeated
 from .test_typical_days import year
 
 _check_up = jax.jit(check_up, static_argnums=0)
 
-SPIN_UP, DAYS = 4, 300
+DAYS = 300
 RATE, EXPONENT = (f"Negative electrode LAM constant {term}" for term in ("proportional term [s-1]", "exponential term"))
 TIMES = np.arange(0.0, DAYS + 1, 10.0)
 # Of direct mode, which the slow test runs: ends of service of the last two cells, knees of the first two [day].
@@ -49,28 +48,8 @@ class Knee:
         cell = self.operation.cell
         self.start = aged_state(cell, Diagnosis(*diagnosis), fresh_mid_stoichiometry(cell))
         made_up = year(days=6)
-        self.duty = YearOfDuty(2.0 * made_up.power, made_up.ambient - 10.0, made_up.state_of_charge)
-        self.power, self.ambient = (
-            np.repeat(values[..., None], self.lanes, axis=-1)
-            for values in (self.duty.power * cell.nameplate_energy, self.duty.ambient + KELVIN)
-        )
-        before = (np.roll(values, 1, axis=0)[:, -SPIN_UP:] for values in (self.power, self.ambient))
-        whole = (np.concatenate(parts, axis=1) for parts in zip(before, (self.power, self.ambient), strict=True))
-        even = jnp.full((len(self.power), self.lanes), 1.0 / len(self.power))
-        self.days = DayBatch(even, even, *(jnp.asarray(values.swapaxes(0, 1)) for values in whole))
-        hours, carried = 24 * np.arange(len(self.power)) - SPIN_UP, HourlyYear.of(self.power, self.ambient)
-        self.beginning = lambda state: charge_through_year(self.operation, state, self.inputs, carried)[hours]
-
-    def leap(self, times: np.ndarray, **settings: float):
-        """Leap with these settings."""
-        how = self.operation, Leap(**settings)
-        return leap(*how, self.start, self.inputs, self.days, SPIN_UP, times, beginning=self.beginning)
-
-    def direct(self, times: np.ndarray):
-        """Every day."""
-        charge = jnp.full((1, self.lanes), self.duty.state_of_charge[0, 0])
-        power, ambient = jnp.asarray(self.power), jnp.asarray(self.ambient)
-        return direct(self.operation, self.start, self.inputs, charge, power, ambient, times)
+        duty = YearOfDuty(2.0 * made_up.power, made_up.ambient - 10.0, made_up.state_of_charge)
+        self.days = Repeated(self.operation, self.inputs, self.lanes, duty)
 
     def soh(self, slow: SlowState) -> np.ndarray:
         """Return SOH, `(times, lanes)`."""
@@ -92,7 +71,7 @@ def knee():
 
 @pytest.fixture(scope="module")
 def leapt(knee):
-    return knee.leap(TIMES)
+    return knee.days.leap(knee.start, TIMES, Leap())
 
 
 def test_macro_steps_shrink_where_a_loss_feeds_on_itself(knee, leapt):
@@ -114,14 +93,14 @@ def test_knees_come_as_they_come_day_by_day(knee, leapt):
     SOH is within 0.2 points where the anode is the smaller one. Two steps of 150 days are 3 points off after the first,
     and beyond all material after the second.
     """
-    truth = knee.direct(TIMES)
+    truth = knee.days.direct(knee.start, TIMES)
     mine, theirs = knee.soh(leapt.service.slow), knee.soh(truth.service.slow)
     assert truth.outcome.tolist() == leapt.outcome.tolist()
     np.testing.assert_allclose(truth.last_good[2:], ENDS, atol=0.5)
     np.testing.assert_array_equal(knee_time(TIMES, theirs)[:2], KNEES)
     assert np.abs(mine - theirs)[:, :2].max() < 2e-3
     assert (truth.service.slow.dead[-1, 0, :2] > 1.5 * truth.service.slow.dead[0, 0, :2]).all()
-    begin = knee.days._replace(state_of_charge=knee.beginning(Service.start(knee.start)))
+    begin = knee.days.days._replace(state_of_charge=knee.days.beginning(Service.start(knee.start)))
     far = march(knee.operation, knee.start, knee.inputs, begin, SPIN_UP, np.linspace(0.0, DAYS, 3))
     middle = knee.soh(SlowState(*(value[:2] for value in far)))[1]
     assert (np.abs(middle - theirs[15])[2:] > 0.03).all()

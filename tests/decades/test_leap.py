@@ -1,5 +1,6 @@
 """Leap against direct, and the macro loop: conservation, tolerance, failures."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -19,8 +20,8 @@ from fadecast.cell.model import Chemistry, build_cell
 from fadecast.cell.profile import Stepping
 from fadecast.decades.direct import direct
 from fadecast.decades.leap import leap, march
-from fadecast.decades.macro import Leap
-from fadecast.decades.service import KELVIN, Operation
+from fadecast.decades.macro import Evaluated, Leap, Macro
+from fadecast.decades.service import KELVIN, Operation, Service
 from fadecast.decades.typical_days import choose_typical_days
 from fadecast.decades.years import day_batch
 from fadecast.outcome import Outcome
@@ -177,3 +178,39 @@ def test_a_worn_out_pack_is_taken_out_of_service_at_a_resolved_time(operation):
     ended = history.outcome == Outcome.CAPACITY_EXHAUSTED
     assert (history.last_good[ended] < 3650.0).all()
     assert np.isinf(history.last_good[~ended]).all()
+
+
+class _Breaking:
+    """Days that end the first lane at the predicted state, and are not a number for it at the corrected one."""
+
+    cell_days = 1.0
+
+    def __init__(self, operation: Operation, start: SlowState, rates: dict) -> None:
+        self.operation, self.calls = operation, 0
+        self.window = jax.tree.map(np.asarray, electrode_window(operation.cell, start, rates))
+        still = Service.start(jax.tree.map(jnp.zeros_like, start))
+        self.still = jax.tree.map(np.asarray, still)
+
+    def rates(self, state: Service, running: np.ndarray) -> Evaluated:
+        self.calls += 1
+        rate, porosity = self.still, np.full_like(self.window.capacity, 0.2)
+        if self.calls > 1 and self.calls % 2 == 0:
+            porosity[:, 0] = 0.01
+        elif self.calls > 1:
+            broken = rate.throughput.copy()
+            broken[:, 0] = np.nan
+            rate = rate._replace(throughput=broken)
+        return Evaluated(rate, np.full(LANES, 300.0), self.window._replace(porosity=porosity), site=None)
+
+    def deviation(self, one: SlowState, other: SlowState) -> np.ndarray:
+        return np.zeros(LANES)
+
+
+def test_a_state_that_breaks_beyond_an_end_of_life_is_not_gone_on_with(operation, start):
+    """The two evaluations of a step tell different ends; the worse of the two alone would hide that one is broken."""
+    days = _Breaking(operation, start, inputs())
+    macro = Macro(days, Leap(first_step_days=20.0), np.zeros(LANES, np.int8), np.ones(LANES, dtype=bool))
+    history = macro.run(Service.start(start), np.array([0.0, 50.0]))
+    assert history.outcome.tolist() == [Outcome.PORES_CLOSED, 0, 0, 0]
+    assert history.last_good.tolist() == [0.0, np.inf, np.inf, np.inf]
+    assert all(np.isfinite(value).all() for value in jax.tree.leaves(history.service))

@@ -11,17 +11,15 @@ from fadecast.cell.control import Limits
 from fadecast.cell.health import check_up, electrode_window, fresh_mid_stoichiometry, window_met
 from fadecast.cell.model import Chemistry, build_cell
 from fadecast.cell.profile import Stepping
-from fadecast.decades.direct import direct
-from fadecast.decades.leap import DayBatch, leap
 from fadecast.decades.macro import Leap
-from fadecast.decades.service import KELVIN, Operation
-from fadecast.decades.store import HourlyYear, charge_through_year
+from fadecast.decades.service import Operation
 from fadecast.decades.typical_days import YearOfDuty
 from fadecast.outcome import Outcome
 
+from .repeated import Repeated
 from .test_typical_days import year
 
-SPIN_UP, DAYS = 4, 96
+DAYS = 96
 GROWTH, VOLUME = "SEI solvent diffusivity [m2.s-1]", "SEI partial molar volume [m3.mol-1]"
 FASTER = (100.0, 400.0, 1600.0)
 """Diffusivities over that of the set; films grow with the root of them."""
@@ -44,21 +42,11 @@ class Closing:
             parameters={VOLUME: 0.5 * values[VOLUME]},
         )
         self.operation = Operation(build_cell(chemistry, (GROWTH,)), Limits(), Stepping(), 3600.0)
-        self.lanes, cell = len(FASTER), self.operation.cell
+        self.lanes, made_up = len(FASTER), year(days=6)
         self.inputs = {GROWTH: values[GROWTH] * jnp.asarray([FASTER])}
+        duty = YearOfDuty(5.0 * made_up.power, made_up.ambient, made_up.state_of_charge)
+        self.days = Repeated(self.operation, self.inputs, self.lanes, duty)
         self.start = self.aged(0.1)
-        made_up = year(days=6)
-        self.duty = YearOfDuty(5.0 * made_up.power, made_up.ambient, made_up.state_of_charge)
-        self.power, self.ambient = (
-            np.repeat(values[..., None], self.lanes, axis=-1)
-            for values in (self.duty.power * cell.nameplate_energy, self.duty.ambient + KELVIN)
-        )
-        before = (np.roll(values, 1, axis=0)[:, -SPIN_UP:] for values in (self.power, self.ambient))
-        whole = (np.concatenate(parts, axis=1) for parts in zip(before, (self.power, self.ambient), strict=True))
-        even = jnp.full((len(self.power), self.lanes), 1.0 / len(self.power))
-        self.days = DayBatch(even, even, *(jnp.asarray(values.swapaxes(0, 1)) for values in whole))
-        hours, carried = 24 * np.arange(len(self.power)) - SPIN_UP, HourlyYear.of(self.power, self.ambient)
-        self.beginning = lambda state: charge_through_year(self.operation, state, self.inputs, carried)[hours]
 
     def aged(self, lli: float) -> SlowState:
         """Cells that have lost some of their lithium."""
@@ -66,17 +54,6 @@ class Closing:
         return aged_state(
             self.operation.cell, Diagnosis(*diagnosis), fresh_mid_stoichiometry(self.operation.cell), self.inputs
         )
-
-    def leap(self):
-        """Leap."""
-        how = self.operation, Leap()
-        return leap(*how, self.start, self.inputs, self.days, SPIN_UP, TIMES, beginning=self.beginning)
-
-    def direct(self):
-        """Every day."""
-        charge = jnp.full((1, self.lanes), self.duty.state_of_charge[0, 0])
-        power, ambient = jnp.asarray(self.power), jnp.asarray(self.ambient)
-        return direct(self.operation, self.start, self.inputs, charge, power, ambient, TIMES)
 
     def state(self, slow: SlowState) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """SOH [1], resistance [ohm] and porosity [1], each `(times, lanes)`."""
@@ -99,7 +76,7 @@ def closing():
 
 @pytest.fixture(scope="module")
 def leapt(closing):
-    return closing.leap()
+    return closing.days.leap(closing.start, TIMES, Leap())
 
 
 def test_macro_steps_shrink_where_pores_close(closing, leapt):
@@ -128,7 +105,7 @@ def test_a_cell_that_starts_with_closed_pores_is_infeasible(closing):
 @pytest.mark.slow
 def test_pores_close_as_they_do_day_by_day(closing, leapt):
     """Also where a quarter of the capacity and all pores go within two months, which the first step hardly resolves."""
-    truth = closing.direct()
+    truth = closing.days.direct(closing.start, TIMES)
     assert truth.outcome.tolist() == leapt.outcome.tolist()
     np.testing.assert_allclose(truth.last_good[2], END, atol=0.5)
     serving = np.minimum(truth.last_good, leapt.last_good)[None] >= TIMES[:, None]

@@ -54,11 +54,12 @@ def test_blocks_cover_the_draws_in_order(monkeypatch):
     np.testing.assert_array_equal(np.concatenate([part.retention for part in parts]), fade.retention)
 
 
-def test_a_pack_at_the_end_of_its_life_measures_nothing_a_failed_run_is_unknown():
+@pytest.mark.parametrize("end", [Outcome.CAPACITY_EXHAUSTED, Outcome.PORES_CLOSED])
+def test_a_pack_at_the_end_of_its_life_measures_nothing_a_failed_run_is_unknown(end):
     ends = np.full((1, 2, 3), np.nan)
     ends[:, :, :2] = [1.0, 0.8]
     fade = fade_of(ends, [0.0, 5.0, 10.0])
-    fade["outcome"] = (("draw", "pack"), [[Outcome.CAPACITY_EXHAUSTED, Outcome.NOT_FINITE]])
+    fade["outcome"] = (("draw", "pack"), [[end, Outcome.NOT_FINITE]])
     (block,) = blocks(check_fade(fade, 10.0))
     np.testing.assert_array_equal(block.retention[0], [[1.0, 0.8, 0.0], [1.0, 0.8, np.nan]])
     assert np.isnan(fade.retention).sum() == 2, "the caller's dataset was changed"

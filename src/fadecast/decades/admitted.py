@@ -38,6 +38,9 @@ def forecast_problems(chemistry: Chemistry) -> Iterator[str]:
         value = getattr(chemistry, key)
         if value is not None and not set(_flat(value)) <= set(allowed):
             yield f"{key}: got {_shown(value)}; must be {allowed[0]} in a forecast: {why}"
+    for key in ("sei_porosity_change", "lithium_plating_porosity_change"):
+        if getattr(chemistry, key) == "true" and chemistry.model == "SPM":
+            yield f"{key}: got true; must be false in a forecast by an SPM, which has no pores; set model to SPMe"
     if chemistry.sei in ("none", "constant"):
         yield f"sei: got {chemistry.sei}; must be a law of growth in a forecast: a slow state carries SEI"
     if "none" in _flat(chemistry.loss_of_active_material):
