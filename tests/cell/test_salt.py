@@ -96,7 +96,7 @@ def test_salt_stays_in_its_range_where_more_is_asked_for(cell, inputs, start, sa
     """Twelve minutes of 2C in cells of ever closer pores, charged and discharged.
 
     The third one is held at both ends. Without the limit it breaks when charged, and comes to 7 mol/l when discharged.
-    A cell that does not meet it is the same to the last bit.
+    A load that does not meet it is followed the same to the last bit.
     """
     window = electrode_window(cell, aged(cell, LLI, [0.0] * 3), inputs)
 
