@@ -15,7 +15,7 @@ from fadecast.cell.aged import (
     total_lithium,
 )
 from fadecast.cell.control import Limits
-from fadecast.cell.health import check_up, electrode_window, fresh_mid_stoichiometry, stoichiometry_at
+from fadecast.cell.health import CLOSED, check_up, electrode_window, fresh_mid_stoichiometry, stoichiometry_at
 from fadecast.cell.model import Chemistry, build_cell
 from fadecast.cell.profile import Stepping
 from fadecast.decades.direct import direct
@@ -214,3 +214,32 @@ def test_a_state_that_breaks_beyond_an_end_of_life_is_not_gone_on_with(operation
     assert history.outcome.tolist() == [Outcome.PORES_CLOSED, 0, 0, 0]
     assert history.last_good.tolist() == [0.0, np.inf, np.inf, np.inf]
     assert all(np.isfinite(value).all() for value in jax.tree.leaves(history.service))
+
+
+class _Closing(_Breaking):
+    """Days that only close pores, each lane's by a power of time."""
+
+    ends = np.array([400.0, 1500.0, 1507.0, 3000.0])
+
+    def __init__(self, operation: Operation, start: SlowState, rates: dict, power: float) -> None:
+        super().__init__(operation, start, rates)
+        self.power = power
+        self.still = self.still._replace(throughput=np.ones_like(self.still.throughput))
+
+    def rates(self, state: Service, running: np.ndarray) -> Evaluated:
+        self.calls += 1
+        porosity = 0.2 - (0.2 - CLOSED) * (np.asarray(state.throughput) / self.ends) ** self.power
+        return Evaluated(self.still, np.full(LANES, 300.0), self.window._replace(porosity=porosity), site=None)
+
+
+@pytest.mark.parametrize("power", [1.0, 0.5, 3.0])
+def test_ends_are_come_to_without_groping_for_them(operation, start, power):
+    """The pace of closing tells how far an end is, and steps after it are as long as before; groping takes 109."""
+    days = _Closing(operation, start, inputs(), power)
+    macro = Macro(days, Leap(), np.zeros(LANES, np.int8), np.ones(LANES, dtype=bool))
+    history = macro.run(Service.start(start), np.array([0.0, 3650.0]))
+    assert history.outcome.tolist() == [Outcome.PORES_CLOSED] * LANES
+    np.testing.assert_allclose(history.last_good, days.ends, atol=0.1)
+    steps, ends = np.diff(history.macro_steps), history.macro_steps[1:]
+    assert max(steps[np.searchsorted(ends, end)] for end in days.ends) <= 10.0
+    assert days.calls <= 40

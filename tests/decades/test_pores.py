@@ -86,8 +86,8 @@ def test_macro_steps_shrink_where_pores_close(closing, leapt):
     steps, ends = np.diff(leapt.macro_steps), leapt.macro_steps[1:]
     there = (ends[:-1] < leapt.last_good[2]) & (leapt.last_good[2] <= ends[1:])
     assert steps[1:][there].tolist() == [10.0]
-    assert steps[:2].min() > 15.0
-    assert steps[3:].max() > 15.0
+    assert steps[0] > 15.0
+    assert steps[-1] > 15.0
     spilled = leapt.service.spilled[TIMES == 48.0, 0][0]
     assert spilled[2] > 1.01 * spilled[0]
 

@@ -20,9 +20,10 @@ from fadecast.cell.lowering import Inputs
 from fadecast.cell.profile import Profile
 from fadecast.cell.ripple import Ripple
 from fadecast.decades.accuracy import deviation
-from fadecast.decades.macro import Evaluated, History, Leap, Macro, Passed, advance, relax, straight_rate, straighten
+from fadecast.decades.macro import Evaluated, History, Leap, Macro, Passed
 from fadecast.decades.packs import day_drift, imbalance_of
 from fadecast.decades.service import Operation, Service, day_change
+from fadecast.decades.straightened import advance, relax, straight_rate, straighten
 from fadecast.pack.groups import Imbalance
 
 

@@ -19,12 +19,11 @@ from fadecast.cell.health import CLOSED
 from fadecast.decades.accuracy import Rates, heun_error
 from fadecast.decades.packs import judge_packs, moved_apart
 from fadecast.decades.service import Operation, Service, exhausted_capacity
+from fadecast.decades.straightened import advance, between, relax, straight_rate, straighten
 from fadecast.outcome import Outcome
 from fadecast.settings import settings
 
 _SAFETY, _SHRINK, _GROW = 0.9, 0.3, 3.0
-
-_FILMS = ("sei", "sei_cracks")
 
 _RESOLVED_FAILURE = 10.0  # [day]
 _SHORTEST = 1.0  # [day]: a step that is shorter costs more than its days, and rates have some noise
@@ -179,7 +178,7 @@ class Macro:
 
     def run(self, start: Service, times: np.ndarray) -> History:
         """March through the times [day]; states and rates are kept in the straightened variables."""
-        time, step = 0.0, min(self.settings.first_step_days, times[-1])
+        time, wanted, before_end = 0.0, self.settings.first_step_days, np.inf
         stops = np.append(self.swaps.stops(times[-1]) if self.swaps else [], times[-1])
         # The macro loop is plain NumPy: only the days themselves are worth compiling.
         start = jax.tree.map(np.asarray, start)
@@ -188,7 +187,8 @@ class Macro:
         self._mark(here.codes != Outcome.COMPLETED, here.codes, -np.inf)
         output, ends, before = _Output(start, self.hottest, here.site), [time], None
         while time < times[-1]:
-            step = min(step, self.settings.longest_step_days, stops[stops > time * (1 + 1e-12)][0] - time)
+            allowed = min(wanted, self.settings.longest_step_days, stops[stops > time * (1 + 1e-12)][0] - time)
+            step = min(allowed, before_end)
             predicted = self._advance(state, here.rate, step)
             ahead = self._evaluate(predicted)
             mean_rate = jax.tree.map(lambda a, b: 0.5 * (a + b), here.rate, ahead.rate)
@@ -200,11 +200,14 @@ class Macro:
             error = self._error(new, heun_error(step, Rates(here.rate, ahead.rate, there.rate), before), ending)
             change = float(np.clip(_SAFETY * np.cbrt(self.settings.tolerance / max(error, 1e-30)), _SHRINK, _GROW))
             if error > self.settings.tolerance and step > _SHORTEST:
-                step = max(step * change, _SHORTEST)
+                wanted = max(step * change, _SHORTEST)
                 continue
             if ending.any() and step > _RESOLVED_FAILURE:
-                # An end that no error tells of: come to it in short steps, so that its time is not an artefact of one.
-                step = max(_SHRINK * step, _RESOLVED_FAILURE)
+                # An end that no error tells of: pass it in a short step, so that its time is not an artefact of one.
+                if broken.any():
+                    wanted = max(_SHRINK * step, _RESOLVED_FAILURE)
+                else:
+                    before_end = _short_of(min(self._open_for(here, there, step), step))
                 continue
             crossed = time + step * self._crossing(here, there)
             self._mark(broken, worst, time)
@@ -213,7 +216,7 @@ class Macro:
             there = there._replace(rate=self._standing_still(there.rate))
             passed = times[(times > time) & (times <= (time + step) * (1 + 1e-12))]
             for at in passed:
-                row = relax(_hermite(state, here.rate, new, there.rate, step, (at - time) / step))
+                row = relax(between(state, here.rate, new, there.rate, step, (at - time) / step))
                 output.add(self._apart(row, state, mean_rate, at - time), self.original, self.hottest)
             output.add_site(time, step, here.site, there.site, passed)
             self.passed(step)
@@ -221,7 +224,10 @@ class Macro:
             nearest = stops[np.abs(stops - (time + step)).argmin()]
             time = nearest if abs(nearest - (time + step)) < 1e-9 * nearest else time + step
             before = step, here.rate
-            state, here, step = new, there, max(step * change, _SHORTEST)
+            before_end = _short_of(self._open_for(here, there, step) - step)
+            # A step that is short for an end says little of how long those after it can be.
+            wanted = max(step * change, _SHORTEST if step == allowed else wanted)
+            state, here = new, there
             ends.append(time)
             if self.swaps and time in stops[:-1]:
                 state, after = self._swap(self.swaps, state, here, output)
@@ -295,6 +301,12 @@ class Macro:
         capacity = share(here.capacity, there.capacity, exhausted_capacity(self.days.operation.cell))
         return np.minimum(capacity, share(here.porosity, there.porosity, CLOSED))
 
+    def _open_for(self, here: _Here, there: _Here, step: float) -> float:
+        """Days from `here` until pores close first in a lane that runs, at the pace of a step."""
+        lost = here.porosity - there.porosity
+        closing = self.running & (lost > 0.0)
+        return float((step * (here.porosity - CLOSED)[closing] / lost[closing]).min(initial=np.inf))
+
     def _error(self, new: Service, error: Service, ending: np.ndarray) -> float:
         """Largest `deviation` that an error makes over the lanes that go on, headrooms of groups included."""
         cell, series = self.days.operation.cell, self.days.operation.series
@@ -359,30 +371,6 @@ class _Output:
         }
 
 
-def straighten(service: Service) -> Service:
-    """Replace the concentrations of SEI by their squares, which diffusion-limited growth makes linear in time."""
-    return service._replace(slow=service.slow._replace(**{name: getattr(service.slow, name) ** 2 for name in _FILMS}))
-
-
-def straight_rate(slow: SlowState, rate: SlowState) -> SlowState:
-    """Return the rate of a straightened slow state."""
-    return rate._replace(**{name: 2.0 * getattr(slow, name) * getattr(rate, name) for name in _FILMS})
-
-
-def relax(service: Service) -> Service:
-    """Undo `straighten`."""
-    return service._replace(slow=service.slow._replace(**{name: getattr(service.slow, name) ** 0.5 for name in _FILMS}))
-
-
-def advance(state: Service, rate: Service, step: float) -> Service:
-    """Take an Euler step [day]."""
-    return jax.tree.map(lambda value, slope: value + step * slope, state, rate)
-
-
-def _hermite(old: Service, old_rate: Service, new: Service, new_rate: Service, step: float, share: float) -> Service:
-    """Cubic Hermite interpolation at a share of a macro step."""
-    a = (1 + 2 * share) * (1 - share) ** 2
-    b = share * (1 - share) ** 2 * step
-    c = share**2 * (3 - 2 * share)
-    d = -(share**2) * (1 - share) * step
-    return jax.tree.map(lambda y0, f0, y1, f1: a * y0 + b * f0 + c * y1 + d * f1, old, old_rate, new, new_rate)
+def _short_of(days: float) -> float:
+    """Return the step towards an end that is so many days off: halfway into the short one that passes it."""
+    return max(days - 0.5 * _RESOLVED_FAILURE, _RESOLVED_FAILURE)
