@@ -1,4 +1,4 @@
-"""What is a better test worth, and what is not known of the split? Premiums by triage and by split; table and figure.
+"""What is a better test worth, what is not known of the split, whose packs are they? Premiums; table and figure.
 
 Run as `python experiments/triage/study.py`; finished runs are kept in `results/triage`, so a stopped one goes on.
 """
@@ -38,6 +38,15 @@ SPLITS = {
     "three times the negative material": ["population.split.factors=[1, 3, 1]"],
     "three times the positive material": ["population.split.factors=[1, 1, 3]"],
 }
+CARS = "population.classes=[{name: nca_car}]"
+SIX = ("lmo_10ah", "lfp_20ah", "lfp_35ah", "lfp_68ah", "nmc_2ah", "nca_car")
+FLEETS = {
+    "cars, leaving by age alone": [CARS, "population.survivorship=none"],
+    "cars, leaving by fade too": [CARS],
+    "cars, leaving by fade, strongly": [CARS, "population.survivorship=strong"],
+    "NMC of a laboratory": ["population.classes=[{name: nmc_2ah}]"],
+    "all six classes": [f"population.classes=[{', '.join(f'{{name: {name}}}' for name in SIX)}]"],
+}
 # A promise of the capacity at the start, and one of nameplate capacity that a pack accepted by mistake breaks at once.
 CONTRACTS = {
     "of the start": [],
@@ -66,7 +75,7 @@ def priced(name: str, changes: list[str]) -> dict[str, np.ndarray | float]:
 def main() -> None:
     """Run all studies."""
     OUT.mkdir(parents=True, exist_ok=True)
-    rows = {name: priced(name, changes) for name, changes in (TESTS | SPLITS).items()}
+    rows = {name: priced(name, changes) for name, changes in (TESTS | SPLITS | FLEETS).items()}
     for row in rows.values():
         for promise in CONTRACTS:
             more = row[f"loss_{promise}"] - rows["exact"][f"loss_{promise}"]
@@ -76,13 +85,14 @@ def main() -> None:
     table = table.T.rename_axis("study").astype(float)
     table.to_csv(OUT / "triage.csv", float_format="%.4g")
     with style.printed():
-        figure = style.page(3.4)
+        figure = style.page(4.2)
         left, right = figure.subplots(1, 2, sharey=True)
         for axes, promise in zip((left, right), CONTRACTS, strict=True):
             place = range(len(table))
             bars = table[f"interval_{promise}"]
             axes.errorbar(table[f"premium_{promise}"], place, xerr=bars, fmt="o", color=style.BLUE, capsize=3)
-            axes.axhline(len(TESTS) - 0.5, color=style.GREY, linewidth=0.6)
+            for above in (len(TESTS), len(TESTS | SPLITS)):
+                axes.axhline(above - 0.5, color=style.GREY, linewidth=0.6)
             axes.set_title(f"Guarantee {promise}")
             axes.set_xlabel("Premium [USD/kWh]")
         left.set_yticks(range(len(table)), table.index)

@@ -41,7 +41,7 @@ from fadecast.outcome import Outcome
 from fadecast.pack.groups import Imbalance
 from fadecast.pack.sharing import Fleet
 from fadecast.settings import settings
-from fadecast.site import Mapper, Packs, Sites
+from fadecast.site import Mapper, Packs, Sites, first_alone
 
 Observer = Callable[[str, Mapping[str, Any]], None]
 """Told what happened and details of it."""
@@ -362,13 +362,15 @@ def run_shards(
     """
     devices = jax.devices()[: max(len(shards), 1)]
     workers = max(ensemble.execution.workers, len(devices))
-    for device in devices if shards else ():
-        # Threads that compile the same program at once do it twice, and XLA has been seen to abort in it.
+    # Threads that compile the same program at once do it twice, and XLA has been seen to abort in it.
+    for device in devices if len(shards) > 1 else ():
         with jax.default_device(device):
             compile_programs(ensemble, shards[0])
     outer = min(workers, max(len(shards), 1))
     with ThreadPoolExecutor(outer) as pool, ThreadPoolExecutor(max(workers // outer, 1)) as tiles:
         each: Mapper = map if outer == workers else tiles.map
+        if len(shards) == 1:
+            each = first_alone(each)
 
         def forecast(number: int) -> tuple[int, History, Health, float]:
             began = time.perf_counter()

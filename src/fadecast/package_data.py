@@ -31,7 +31,7 @@ def shipped(name: str) -> dict[str, Any]:
 
 
 def write_table(path: Path, content: dict[str, Any]) -> None:
-    """Write a table as JSON, one line per entry, numbers to five significant digits."""
+    """Write a table as JSON, one line per entry, numbers to six significant digits."""
     lines = (f"{json.dumps(key)}: {json.dumps(_plain(value))}" for key, value in content.items())
     path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
@@ -43,4 +43,4 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item) for item in value]
-    return float(f"{value:.5g}") if isinstance(value, float) else value
+    return float(f"{value:.6g}") if isinstance(value, float) else value

@@ -204,6 +204,20 @@ class Sites:
         )
 
 
+def first_alone(each: Mapper) -> Mapper:
+    """Map as `each` does, but over the very first tile by itself: the others find its programs compiled."""
+    begun = False
+
+    def mapped(function: Callable[[slice], Evaluated], tiles: Iterable[slice]) -> Iterable[Evaluated]:
+        nonlocal begun
+        parts = list(tiles)
+        alone = [] if begun else [function(part) for part in parts[:1]]
+        begun = True
+        return [*alone, *each(function, parts[len(alone) :])]
+
+    return mapped
+
+
 def _day_rows(values: Float[Array | np.ndarray, " step"], steps: int, typical: TypicalDays) -> np.ndarray:
     """Days of a year with the end of the day before each, `(days, steps)`."""
     by_day = np.asarray(values).reshape(-1, steps)

@@ -26,7 +26,7 @@ from fadecast.ensemble import Execution
 from fadecast.formats import CLIMATE_SUFFIXES, POSTERIOR_SUFFIX
 from fadecast.operated import Cell
 from fadecast.pack.sharing import Fleet
-from fadecast.population import Population, retired_classes
+from fadecast.population import Population
 from fadecast.population.posterior_rates import fitted_chemistries, law_of, posterior_parameters
 from fadecast.population.retirement import sample_retired
 from fadecast.population.split import diagnosed
@@ -261,7 +261,7 @@ def _trace_problems(study: Study) -> Iterable[str]:
 def _band_problems(study: Study) -> Iterable[str]:
     """Say whether the measured cells hold packs to sample."""
     population = study.population
-    classes = [retired_classes()[share.name] for share in population.classes]
+    classes = population.candidates
     weights = [share.weight for share in population.classes]
     try:
         sample_retired(study.seed, classes, weights, population.soh_range, 1, 1)

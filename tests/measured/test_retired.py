@@ -117,6 +117,7 @@ def test_committed_statistics_match_a_refit():
     assert cells.groupby("retired_class").size().to_dict() == {
         "lmo_10ah": 95,
         "nmc_21ah": 52,
+        "nmc_2ah": 67,
         "lfp_35ah": 56,
         "lfp_20ah": 102,
         "lfp_68ah": 96,

@@ -97,6 +97,29 @@ def test_the_dataset_says_what_is_assumed_and_stretched(dataset):
     assert degradation_modes().citation in dataset.attrs["citations"]
 
 
+def test_four_chemistries_make_one_fleet_that_says_what_each_is():
+    names = ("lmo_10ah", "lfp_20ah", "nmc_2ah", "nca_car")
+    mixed = replace(SETTINGS, classes=tuple(ClassShare(name=name) for name in names))
+    packs = make_population(mixed, 4, 500, 1, capacity_of)
+    shares = [(packs["retired_class"] == name).mean() for name in names]
+    np.testing.assert_allclose(shares, 0.25, atol=0.05)
+    assert "LFP, LMO, NCA, NMC" in packs.attrs["cross_chemistry"]
+    assert "nmc_2ah are states of cells aged in a laboratory" in packs.attrs["soh_source"]
+    assert "nca_car are packs of cars in service" in packs.attrs["soh_source"]
+    assert "the resistance of nmc_2ah" in packs.attrs["soh_source"]
+    assert "BLAST-Lite" in packs.attrs["citations"]
+
+
+def test_packs_of_cars_lie_high_in_the_band_by_any_survivorship():
+    cars = Population(classes=(ClassShare(name="nca_car"),), rate_posterior=None)
+    means = [
+        float(make_population(replace(cars, survivorship=kind), 20, 200, 1, capacity_of)["initial_soh"].mean())
+        for kind in ("none", "assumed", "strong")
+    ]
+    assert 0.76 < min(means) < max(means) < 0.78
+    assert len(set(means)) == 3
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -133,5 +156,6 @@ def test_defaults_are_what_was_measured():
     table = json.loads(files("fadecast").joinpath("data/lgm50_degradation_modes.json").read_text())
     assert Population().reference_resistance == pytest.approx(table["fresh_resistance"]["median"], rel=5e-3)
     assert Population().soh_range[1] <= candidate_soh()
-    assert {share.name for share in Population().classes} == set(retired_classes())
+    measured = {name for name, entry in retired_classes().items() if entry.aged_in == "service"}
+    assert {share.name for share in Population().classes} == measured
     assert degradation_modes().soh_min == pytest.approx(0.8916, abs=1e-4)

@@ -7,15 +7,17 @@ pulses come in the order +0.5 C, -0.5 C, +1 C, -1 C, ... of nameplate with rests
 voltage, then each pulse has four values: just after its start, at its end (5 s), just after the rest starts,
 at the end of the rest.
 
-Left out: 2.1 Ah NMC (aged in a laboratory, not retired), the 35 Ah cells of the second set (the same cells as
-in the first), and the second set's rows at random charge (a second test of the same cells, not matched to
-them).
+The 2.1 Ah NMC cells were aged in a laboratory, not retired, and each was measured five or six times on the way: their
+rows are states of twelve cells, as many of each SOH as the test plan wanted.
+
+Left out: the 35 Ah cells of the second set (the same cells as in the first), and the second set's rows at random
+charge (a second test of the same cells, not matched to them).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -58,11 +60,15 @@ class RetiredClass:
     chemistry: str
     form: str
     first_life: str
+    aged_in: Literal["service", "laboratory"] = "service"
 
 
 CLASSES: Mapping[str, RetiredClass] = {
     "lmo_10ah": RetiredClass("pulsebat_retired_ev", "LMO_10Ah_W_5000.xlsx", "No.", "LMO", "pouch", "hybrid car"),
     "nmc_21ah": RetiredClass("pulsebat_retired_ev", "NMC_21Ah_W_5000.xlsx", "No.", "NMC", "pouch", "electric car"),
+    "nmc_2ah": RetiredClass(
+        "pulsebat_retired_ev", "NMC_2.1Ah_W_5000.xlsx", "ID", "NMC", "cylinder", "cycled in a laboratory", "laboratory"
+    ),
     "lfp_35ah": RetiredClass(
         "pulsebat_retired_ev", "LFP_35Ah_W_5000.xlsx", "No.", "LFP", "aluminium case", "hybrid car"
     ),
@@ -170,6 +176,7 @@ def _classes(cells: pd.DataFrame) -> dict[str, Any]:
             "chemistry": retired.chemistry,
             "form": retired.form,
             "first_life": retired.first_life,
+            "aged_in": retired.aged_in,
             "source": retired.source,
             "cell_identity": "named" if retired.identity != "Q" else "not given; told by measured capacity",
             "all": spread(group),

@@ -1,14 +1,22 @@
 """The committed statistics of measured cells that the population is sampled from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
 
 from fadecast.package_data import shipped
 from fadecast.population.priors import RatePrior
+
+Survivorship = Literal["none", "assumed", "strong"]
+"""How much sooner cars leave service whose packs have lost more than others, as named in the table of cars."""
+
+_CARS, _LIKE_CARS = "nca_car", "nmc_2ah"
+"""Class of packs of cars in service, and the one that lends them its resistance: none is known, and of the measured
+classes that is the only other of layered nickel oxide."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +35,10 @@ class RetiredCandidates:
     soh: Float[np.ndarray, " level"]
     relative_resistance: Float[np.ndarray, " level"]
     rank_correlation: float
+    aged_in: Literal["service", "laboratory", "service, not retired"] = "service"
+    """How they came to be as they are; where not retired, SOH is what their fade says of the day they will be."""
+    resistance_of: str | None = None
+    """Class whose resistance is taken, where their own is not known."""
 
     def share_below(self, soh: float) -> float:
         """Return the share of the candidates whose SOH is below a value."""
@@ -49,8 +61,8 @@ class DegradationModes:
 
 
 @cache
-def retired_classes() -> Mapping[str, RetiredCandidates]:
-    """Return the classes of retired cells that have candidates enough to be sampled."""
+def retired_classes(survivorship: Survivorship = "assumed") -> Mapping[str, RetiredCandidates]:
+    """Return the classes of cells that have candidates enough to be sampled."""
     table = shipped("retired_cells")
     citations = {source["name"]: source["citation"] for source in table["sources"]}
     classes = {}
@@ -66,8 +78,24 @@ def retired_classes() -> Mapping[str, RetiredCandidates]:
                 soh=np.array(candidates["soh"]),
                 relative_resistance=np.array(candidates["relative_resistance"]),
                 rank_correlation=candidates["rank_correlation"],
+                aged_in=entry["aged_in"],
             )
-    return classes
+    return {**classes, _CARS: _cars(survivorship, classes[_LIKE_CARS])}
+
+
+def _cars(survivorship: Survivorship, like: RetiredCandidates) -> RetiredCandidates:
+    table = shipped("cars_in_service")
+    candidates = table["candidates"][survivorship]
+    return replace(
+        like,
+        name=_CARS,
+        chemistry=table["chemistry"],
+        citation=table["sources"][0]["citation"],
+        cells=candidates["cells"],
+        soh=np.array(candidates["soh"]),
+        aged_in="service, not retired",
+        resistance_of=like.name,
+    )
 
 
 @cache

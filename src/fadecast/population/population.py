@@ -15,6 +15,7 @@ from fadecast.calibration.shipped_rates import SHIPPED, posterior
 from fadecast.population.evidence import (
     DegradationModes,
     RetiredCandidates,
+    Survivorship,
     candidate_soh,
     degradation_modes,
     film_resistance,
@@ -55,7 +56,8 @@ class ClassShare:
     """A class of retired cells and its share of the packs."""
 
     name: str
-    """Class of the measured table: lmo_10ah, lfp_20ah, lfp_35ah or lfp_68ah."""
+    """Class of retired cells: lmo_10ah, lfp_20ah, lfp_35ah or lfp_68ah; nmc_2ah, states of twelve cells aged in a
+    laboratory; or nca_car, packs of cars in service on the day that they will retire."""
     weight: Annotated[float, Gt(0.0)] = 1.0
     """Share of the accepted packs, on any scale [1]."""
 
@@ -76,6 +78,9 @@ class Population:
         ClassShare(name="lfp_68ah"),
     )
     """Classes of retired cells. Equal shares are an assumption: whose packs are in use is not public."""
+    survivorship: Survivorship = "assumed"
+    """How much sooner cars leave service that have lost more capacity than others, for `nca_car`: `none`, no sooner;
+    `assumed`, twice as fast for every 10 points; `strong`, four times. Nothing measured tells."""
     soh_range: tuple[Annotated[float, Gt(0.0)], Annotated[float, Lt(1.0)]] = (0.60, 0.80)
     """Capacity over first-life nameplate accepted for second life [1]. Retired packs are said to keep
     50-80 %; the lower end is 0.60 because only 7 of 401 measured cells lie below it, all of one class."""
@@ -127,6 +132,11 @@ class Population:
         if twice:
             raise ValueError(f"named more than once among states, rates and classes: {twice}; keep one of each")
 
+    @property
+    def candidates(self) -> list[RetiredCandidates]:
+        """Candidates of each class, in the order of `classes`."""
+        return [retired_classes(self.survivorship)[share.name] for share in self.classes]
+
 
 def make_population(
     population: Population,
@@ -175,7 +185,7 @@ def make_population(
         When a class has too few measured cells in the band, a pack's SOH cannot be reached, sites have fewer packs
         than representatives, or there is no such posterior of rates.
     """
-    classes = [retired_classes()[share.name] for share in population.classes]
+    classes = population.candidates
     weights = [share.weight for share in population.classes]
     inside = population.groups.inside
     everything = sample_retired(seed, classes, weights, population.soh_range, draws, packs, inside, population.triage)
@@ -303,6 +313,18 @@ def _rate_source(population: Population, service: InService | None) -> dict[str,
     }
 
 
+def _how_aged(entry: RetiredCandidates) -> str:
+    """Say what a class is where it is not of measured retired cells."""
+    if entry.aged_in == "laboratory":
+        return f"{entry.name} are states of cells aged in a laboratory, as many of each SOH as its plan wanted"
+    if entry.aged_in == "service, not retired":
+        return (
+            f"{entry.name} are packs of cars in service, at the SOH that their fade says of the day they will retire, "
+            f"with the resistance of {entry.resistance_of}"
+        )
+    return ""
+
+
 def _triage(population: Population, classes: list[RetiredCandidates]) -> dict[str, str | float]:
     triage = population.triage
     rates = error_rates(triage, classes, [share.weight for share in population.classes], population.soh_range)
@@ -321,6 +343,7 @@ def _explanation(
     modes = degradation_modes()
     low, high = population.soh_range
     support = ", ".join(f"{entry.name} {cells_in_band(entry, population.soh_range):.0f}" for entry in classes)
+    aside = "; ".join(filter(None, map(_how_aged, classes)))
     chemistries = ", ".join(sorted({entry.chemistry for entry in classes}))
     posterior = population.split.posterior
     split_of = modes.chemistry if posterior is None else "diagnosed"
@@ -332,7 +355,7 @@ def _explanation(
         spread = f"{inside.share:g} of the variance between cells lies inside packs; self-discharge; balancing"
     return {
         "soh_source": f"measured 1 C capacity over nameplate of retired cells, SOH {low} to {high}; "
-        f"cells in the band by class: {support}",
+        f"cells in the band by class: {support}{'; ' if aside else ''}{aside}",
         **_triage(population, classes),
         "resistance_source": "measured spread of 5 s pulse resistance of the same cells above its "
         f"{LOW_LEVEL} quantile, times {population.reference_resistance} ohm",
