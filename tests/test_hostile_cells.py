@@ -13,9 +13,11 @@ import yaml
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
+from bpx_cell import bpx_text
 from fadecast import calibrating, score_run
 from fadecast.calibrating import check_calibration
 from fadecast.calibration.half_cell import POINTS, parameter_set_half_cell
+from fadecast.cell.parameters import parameter_values
 from fadecast.document import read_document
 from fadecast.errors import InputError
 from fadecast.measured.catalogue import MeasuredDataError
@@ -212,9 +214,9 @@ FORMULAS = st.sampled_from(
 
 
 @st.composite
-def any_bpx(draw):
+def any_bpx(draw, text=None):
     """Return files that are near a BPX file."""
-    content = bpx_content()
+    content = bpx_content() if text is None else json.loads(text)
     match draw(st.sampled_from(["formula", "formula", "layout", "bytes"])):
         case "formula":
             side = draw(st.sampled_from(["Negative electrode", "Positive electrode"]))
@@ -283,6 +285,15 @@ def test_whatever_a_score_names_is_read_or_refused(folder, monkeypatch, data):
     with refused_or_sound(InputError, f"{path}: cells.0.measured"), contextlib.suppress(Read):
         run_scoring(check_scoring(document), document, RunFolder(folder / "out"))
     assert not (folder / "out").exists()
+
+
+@cases(30)
+@given(data=st.data())
+def test_whatever_bpx_file_is_a_cell_or_refused(folder, data):
+    path = folder / "cell.json"
+    path.write_bytes(data.draw(any_bpx(bpx_text())))
+    with refused_or_sound(ValueError, path):
+        assert float(parameter_values(str(path))["Nominal cell capacity [A.h]"]) > 0.0
 
 
 def test_a_formula_of_bpx_is_worked_out_as_python_would(folder):

@@ -10,10 +10,13 @@ import pytest
 import xarray as xr
 
 from fadecast import files, pipeline
+from fadecast.cell.chemistry import Chemistry
 from fadecast.duty import Site
 from fadecast.errors import RunError
 from fadecast.files import read_netcdf, temporary_name, write_netcdf, write_text, write_whole
+from fadecast.operated import Cell
 from fadecast.pipeline import STAGES, needed, run_stages, stage_keys
+from fadecast.population import Population
 from fadecast.runs import RunFolder, git_commit, open_study, provenance
 from fadecast.shards import Shards
 from fadecast.study import Study, load_study
@@ -157,6 +160,17 @@ def test_the_content_of_a_climate_file_counts_not_its_name(tmp_path):
     first = stage_keys(study)["duty"]
     place.write_text("2")
     assert stage_keys(study)["duty"] != first
+
+
+def test_the_content_of_a_cell_file_counts(tmp_path):
+    file = tmp_path / "cell.json"
+    cell, population = Cell(chemistry=Chemistry(bpx=str(file))), Population(rate_posterior=None)
+    study = Study(name="small", packs=4, draws=2, years=10.0, cell=cell, population=population)
+    file.write_text("1")
+    first = stage_keys(study)
+    file.write_text("2")
+    changed = stage_keys(study)
+    assert [stage for stage in STAGES if changed[stage] != first[stage]] == list(STAGES)[1:]
 
 
 def test_a_stage_needs_only_what_it_reads():

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from bpx_cell import bpx_text
 from fadecast.calibrating import check_calibration
 from fadecast.document import read_document
 from fadecast.errors import InputError
@@ -131,6 +132,39 @@ def test_a_climate_file_is_looked_for_beside_the_study(write, tmp_path):
     content = json.dumps(plain_study(load_study(path)))
     (tmp_path / "here.json").unlink()
     assert study_of(content).site.climate == str(tmp_path / "here.json")
+
+
+def bpx_study(bpx, rates="null"):
+    return (
+        f"{{name: a, packs: 4, draws: 2, years: 10, cell: {{chemistry: {{bpx: {bpx}, nameplate_voltage: 3.7}}}}, "
+        f"population: {{rate_posterior: {rates}}}}}"
+    )
+
+
+def test_a_cell_is_read_from_a_bpx_file_beside_the_study(write, tmp_path):
+    (tmp_path / "cell.json").write_text(bpx_text())
+    path = write(bpx_study("cell.json"))
+    assert load_study(path).cell.chemistry.source == str(tmp_path / "cell.json")
+    # Opening a result does not ask for the file.
+    content = json.dumps(plain_study(load_study(path)))
+    (tmp_path / "cell.json").unlink()
+    assert study_of(content).cell.chemistry.bpx == str(tmp_path / "cell.json")
+    with pytest.raises(InputError, match=r"cell\.chemistry\.bpx: .*cell\.json is no BPX file \(.*No such file"):
+        load_study(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "rates", "message"),
+    [
+        ("cell.json", "{}", "null", r"cell\.chemistry\.bpx: .* is no BPX file"),
+        ("cell.txt", "", "null", r"cell\.chemistry\.bpx: got \"cell\.txt\", which does not end in \.json"),
+        ("cell.json", None, "lgm50", r"population\.rate_posterior: got \"lgm50\", fitted to .*; must be null"),
+    ],
+)
+def test_a_cell_that_cannot_be_is_refused(write, tmp_path, name, text, rates, message):
+    (tmp_path / name).write_text(bpx_text() if text is None else text)
+    with pytest.raises(InputError, match=message):
+        load_study(write(bpx_study(name, rates)))
 
 
 def test_the_schema_says_what_each_key_means():

@@ -120,11 +120,11 @@ VALUES = {
     "unknown cells": ("population: {classes: [{name: nmc}]}", "population: classes names ['nmc']; those with enough"),
     "unknown parameter": (
         "cell: {chemistry: {parameters: {SEI thickness: 1}}}",
-        "cell.chemistry.parameters.SEI thickness: 'SEI thickness' is not a number of the PyBaMM set OKane2022",
+        "cell.chemistry.parameters.SEI thickness: 'SEI thickness' is not a number of OKane2022",
     ),
     "parameter that is a function": (
         "cell: {chemistry: {parameters: {'Negative electrode OCP [V]': 1}}}",
-        "'Negative electrode OCP [V]' is not a number of the PyBaMM set",
+        "'Negative electrode OCP [V]' is not a number of",
     ),
     "option value for one electrode": (
         "cell: {chemistry: {particle_mechanics: [none, breaking]}}",

@@ -8,8 +8,11 @@ TRACE_SUFFIXES = (".csv", ".csv.gz", ".parquet", ".nc")
 """Measured power in time."""
 POSTERIOR_SUFFIX = ".nc"
 """What `fadecast calibrate` found of cells."""
+BPX_SUFFIX = ".json"
+"""A cell as BPX."""
 
 DATA_KEYS = {
+    ("cell", "chemistry", "bpx"): (BPX_SUFFIX,),
     ("site", "climate"): CLIMATE_SUFFIXES,
     ("duty", "workload", "trace", "file"): TRACE_SUFFIXES,
     ("population", "split", "posterior"): (POSTERIOR_SUFFIX,),

@@ -300,12 +300,17 @@ def _population_depends(study: Study) -> Any:
     rates = study.population.rate_posterior
     posteriors = [study.population.split.posterior, None if rates == SHIPPED else rates]
     content = [sha256(Path(posterior)) for posterior in posteriors if posterior]
-    return [part, study.fleet.sites, plain_study(study)["cell"]["chemistry"], *content]
+    return [part, study.fleet.sites, plain_study(study)["cell"]["chemistry"], *content, *_bpx_content(study)]
 
 
 def _forecast_depends(study: Study) -> Any:
     # Lanes of a tile share their time steps, so its size is part of the numbers.
-    return [_part("years", "cell", "decades", "fleet")(study), study.execution.tile]
+    return [_part("years", "cell", "decades", "fleet")(study), study.execution.tile, *_bpx_content(study)]
+
+
+def _bpx_content(study: Study) -> list[str]:
+    bpx = study.cell.chemistry.bpx
+    return [sha256(Path(bpx))] if bpx else []
 
 
 STAGES: Mapping[str, Stage] = {

@@ -23,7 +23,7 @@ from fadecast.duty.trace import read_trace
 from fadecast.duty.weather_file import climate_of
 from fadecast.economics import Economics
 from fadecast.ensemble import Execution
-from fadecast.formats import CLIMATE_SUFFIXES, POSTERIOR_SUFFIX
+from fadecast.formats import BPX_SUFFIX, CLIMATE_SUFFIXES, POSTERIOR_SUFFIX
 from fadecast.operated import Cell
 from fadecast.pack.sharing import Fleet
 from fadecast.population import Population
@@ -91,7 +91,9 @@ class Study(Pricing):
     @model_validator(mode="after")
     def _sections_agree(self) -> "Study":
         unfit = [f"cell.chemistry.{problem}" for problem in forecast_problems(self.cell.chemistry)]
-        problems = [*_time_problems(self), *_parameter_problems(self), *unfit]
+        # A result opens where the file of the cell is not.
+        named = _parameter_problems(self) if self.cell.chemistry.bpx is None else ()
+        problems = [*_time_problems(self), *named, *unfit]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -111,7 +113,7 @@ def check_study(document: Document) -> Study:
         When anything in it is wrong.
     """
     study = validated(Study, document)
-    checks = (_climate_problems, _trace_problems, _band_problems, _posterior_problems)
+    checks = (_cell_problems, _climate_problems, _trace_problems, _band_problems, _posterior_problems)
     problems = [problem for check in checks for problem in check(study)]
     if problems:
         raise document.refuse(problems)
@@ -207,7 +209,7 @@ def _economics_problems(study: Study) -> Iterable[str]:
 def _parameter_problems(study: Study) -> Iterable[str]:
     """Say which PyBaMM parameters cannot be set, or are set twice."""
     chemistry = study.cell.chemistry
-    known = parameter_values(chemistry.parameter_set)
+    known = parameter_values(chemistry.source)
     scalars = [name for name in known if isinstance(known.get(name), int | float)]
     setter = {CURRENT: "the duty", AMBIENT: "the duty", CONTACT_RESISTANCE: "the population"}
     fixed = [(name, f"cell.chemistry.parameters.{name}") for name in chemistry.parameters]
@@ -225,10 +227,26 @@ def _parameter_problems(study: Study) -> Iterable[str]:
     for name, key in [*drawn, *fixed, *varied]:
         if name not in scalars:
             choice = suggestion(name, scalars) or "; must be one of its names"
-            yield f"{key}: {name!r} is not a number of the PyBaMM set {chemistry.parameter_set}{choice}"
+            yield f"{key}: {name!r} is not a number of {chemistry.source}{choice}"
         elif name in setter:
             yield f"{key}: {name!r} is set by {setter[name]} already; must be set in one place only"
         setter.setdefault(name, key)
+
+
+def _cell_problems(study: Study) -> Iterable[str]:
+    """Say whether a BPX file describes the cell. Apart from the model, as climates are."""
+    name = study.cell.chemistry.bpx
+    if name is None:
+        return
+    if not name.endswith(BPX_SUFFIX):
+        yield f"cell.chemistry.bpx: got {shown(name)}, which does not end in {BPX_SUFFIX}"
+        return
+    try:
+        parameter_values(name)
+    except ValueError as error:
+        yield f"cell.chemistry.bpx: {error}"
+        return
+    yield from _parameter_problems(study)
 
 
 def _climate_problems(study: Study) -> Iterable[str]:

@@ -6,8 +6,6 @@ cell as it is now; its losses since another curve are noted under `User-defined`
 program might take them off once more.
 """
 
-import json
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,11 +13,11 @@ from typing import Any
 import bpx
 import numpy as np
 import pybamm
-from pydantic import ValidationError
 
-from fadecast.calibration.expression import evaluate
 from fadecast.calibration.half_cell import LARGEST_SHARE, POINTS, HalfCell, Potential, falling
 from fadecast.cell.balance import FARADAY
+from fadecast.cell.bpx_set import read_bpx
+from fadecast.cell.expression import evaluate
 from fadecast.cell.model import parameter_values
 
 _TABLE = 251
@@ -147,54 +145,18 @@ def bpx_half_cell(path: Path, side: str, phase: str = "") -> HalfCell:
         When it is no BPX file, or has no such material.
     """
     place = np.linspace(0.0, 1.0, POINTS)
-    try:
-        content = _without_formulas(json.loads(path.read_text(encoding="utf-8")), place)
-        with warnings.catch_warnings():
-            # It warns of voltage limits, which are the calibration's own.
-            warnings.simplefilter("ignore")
-            found = getattr(bpx.parse_bpx_obj(content).parameterisation, f"{side}_electrode")
-    except Exception as error:
-        raise ValueError(f"{path} is no BPX file ({_reason(error)})") from None
+    found = getattr(read_bpx(path).parameterisation, f"{side}_electrode")
     materials = list(found.particle.values()) if hasattr(found, "particle") else [found]
     number = {"": 0, "Primary": 0, "Secondary": 1}[phase]
     if number >= len(materials) or bool(phase) != (len(materials) > 1):
         raise ValueError(f"{path}: its {side} electrode has {len(materials)} materials; phase is {phase!r}")
     ocp = getattr(materials[number], "ocp", None)
+    if isinstance(ocp, bpx.Function):
+        return HalfCell(place, falling(evaluate(str(ocp), place)))
     if not isinstance(ocp, bpx.InterpolatedTable) or not ocp.x:
         raise ValueError(f"{path}: its {side} OCP is {ocp!r:.60}; must be a formula or a table")
     order = np.argsort(ocp.x)
     return HalfCell(place, falling(np.interp(place, np.asarray(ocp.x)[order], np.asarray(ocp.y)[order])))
-
-
-def _reason(error: Exception) -> str:
-    """Return one line on why a file is no BPX file, with the place in it."""
-    if isinstance(error, ValidationError):
-        first = error.errors(include_url=False)[0]
-        return f"{': '.join(map(str, first['loc']))}: {first['msg']}"
-    return (str(error) or type(error).__name__).splitlines()[0]
-
-
-def _without_formulas(content: Any, place: np.ndarray) -> Any:
-    """Put tables over stoichiometry in the place of formulas, which the library that reads BPX would run as Python.
-
-    Only potentials are read from the result; what depends on something else is checked as a formula, no more.
-    """
-    parameters = content.get("Parameterisation") if isinstance(content, dict) else None
-    return {**content, "Parameterisation": _tabulated(parameters, place, ())} if parameters is not None else content
-
-
-def _tabulated(content: Any, place: np.ndarray, keys: tuple[str, ...]) -> Any:
-    if isinstance(content, dict):
-        return {key: _tabulated(value, place, (*keys, key)) for key, value in content.items()}
-    if isinstance(content, list):
-        return [_tabulated(value, place, (*keys, str(n))) for n, value in enumerate(content)]
-    # The one text that is for people.
-    if not isinstance(content, str) or keys[-1:] == ("description",):
-        return content
-    try:
-        return {"x": place.tolist(), "y": evaluate(content, place).tolist()}
-    except ValueError as error:
-        raise ValueError(f"{': '.join(keys)}: {error}") from None
 
 
 def _electrode(
@@ -210,10 +172,11 @@ def _electrode(
     thickness, radius = float(values[f"{key} thickness [m]"]), float(values[f"{side} particle radius [m]"])
     name = _SIDES[side]
     fraction = state[f"electrode_capacity_{name}"] * 3600.0 / (FARADAY * most * thickness * area)
-    if fraction >= 1.0:
+    porosity = float(values[f"{key} porosity"])
+    if fraction + porosity > 1.0:
         raise ValueError(
-            f"the {side.lower()} electrode would be {fraction:.2f} active material in the geometry of the parameter "
-            "set; choose a set of a cell like this one"
+            f"the {side.lower()} electrode would be {fraction:.2f} active material and {porosity:.2f} pores in the "
+            "geometry of the parameter set; choose a set of a cell like this one"
         )
     window = sorted(state[f"stoichiometry_{name}_{end}"] for end in ("empty", "full"))
     place = np.linspace(0.0, 1.0, _TABLE)

@@ -79,6 +79,9 @@ class Chemistry:
     """PyBaMM model class; SPMe has salt transport in the electrolyte."""
     parameter_set: ParameterSet = "OKane2022"
     """PyBaMM parameter set; OKane2022 is the LG M50 with all ageing mechanisms (doi:10.1039/D2CP00417H)."""
+    bpx: str | None = None
+    """BPX file of the cell, relative to the study file, in the place of `parameter_set`. BPX has no ageing parameters:
+    those, and whatever else it lacks, are borrowed as for any set that lacks them. Set `nameplate_voltage` with it."""
     sei: GrowthLaw = "solvent-diffusion limited"
     """PyBaMM law of SEI growth on the negative electrode."""
     sei_on_cracks: Switch = "false"
@@ -142,6 +145,11 @@ class Chemistry:
             pybamm.BatteryModelOptions(dict(self.options))
         except (pybamm.OptionError, NotImplementedError, ValueError) as error:
             raise PybammOptionError(refusal_text(error)) from None
+
+    @property
+    def source(self) -> str:
+        """What parameter values are read from: the name of a set, or the path of a BPX file."""
+        return self.parameter_set if self.bpx is None else self.bpx
 
     @property
     def options(self) -> dict[str, Option]:
@@ -225,7 +233,7 @@ UNPHYSICAL: tuple[Unphysical, ...] = (
     ),
     Unphysical(
         "transference number that varies, with salt transport",
-        lambda chemistry: chemistry.model == "SPMe" and chemistry.parameter_set in VARYING_TRANSFERENCE,
+        lambda chemistry: chemistry.model == "SPMe" and chemistry.source in VARYING_TRANSFERENCE,
         "model is SPMe and the transference number of the set depends on concentration: salt then leaks through the "
         "ends of PyBaMM's mesh, in first order of its width; set model to SPM or choose another set",
     ),

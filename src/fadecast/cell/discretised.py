@@ -115,10 +115,10 @@ def submesh_types(model: pybamm.BaseModel, chemistry: Chemistry) -> dict[str, py
 
 
 def _constants(chemistry: Chemistry, varied: Sequence[str]) -> pybamm.ParameterValues:
-    values = parameter_values(chemistry.parameter_set)
+    values = parameter_values(chemistry.source)
     for name in (*chemistry.parameters, *varied):
         if not isinstance(values.get(name), int | float):
-            raise KeyError(f"{name!r} is not a scalar parameter of the PyBaMM set {chemistry.parameter_set}")
+            raise KeyError(f"{name!r} is not a scalar parameter of {chemistry.source}")
     values.update(dict(chemistry.parameters))
     return values
 
@@ -139,8 +139,7 @@ def _missing(chemistry: Chemistry, error: KeyError) -> MissingParameterError:
     found = re.match(r"Parameter '(.+?)' not found", str(error.args[0]))
     name = found[1] if found else str(error.args[0])
     return MissingParameterError(
-        f"the PyBaMM set {chemistry.parameter_set} lacks {name!r}, and so does the supplement: choose another set or "
-        "other options"
+        f"{chemistry.source} lacks {name!r}, and so does the supplement: choose another set or other options"
     )
 
 

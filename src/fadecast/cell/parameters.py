@@ -1,11 +1,14 @@
-"""Parameter values of a cell: a PyBaMM set, what it lacks from one sourced supplement, and LAM rates with Arrhenius."""
+"""Parameter values of a cell: a set or a BPX file, what it lacks from one sourced supplement, Arrhenius LAM rates."""
 
 from collections.abc import Callable
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import pybamm
 
+from fadecast.cell.bpx_set import bpx_parameter_values
+from fadecast.formats import BPX_SUFFIX
 from fadecast.package_data import shipped
 
 CURRENT = "Current function [A]"
@@ -27,12 +30,23 @@ _PHASES = ("", "Primary: ", "Secondary: ")
 _DIRECTIONS = ("", " (tensile)", " (compressive)")
 
 
-def parameter_values(parameter_set: str) -> pybamm.ParameterValues:
-    """Return a PyBaMM parameter set, with what it lacks from the supplement; what it has is never overwritten.
+def parameter_values(source: str) -> pybamm.ParameterValues:
+    """Return parameter values, with what they lack from the supplement; what they have is never overwritten.
 
     The LAM activation energies that fadecast adds are zero, which changes nothing.
+
+    Parameters
+    ----------
+    source
+        Name of a PyBaMM parameter set, or path of a BPX file.
+
+    Raises
+    ------
+    ValueError
+        When there is no such set, or the file describes no cell.
     """
-    values = pybamm.ParameterValues(parameter_set)
+    bpx = source.endswith(BPX_SUFFIX)
+    values = bpx_parameter_values(Path(source)) if bpx else pybamm.ParameterValues(source)
     composite = "Primary: Maximum concentration in negative electrode [mol.m-3]" in values
     for name, entry in supplement().items():
         if name not in values and (composite or not name.startswith(_PHASES[1:])):

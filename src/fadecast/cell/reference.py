@@ -169,7 +169,7 @@ def _step(instruction: Instruction) -> pybamm.step.BaseStep:
 
 
 def _values(chemistry: Chemistry) -> pybamm.ParameterValues:
-    values = parameter_values(chemistry.parameter_set)
+    values = parameter_values(chemistry.source)
     values.update(dict(chemistry.parameters))
     arrhenius_lam(values, pybamm.ParameterValues(dict(values)))
     return values

@@ -53,7 +53,7 @@ def forecast_problems(chemistry: Chemistry) -> Iterator[str]:
             f"particle_mechanics: got {_shown(mechanics)}; must be [{_CRACKING}, swelling only] or [{_CRACKING}, none] "
             "in a forecast: a slow state carries cracks of the negative electrode"
         )
-    if chemistry.parameter_set in _UNMESHED_SETS:
+    if chemistry.source in _UNMESHED_SETS:
         yield (
             f"parameter_set: got {chemistry.parameter_set}; must be one of single particles of Fickian diffusion in a "
             "forecast"

@@ -66,7 +66,7 @@ def in_service(chemistry: Chemistry, duty: xr.Dataset) -> InService:
     law = law_of(chemistry)
     if law is None:
         raise ValueError(f"no posterior of rates for this chemistry; there is one for {fitted_chemistries()}")
-    energy = float(parameter_values(chemistry.parameter_set)[ACTIVATION_ENERGY])
+    energy = float(parameter_values(chemistry.source)[ACTIVATION_ENERGY])
     return InService(law, energy, np.stack([_shares(duty.isel(draw=n)) for n in range(duty.sizes["draw"])]))
 
 
@@ -183,4 +183,4 @@ def _field_in_service(
 def _what_ages(chemistry: Chemistry) -> tuple[str, str, tuple[str, str]]:
     loss = chemistry.loss_of_active_material
     both = (loss, loss) if isinstance(loss, str) else loss
-    return chemistry.parameter_set, chemistry.sei, both
+    return chemistry.source, chemistry.sei, both

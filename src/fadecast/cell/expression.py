@@ -1,4 +1,4 @@
-"""Formulas of BPX files, worked out without running them: the library that reads BPX makes Python of any call.
+"""Formulas of BPX files, taken apart before anything runs them: the library that reads BPX makes Python of any call.
 
 The BPX grammar lets through `eval(chr(49))`, since it knows no names of functions but counts on `exp`, `tanh` and
 `cosh`. A formula is taken apart here, and what is not arithmetic of `x` is refused.
@@ -37,15 +37,37 @@ def evaluate(formula: str, x: np.ndarray) -> np.ndarray:
     ValueError
         When it is anything else.
     """
-    if len(formula) > _LONGEST:
-        raise ValueError(f"a formula of {len(formula):,} characters; must have {_LONGEST:,} at most")
     try:
-        tree = ast.parse(formula.strip(), mode="eval")
         # Powers of whole numbers would take hours; in floating point they overflow at once.
         with np.errstate(all="ignore"):
-            return np.broadcast_to(_value(tree.body, x.astype(float)), x.shape)
+            return np.broadcast_to(_value(_parsed(formula).body, x.astype(float)), x.shape)
     except (SyntaxError, RecursionError, MemoryError, OverflowError) as error:
         raise ValueError(f"{formula[:60]!r} is no formula ({error})") from None
+
+
+def harmless(formula: str) -> str:
+    """Return a formula as it may be run as Python: it is arithmetic, and of floating-point numbers alone.
+
+    Raises
+    ------
+    ValueError
+        When it is anything else.
+    """
+    evaluate(formula, np.array([0.5]))
+    return ast.unparse(_Floating().visit(_parsed(formula)))
+
+
+class _Floating(ast.NodeTransformer):
+    """Makes every number a floating-point one."""
+
+    def visit_Constant(self, node: ast.Constant) -> ast.Constant:
+        return ast.Constant(float(node.value))  # type: ignore[arg-type]
+
+
+def _parsed(formula: str) -> ast.Expression:
+    if len(formula) > _LONGEST:
+        raise ValueError(f"a formula of {len(formula):,} characters; must have {_LONGEST:,} at most")
+    return ast.parse(formula.strip(), mode="eval")
 
 
 def _value(node: ast.expr, x: np.ndarray) -> np.ndarray:
