@@ -152,11 +152,13 @@ def scale() -> None:
             seconds, core_seconds = perf_counter() - begin, process_time() - busy
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         took = {"seconds": seconds, "core_seconds": core_seconds, "peak_memory_GiB": peak}
-        rows.append({"packs": packs, "sites": sites, **took})
+        lanes = sum(map(len, ensemble.shards()))
+        rows.append({"packs": packs, "sites": sites, "lanes": lanes, **took})
         print(rows[-1], flush=True)
     table = pd.DataFrame(rows)
     table["milliseconds_per_pack"] = 1e3 * table["seconds"] / table["packs"]
     table["core_milliseconds_per_pack"] = 1e3 * table["core_seconds"] / table["packs"]
+    table["core_milliseconds_per_lane"] = 1e3 * table["core_seconds"] / table["lanes"]
     table["over_one_site"] = table["core_milliseconds_per_pack"] / table["core_milliseconds_per_pack"][1]
     report(table, "scale.csv")
 
