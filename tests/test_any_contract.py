@@ -135,7 +135,7 @@ def test_any_contract_is_priced_or_refused(tmp_path, contract, premium, fade):
     file.unlink(missing_ok=True)
     write_netcdf(file, fade)
     try:
-        priced = price_file(check_pricing(Document(Path("any.yaml"), content)), file, None)
+        priced = price_file(check_pricing(Document(Path("any.yaml"), content)), [file], None)
     except InputError:
         return
     assert float(priced["expected_loss"]) >= 0.0

@@ -148,6 +148,13 @@ def test_price_of_a_fade_file_into_a_folder(tmp_path, command):
     assert (tmp_path / "run" / "price.csv").read_text().startswith("quantity,value,units,low,high\n")
 
 
+def test_price_of_two_fleets_as_one(tmp_path, command):
+    weak, sound = linear_fade(tmp_path / "weak.nc", 0.60), linear_fade(tmp_path / "sound.nc", 0.90)
+    code, out, _ = command("price", CONFIGS / "warranty_linear.yaml", "--fade", weak, "--fade", sound)
+    assert code == 0
+    assert out.splitlines()[-1].startswith("premium_usd_per_kwh: 5.0000 +- 0.0000")
+
+
 def test_status_names_every_stage(copy, command):
     code, out, _ = command("status", copy)
     assert code == 0

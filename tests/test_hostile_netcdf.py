@@ -163,10 +163,10 @@ def test_any_forecast_is_priced_or_refused(folder, data):
     pricing = check_pricing(Document(folder / "p.yaml", PRICING))
     with refused_or_sound(InputError, path):
         try:
-            priced = price_file(pricing, path, None)
+            priced = price_file(pricing, [path], None)
         except InputError:
             with pytest.raises(InputError):
-                price_file(pricing, path, RunFolder(folder / "out"))
+                price_file(pricing, [path], RunFolder(folder / "out"))
             assert not (folder / "out").exists()
             raise
         assert float(priced["expected_loss"]) >= 0.0

@@ -226,7 +226,7 @@ def test_a_price_sheet_of_a_hostile_forecast_is_harmless(tmp_path):
     write_netcdf(path, fade)
     premium = {"capital": {"cost_of_capital": 0.06}}
     pricing = check_pricing(Document(tmp_path / "p.yaml", {"name": "p", "warranty": {"premium": premium}}))
-    price_file(pricing, path, RunFolder(tmp_path / "out"))
+    price_file(pricing, [path], RunFolder(tmp_path / "out"))
     page = Page((tmp_path / "out" / "price_sheet.html").read_text())
     # Nothing that a forecast says of itself is on the sheet.
     assert "alert" not in page.text

@@ -64,7 +64,7 @@ def priced(name: str, changes: list[str]) -> dict[str, np.ndarray | float]:
     row = {share: population[f"triage_{share}_share"] for share in ("accepted", "wrongly_accepted", "wrongly_rejected")}
     for promise, terms in CONTRACTS.items():
         pricing = check_pricing(read_document(DEMO, [*settings, *terms]))
-        price = price_file(pricing, folder.path / "fade.nc", None)
+        price = price_file(pricing, [folder.path / "fade.nc"], None)
         row[f"premium_{promise}"] = float(price["premium"])
         row[f"interval_{promise}"] = float(price["premium_interval"])
         row[f"loss_{promise}"] = (price["loss"].sum("pack") / price["base_energy"].sum("pack")).to_numpy()

@@ -31,9 +31,14 @@ app = typer.Typer(
 app.add_typer(data, name="data", no_args_is_help=True)
 app.add_typer(cluster)
 
-FadeFile = Annotated[
-    Path | None,
-    typer.Option("--fade", metavar="FILE", help="Price this fade dataset (netCDF) instead.", show_default=False),
+FadeFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--fade",
+        metavar="FILE",
+        help="Price this fade dataset (netCDF) instead; given more than once, the packs of all as one fleet.",
+        show_default=False,
+    ),
 ]
 
 
@@ -76,9 +81,9 @@ def forecast(config: Config, out: Out = None, overrides: Overrides = None) -> No
 
 
 @app.command(epilog="Example: fadecast price configs/warranty_linear.yaml --fade results/demo/fade.nc")
-def price(config: Config, out: Out = None, overrides: Overrides = None, fade: FadeFile = None) -> None:
+def price(config: Config, out: Out = None, overrides: Overrides = None, fade: FadeFiles = None) -> None:
     """Price the warranty: price.nc and price.csv. With --fade, CONFIG needs only name, seed and warranty."""
-    if fade is None:
+    if not fade:
         folder = bring(config, out, overrides, "price")
         print(f"{folder.path / 'price.nc'}")
         print_price(folder.read_dataset("price.nc"))

@@ -39,6 +39,7 @@ from fadecast.runs import RunFolder, open_fade
 from fadecast.study import Pricing, Study, plain_study
 from fadecast.variables import describe
 from fadecast.warranty import full_table, price, sensitivities
+from fadecast.warranty.portfolio import joined
 from fadecast.warranty.premium import needs_spread
 from fadecast.warranty.sensitivity import LARGEST
 
@@ -126,19 +127,21 @@ def stage_keys(study: Study) -> dict[str, str]:
     return keys
 
 
-def price_file(study: Pricing, fade: Path, run: RunFolder | None) -> xr.Dataset:
-    """Price the contract of a study on a fade dataset from anywhere; write the price if a folder is given.
+def price_file(study: Pricing, fades: Sequence[Path], run: RunFolder | None) -> xr.Dataset:
+    """Price the contract of a study on fade datasets from anywhere; write the price if a folder is given.
+
+    The packs of several are one fleet under one contract.
 
     Raises
     ------
     InputError
-        When the file is not a fade dataset that this contract can be priced on.
+        When a file is not a fade dataset, or this contract cannot be priced on them.
     """
-    dataset = open_fade(fade)
+    datasets = [open_fade(fade) for fade in fades]
     try:
-        priced = _price(study, dataset)
+        priced = _price(study, datasets[0] if len(datasets) == 1 else joined(datasets))
     except (TypeError, ValueError) as error:
-        raise InputError(f"{fade}: {error}") from None
+        raise InputError(f"{', '.join(map(str, fades))}: {error}") from None
     if run:
         with run.locked():
             _write_price(run, study, priced)

@@ -1,0 +1,93 @@
+"""Fleets of several kinds of packs under one contract: their forecasts side by side, as one."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+_DIMS = ("draw", "pack", "time")
+
+
+def joined(fades: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Put the packs of several forecasts next to each other; their values are read when they are needed.
+
+    What draws have in common (weather, workload) must be the same in all, as it is for studies of one seed: draw i of
+    the result is draw i of each.
+
+    Parameters
+    ----------
+    fades
+        Fade datasets of as many draws, at the same times, whose packs stand for as many.
+
+    Returns
+    -------
+    What they all hold of each pack, and what they all say alike of draws.
+
+    Raises
+    ------
+    ValueError
+        When their draws, times or weights differ; says which.
+    """
+    first = fades[0]
+    for number, other in enumerate(fades[1:], start=2):
+        _refuse_others(first, other, f"forecast {number}")
+    common = [name for name in first.data_vars if all(name in other for other in fades)]
+    by_pack = [name for name in common if "pack" in first[name].dims and set(first[name].dims) <= set(_DIMS)]
+    result = first[[name for name in common if "pack" not in first[name].dims]].drop_dims("pack", errors="ignore")
+    result = result.drop_vars([name for name, of in result.data_vars.items() if not set(of.dims) <= {"draw"}])
+    for name in by_pack:
+        parts = [fade[name].transpose(*_DIMS, missing_dims="ignore").variable for fade in fades]
+        lazy = indexing.LazilyIndexedArray(_Joined(parts))
+        result[name] = xr.Variable(parts[0].dims, lazy, first[name].attrs)
+    return result.assign_coords({name: first[name] for name in ("draw", "time") if name in first.coords})
+
+
+def _refuse_others(first: xr.Dataset, other: xr.Dataset, name: str) -> None:
+    for dim in ("draw", "time"):
+        sizes = [fade.sizes.get(dim) for fade in (first, other)]
+        if sizes[0] != sizes[1]:
+            raise ValueError(f"{name} has {sizes[1]} of {dim}, the first has {sizes[0]}: they must be the same")
+    for key, why in (
+        ("time", "they must end and be looked at together"),
+        ("pack_weight", "packs must stand for as many"),
+        ("duty_draw", "draws must have the same weather and workload"),
+    ):
+        values = [fade[key].values for fade in (first, other) if key in fade]
+        if len(values) == 1 or (values and not np.allclose(values[0], values[1], rtol=0.0, atol=1e-9)):
+            raise ValueError(f"{name} has another {key} than the first: {why}")
+    units = [fade["time"].attrs.get("units") if "time" in fade else None for fade in (first, other)]
+    if units[0] != units[1]:
+        raise ValueError(f"{name} has time in {units[1]!r}, the first in {units[0]!r}: they must be the same")
+
+
+class _Joined(BackendArray):
+    """Variables one after the other along packs, read when asked."""
+
+    def __init__(self, parts: Sequence[xr.Variable]) -> None:
+        self.parts, self.axis = parts, parts[0].dims.index("pack")
+        shape = list(parts[0].shape)
+        shape[self.axis] = sum(part.shape[self.axis] for part in parts)
+        self.shape, self.dtype = tuple(shape), np.result_type(*(part.dtype for part in parts))
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.BASIC, self._read)
+
+    def _read(self, key: tuple[int | slice, ...]) -> np.ndarray:
+        # Of what is asked of draws and times all packs are read: pricing goes draw by draw.
+        asked: list[slice] = []
+        left: list[int | slice] = []
+        for dim, index in enumerate(key):
+            if dim == self.axis:
+                asked.append(slice(None))
+                left.append(index)
+            elif isinstance(index, slice):
+                asked.append(index)
+                left.append(slice(None))
+            else:
+                asked.append(slice(int(index), int(index) + 1))
+                left.append(0)
+        values = np.concatenate([np.asarray(part[tuple(asked)].values) for part in self.parts], axis=self.axis)
+        return np.asarray(values[tuple(left)])

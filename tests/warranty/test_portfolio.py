@@ -1,0 +1,90 @@
+"""Packs of several forecasts under one contract."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fadecast.warranty import price
+from fadecast.warranty.portfolio import joined
+
+from .hand_made import ONE_INSPECTION, PACK_KWH, PURE, fade_of, linear_fade
+
+
+def random_fade(packs, seed, draws=6, times=5):
+    rng = np.random.default_rng(seed)
+    retention = np.minimum.accumulate(rng.uniform(0.5, 1.0, (draws, packs, times)), axis=2)
+    retention[..., 0] = 1.0
+    return fade_of(retention, np.linspace(0.0, 10.0, times), soh_at_start=0.8)
+
+
+def stored(fade, path):
+    fade.to_netcdf(path, engine="h5netcdf")
+    return xr.open_dataset(path, engine="h5netcdf")
+
+
+def test_the_price_is_that_of_all_packs_in_one_dataset():
+    parts = [random_fade(packs, seed) for seed, packs in enumerate((3, 7, 2))]
+    together = price(joined(parts), ONE_INSPECTION, PURE, PACK_KWH, 1)
+    by_hand = price(xr.concat(parts, "pack"), ONE_INSPECTION, PURE, PACK_KWH, 1)
+    xr.testing.assert_identical(together, by_hand)
+
+
+def test_half_of_a_fleet_that_claims_costs_half():
+    # 0.10 missing to 0.70, 100 USD/kWh, in one half of the packs.
+    weak, sound = linear_fade(np.full((2, 5), 0.60)), linear_fade(np.full((2, 5), 0.90))
+    assert price(joined([weak, sound]), ONE_INSPECTION, PURE, PACK_KWH, 1)["premium"].item() == pytest.approx(5.0)
+
+
+def test_what_fleets_have_in_common_does_not_diversify():
+    # In every second draw all packs of both claim, or those of one fleet do in turn.
+    bad, good = np.full((4, 3), 0.60), np.full((4, 3), 0.90)
+    odd = np.arange(4)[:, None] % 2 == 1
+    one, other = linear_fade(np.where(odd, bad, good)), linear_fade(np.where(odd, good, bad))
+    shared = price(joined([one, one]), ONE_INSPECTION, PURE, PACK_KWH, 1)
+    apart = price(joined([one, other]), ONE_INSPECTION, PURE, PACK_KWH, 1)
+    assert shared["premium"].item() == pytest.approx(apart["premium"].item())
+    assert shared["loss"].sum("pack").std().item() > 0.0
+    assert apart["loss"].sum("pack").std().item() == pytest.approx(0.0, abs=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_any_part_is_that_of_the_whole(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("fades")
+    parts = [random_fade(packs, packs) for packs in (2, 3)]
+    lazy = joined([stored(part, folder / f"{number}.nc") for number, part in enumerate(parts)])
+    whole = xr.concat(parts, "pack")
+    where = {}
+    for dim, size in whole["soh"].sizes.items():
+        # xarray itself stumbles over empty slices that run backwards.
+        slices = st.slices(size).filter(lambda part, size=size: part.indices(size)[2] > 0)
+        index = st.integers(-size, size - 1) | slices | st.lists(st.integers(0, size - 1), min_size=1)
+        where[dim] = data.draw(st.none() | index)
+    where = {dim: index for dim, index in where.items() if index is not None}
+    np.testing.assert_array_equal(lazy["soh"].isel(where), whole["soh"].isel(where))
+
+
+def test_values_are_read_when_they_are_needed(tmp_path):
+    files = [stored(random_fade(4, seed), tmp_path / f"{seed}.nc") for seed in range(2)]
+    lazy = joined(files)
+    assert not lazy["retention"].variable._in_memory
+    assert lazy["retention"].isel(draw=slice(0, 2)).shape == (2, 8, 5)
+    assert not lazy["retention"].variable._in_memory
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (random_fade(2, 1, draws=5), "forecast 2 has 5 of draw, the first has 6"),
+        (random_fade(2, 1, times=4), "forecast 2 has 4 of time, the first has 5"),
+        (random_fade(2, 1).assign(pack_weight=3.0), "forecast 2 has another pack_weight"),
+        (random_fade(2, 1).assign(duty_draw=("draw", np.zeros(6))), "forecast 2 has another duty_draw"),
+        (random_fade(2, 1).assign_coords(time=("time", np.arange(5.0), {"units": "year"})), "has another time"),
+        (random_fade(2, 1).assign_coords(time=("time", np.linspace(0, 10, 5), {"units": "d"})), "has time in 'd'"),
+    ],
+)
+def test_forecasts_that_do_not_go_together_are_refused(other, message):
+    with pytest.raises(ValueError, match=message):
+        joined([random_fade(3, 0), other])
