@@ -1,7 +1,7 @@
 """Score the model of inference against two services that nothing was fitted to, by limits fixed before looking.
 
-Run as `python experiments/duty_fit/accepted.py`; writes `results/reported/duty_fit/accepted.csv`. `LIMITS` was committed
-before the two days of requests were read for the first time, and stays as it was.
+Run as `python experiments/duty_fit/accepted.py`; writes `results/reported/duty_fit/accepted.csv`. `LIMITS` was
+committed before the two days of requests were read for the first time, and stays as it was.
 """
 
 from pathlib import Path
@@ -44,8 +44,7 @@ def main() -> None:
 
 def measured(name: str) -> np.ndarray:
     """Return the request rate of a day over its mean [1], `(step,)`."""
-    rate = pd.read_csv(TRACE)[name].dropna().to_numpy(float)
-    rate = rate[:STEPS]
+    rate = pd.read_csv(TRACE)[name].dropna().to_numpy(float)[:STEPS]
     return np.asarray(rate / rate.mean())
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from fadecast.duty.load_fit import fit_training, slot_correlation
 from fadecast.duty.tables import levels
-from fadecast.duty.training import AcceleratorPower, Training, draw_timeline, training_power
+from fadecast.duty.training import AcceleratorPower, Training, draw_timeline, interrupted, training_power
 from fadecast.package_data import shipped
 
 FULL = AcceleratorPower(idle=np.zeros(2), busy=np.ones(2))
@@ -64,6 +64,48 @@ def test_checkpoints_take_their_share_of_a_job():
     power = training_power(np.random.default_rng(5), always, FULL, 1)
     assert power.mean() == pytest.approx(1 - 6 / 30, abs=1e-4)
     assert set(np.unique(power.round(6))) >= {0.0, 1.0}
+
+
+ALWAYS = Training(slots=1, occupancy=0.9999, job_hours=1e6, job_spread=0.0, checkpoint_length=0.0)
+
+
+def test_failures_take_their_share_of_a_job():
+    # Every 20 h and 1 h of restart each: 1 of 21 hours.
+    failing = replace(ALWAYS, failure_hours=20.0, restart_length=60.0)
+    power = np.mean([training_power(np.random.default_rng([7, k]), failing, FULL, 60).mean() for k in range(8)])
+    assert power == pytest.approx(20.0 / 21.0, abs=3e-3)
+
+
+def test_a_failure_is_a_fall_to_idle_and_a_restart():
+    failing = replace(ALWAYS, failure_hours=500.0, restart_length=30.0)
+    power = training_power(np.random.default_rng(8), failing, FULL, 1)
+    idle = np.flatnonzero(power < 1.0 - 1e-6)
+    outages = np.split(idle, np.flatnonzero(np.diff(idle) > 1) + 1)
+    assert 8 <= len(outages) <= 28
+    for outage in outages:
+        assert (1.0 - power[outage]).sum() == pytest.approx(30.0, abs=1e-6)
+
+
+def test_jobs_that_fail_end_when_they_would_have_and_overlap_nowhere():
+    failing = replace(PLAIN, failure_hours=3.0, restart_length=30.0)
+    whole = draw_timeline(np.random.default_rng(9), PLAIN, FULL, 3000.0)
+    line = interrupted(np.random.default_rng(10), failing, whole)
+    assert line.start.size > 2 * whole.start.size
+    assert (line.stop[:-1] <= line.start[1:] + 1e-12).all()
+    assert (line.stop >= line.start).all()
+    assert set(whole.stop) <= set(line.stop)
+    time = np.linspace(0.0, 3000.0, 50_001)
+    lost = occupied(whole, time) & ~occupied(line, time)
+    assert not (occupied(line, time) & ~occupied(whole, time)).any()
+    # A failure every 3 h of running, half an hour each: 1 of 7 of a job's hours.
+    assert lost.sum() / occupied(whole, time).sum() == pytest.approx(1.0 / 7.0, abs=0.02)
+
+
+def test_failures_are_drawn_beside_the_jobs():
+    year, power = Training(slots=2), AcceleratorPower.measured()
+    rare = replace(year, failure_hours=1e9)
+    plain, undisturbed = (training_power(np.random.default_rng(3), each, power, 60) for each in (year, rare))
+    np.testing.assert_array_equal(plain, undisturbed)
 
 
 def test_time_weighted_power_follows_the_measured_distribution():
