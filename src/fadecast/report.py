@@ -161,6 +161,8 @@ def _asked(study: Mapping[str, Any], duty: xr.Dataset) -> str:
             return "a year of drawn frequency regulation, its charge made up by the grid."
         case "cycling":
             return "a year of cycles between the limits of charge at constant power."
+        case "driving":
+            return "a year in a car: ways out and back on most days, charged at home."
         case "rest":
             return "a year of rest."
     planned = settings.get("dispatch", {}).get("policy") == "look_ahead"

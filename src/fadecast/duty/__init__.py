@@ -4,6 +4,7 @@ from fadecast.duty.climate import Climate, Site
 from fadecast.duty.container import Container
 from fadecast.duty.cooling import Cooling
 from fadecast.duty.dispatch import Dispatch
+from fadecast.duty.driving import Driving
 from fadecast.duty.inference import Inference
 from fadecast.duty.services import Cycling, Regulation
 from fadecast.duty.solar import Solar
@@ -19,6 +20,7 @@ __all__ = [
     "Cooling",
     "Cycling",
     "Dispatch",
+    "Driving",
     "Duty",
     "Generator",
     "Grid",

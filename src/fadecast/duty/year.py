@@ -12,6 +12,7 @@ from fadecast.duty.climate import Site
 from fadecast.duty.container import Container
 from fadecast.duty.cooling import site_load
 from fadecast.duty.dispatch import Demand, Dispatch, Dispatched, Plant, repeated_year, states_of_charge
+from fadecast.duty.driving import Driving, driving_power
 from fadecast.duty.look_ahead import Planner, planned_year
 from fadecast.duty.services import Cycling, Regulation, cycling_power, regulation_power
 from fadecast.duty.solar import Solar, solar_power
@@ -36,9 +37,10 @@ class Duty:
 
     timestep_minutes: Literal[1, 5, 15, 30, 60] = 15
     """Length of a step [min]."""
-    service: Literal["site", "regulation", "cycling", "rest"] = "site"
-    """What is asked: to serve a site, to regulate a grid, to cycle as in a laboratory, or nothing. Only a site has
-    computing, sun, grid, generator and plans; one without computing, with a grid and plans ahead, trades."""
+    service: Literal["site", "regulation", "cycling", "driving", "rest"] = "site"
+    """What is asked: to serve a site, to regulate a grid, to cycle as in a laboratory, to drive a car, or
+    nothing. Only a site has computing, sun, grid, generator and plans; one without computing, with a grid and plans
+    ahead, trades."""
     workload: Workload = field(default_factory=Workload)
     """What the site computes."""
     solar: Solar = field(default_factory=Solar)
@@ -57,6 +59,8 @@ class Duty:
     """What is asked where service is regulation."""
     cycling: Cycling = field(default_factory=Cycling)
     """What is asked where service is cycling."""
+    driving: Driving = field(default_factory=Driving)
+    """What is asked where service is driving."""
     distinct_years: Annotated[int, Ge(2)] | None = None
     """Years of weather and workload that are drawn, which the draws of a study take in turn; null: each has its own."""
     rest_charge: Annotated[float, Ge(0), Le(1)] = 0.5
@@ -157,6 +161,8 @@ def site_plant(duty: Duty, packs: int) -> Plant:
     # Others pay for the air conditioning of packs that do not serve a site; its grid and generator are not theirs.
     free = plant.container._replace(heating_performance=np.inf, cooling_performance=np.inf)
     plant = plant._replace(container=free, imports=0.0, exports=0.0, generator=0.0, generator_minimum=0.0)
+    if duty.service == "driving":
+        return plant._replace(converter=packs * duty.driving.largest_power)
     if duty.service == "rest":
         return plant._replace(soc_min=duty.rest_charge, soc_max=duty.rest_charge)
     if duty.service == "regulation":
@@ -196,6 +202,8 @@ def _other_service(rng: np.random.Generator, duty: Duty, pack: Plant) -> np.ndar
     """Return the power asked of a pack [kW], negative where offered."""
     if duty.service == "regulation":
         return regulation_power(rng, duty.regulation, duty.timestep_minutes)
+    if duty.service == "driving":
+        return driving_power(rng, duty.driving, duty.timestep_minutes)
     if duty.service == "cycling":
         return cycling_power(
             duty.cycling, float(pack.high - pack.low), float(pack.capacity), pack.one_way, duty.timestep_minutes
