@@ -114,7 +114,7 @@ VALUES = {
     # what does not exist
     "unknown place": (
         "site: {climate: atlantis}",
-        'site.climate: got "atlantis"; must be elko, las_vegas, reno or',
+        'site.climate: got "atlantis"; must be elko, las_vegas, nevada, reno or',
     ),
     "climate file that is not there": ("site: {climate: here.json}", "here.json holds no climate"),
     "unknown cells": ("population: {classes: [{name: nmc}]}", "population: classes names ['nmc']; those with enough"),

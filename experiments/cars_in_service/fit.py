@@ -21,7 +21,7 @@ def main() -> None:
     out = parser.parse_args().out
     told, offered = cars.survey(), cars.offers()
     table = cars.summary(told, offered)
-    write_table(out / "cars_in_service.json", table)
+    write_table(out / "cars_in_service.json", table, digits=6)
     law, mileage = cars.fade_law(told), table["mileage"]
     print(f"law: {law.loss:.4f} * years ** {law.exponent:.3f}, scatter {law.scatter:.4f}, {len(told)} cars")
     print(f"10,000 km: {mileage['loss_per_10000_km']:.5f} +- {mileage['standard_error']:.5f}")

@@ -10,7 +10,7 @@ import pandas as pd
 import pvlib
 
 from fadecast.duty.climate import MONTH_OF_DAY, Climate, Place
-from fadecast.duty.climate_fit import fit_climate
+from fadecast.duty.climate_fit import fit_climate, pooled
 from fadecast.duty.solar import Solar, plane_irradiance
 from fadecast.duty.sun import clear_sky
 from fadecast.duty.weather import draw_weather
@@ -18,28 +18,46 @@ from fadecast.locations import data_root
 
 ROOT = Path(__file__).parents[2]
 PACKAGE_DATA = ROOT / "src" / "fadecast" / "data"
-SOURCE = "TMY3 station {}: Wilcox and Marion, Users Manual for TMY3 Data Sets, NREL/TP-581-43156 (2008)"
+SOURCE = "TMY3 station{}: Wilcox and Marion, Users Manual for TMY3 Data Sets, NREL/TP-581-43156 (2008)"
 LICENCE = "fitted statistics of public data of NREL and the US Department of Energy, used with attribution"
 # name: file, station identifier, latitude, longitude, altitude [m] (station list of the manual)
 STATIONS = {
     "reno": ("reno_tahoe_international_ap", "724880 Reno Tahoe International AP", 39.483, -119.767, 1341),
     "las_vegas": ("las_vegas_mccarran_intl_ap", "723860 Las Vegas McCarran Intl AP", 36.083, -115.15, 648),
     "elko": ("elko_municipal_arpt", "725825 Elko Municipal Arpt", 40.833, -115.783, 1565),
+    "ely": ("ely_yelland_field", "724860", 39.3, -114.85, 1906),
+    "fallon": ("fallon_naas", "724885", 39.417, -118.717, 1199),
+    "lovelock": ("lovelock_derby_field", "725805", 40.067, -118.55, 1190),
+    "desert_rock": ("mercury_desert_rock_ap_surfrad", "723870", 36.624, -116.019, 1000),
+    "nellis": ("nellis_afb", "723865", 36.25, -115.033, 570),
+    "winnemucca": ("winnemucca_municipal_arpt", "725830", 40.9, -117.8, 1309),
 }
+SHIPPED = ("reno", "las_vegas", "elko")
+"""By themselves; the mean of all nine is shipped as `nevada`."""
 DRAWS = 40
 
 
 def main() -> None:
-    """Fit, write and check every station."""
-    for name, (file, station, latitude, longitude, altitude) in STATIONS.items():
-        table = pd.read_csv(data_root() / "solar" / "nevada_tmy3" / f"{file}.csv.gz")
-        ghi, dry_bulb, wind = (table[c].to_numpy(float) for c in ("GHI (W/m^2)", "Dry-bulb (C)", "Wspd (m/s)"))
-        place = Place(SOURCE.format(station), LICENCE, latitude, longitude, altitude, -8.0)
+    """Fit and write every station that ships, and the mean of all; check the former."""
+    fitted = {name: station(name) for name in STATIONS}
+    for name in SHIPPED:
+        climate, table = fitted[name]
         print(f"\n## {name}")
-        check_place(place, table)
-        climate = fit_climate(place, ghi, dry_bulb, wind)
+        check_place(climate.place, table)
         climate.write(PACKAGE_DATA / f"weather_{name}.json")
         check_climate(Climate.load(name), table)
+    numbers = ", ".join(identifier.split()[0] for _, identifier, *_ in STATIONS.values())
+    mean = pooled([climate for climate, _ in fitted.values()], SOURCE.format(f"s {numbers}, mean"))
+    mean.write(PACKAGE_DATA / "weather_nevada.json")
+
+
+def station(name: str) -> tuple[Climate, pd.DataFrame]:
+    """Return the climate of a station, and the year that it is fitted to."""
+    file, identifier, latitude, longitude, altitude = STATIONS[name]
+    table = pd.read_csv(data_root() / "solar" / "nevada_tmy3" / f"{file}.csv.gz")
+    ghi, dry_bulb, wind = (table[c].to_numpy(float) for c in ("GHI (W/m^2)", "Dry-bulb (C)", "Wspd (m/s)"))
+    place = Place(SOURCE.format(f" {identifier}"), LICENCE, latitude, longitude, altitude, -8.0)
+    return fit_climate(place, ghi, dry_bulb, wind), table
 
 
 def check_place(place: Place, table: pd.DataFrame) -> None:

@@ -1,51 +1,35 @@
-"""Print how well clouds fitted to eight stations of Nevada are those of the ninth.
+"""Print how well the weather of eight stations of Nevada is that of the ninth.
 
-Run as `python experiments/duty_fit/left_out.py`. Of the station left out only the place is used, for its clear sky.
+Run as `python experiments/duty_fit/left_out.py`. Of the station left out only the place is used, for its clear sky and
+altitude.
 """
 
-from dataclasses import replace
-
 import numpy as np
-import pandas as pd
-from fit_weather import LICENCE, SOURCE, STATIONS, by_hour
+from fit_weather import STATIONS, by_hour, station
 from scipy.stats import ks_2samp
 
-from fadecast.duty.climate import MONTH_OF_DAY, Climate, Place
-from fadecast.duty.climate_fit import fit_climate
+from fadecast.duty.climate import MONTH_OF_DAY, Climate, Coordinates
+from fadecast.duty.climate_fit import pooled
 from fadecast.duty.sun import clear_sky
 from fadecast.duty.weather import draw_weather
-from fadecast.locations import data_root
 
-# Latitude, longitude, altitude [m] of the station list of the manual.
-OTHERS = {
-    "ely": ("ely_yelland_field", "724860", 39.3, -114.85, 1906),
-    "fallon": ("fallon_naas", "724885", 39.417, -118.717, 1199),
-    "lovelock": ("lovelock_derby_field", "725805", 40.067, -118.55, 1190),
-    "desert_rock": ("mercury_desert_rock_ap_surfrad", "723870", 36.624, -116.019, 1000),
-    "nellis": ("nellis_afb", "723865", 36.25, -115.033, 570),
-    "winnemucca": ("winnemucca_municipal_arpt", "725830", 40.9, -117.8, 1309),
-}
-CLOUDS = ("day_clearness", "day_persistence", "hour_ratio", "hour_persistence")
 DRAWS = 20
 
 
 def main() -> None:
     """Leave out every station once."""
-    fitted, measured = {}, {}
-    for name, (file, station, latitude, longitude, altitude) in (STATIONS | OTHERS).items():
-        table = pd.read_csv(data_root() / "solar" / "nevada_tmy3" / f"{file}.csv.gz")
-        ghi, dry_bulb, wind = (table[c].to_numpy(float) for c in ("GHI (W/m^2)", "Dry-bulb (C)", "Wspd (m/s)"))
-        place = Place(SOURCE.format(station), LICENCE, latitude, longitude, altitude, -8.0)
-        fitted[name], measured[name] = fit_climate(place, ghi, dry_bulb, wind), ghi
-    for name, own in fitted.items():
-        clouds = pooled([other for key, other in fitted.items() if key != name], own)
-        compare(name, clouds, own, measured[name])
-
-
-def pooled(others: list[Climate], own: Climate) -> Climate:
-    """Return a climate with the mean clouds of other stations."""
-    means = {key: np.mean([getattr(other, key) for other in others], axis=0) for key in CLOUDS}
-    return replace(own, **means)
+    fitted = {name: station(name) for name in STATIONS}
+    for name, (own, table) in fitted.items():
+        at = own.place
+        place = Coordinates(
+            latitude=at.latitude, longitude=at.longitude, altitude=at.altitude, utc_offset=at.utc_offset
+        )
+        others = pooled([climate for key, (climate, _) in fitted.items() if key != name], "mean").at(place)
+        compare(name, others, own, table["GHI (W/m^2)"].to_numpy(float))
+        warmer = (others.temperature - own.temperature).mean(axis=1)
+        print(
+            f"{'':12s} temperature: year {warmer.mean():+.1f} K, worst month {warmer[np.abs(warmer).argmax()]:+.1f} K"
+        )
 
 
 def compare(name: str, clouds: Climate, own: Climate, ghi: np.ndarray) -> None:

@@ -19,7 +19,7 @@ def main() -> None:
         "lgm50_degradation_modes": lgm50.summary(lgm50.lgm50_cycling(), lgm50.lgm50_resistance()),
     }
     for name, table in tables.items():
-        write_table(out / f"{name}.json", table)
+        write_table(out / f"{name}.json", table, digits=6)
     for name, entry in tables["retired_cells"]["classes"].items():
         for group in ("all", "candidates"):
             spread = entry[group]

@@ -30,17 +30,17 @@ def shipped(name: str) -> dict[str, Any]:
     return content
 
 
-def write_table(path: Path, content: dict[str, Any]) -> None:
-    """Write a table as JSON, one line per entry, numbers to six significant digits."""
-    lines = (f"{json.dumps(key)}: {json.dumps(_plain(value))}" for key, value in content.items())
+def write_table(path: Path, content: dict[str, Any], digits: int = 5) -> None:
+    """Write a table as JSON, one line per entry, numbers to so many significant digits."""
+    lines = (f"{json.dumps(key)}: {json.dumps(_plain(value, digits))}" for key, value in content.items())
     path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, digits: int) -> Any:
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return _plain(value.tolist(), digits)
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _plain(item, digits) for key, item in value.items()}
     if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return float(f"{value:.6g}") if isinstance(value, float) else value
+        return [_plain(item, digits) for item in value]
+    return float(f"{value:.{digits}g}") if isinstance(value, float) else value

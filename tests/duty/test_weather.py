@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fadecast.duty.climate import MONTH_OF_DAY, Climate, Site
-from fadecast.duty.climate_fit import fit_climate
+from fadecast.duty.climate import MONTH_OF_DAY, Climate, Coordinates, Site
+from fadecast.duty.climate_fit import fit_climate, pooled
 from fadecast.duty.sun import clear_sky
 from fadecast.duty.weather import draw_weather
 
@@ -44,6 +44,41 @@ def test_monthly_temperature_is_that_of_the_typical_year(name):
     monthly = np.bincount(MONTH_OF_DAY, daily) / np.bincount(MONTH_OF_DAY)
     np.testing.assert_allclose(monthly, climate.temperature.mean(axis=1), atol=1.5)
     assert daily.mean() == pytest.approx(climate.temperature.mean(), abs=0.4)
+
+
+HERE = Coordinates(latitude=36.0, longitude=-115.0, altitude=2341.0, utc_offset=-8.0)
+
+
+def test_a_climate_somewhere_else_has_its_sun_and_the_air_of_its_altitude(reno):
+    moved = reno.at(HERE)
+    assert (moved.place.latitude, moved.place.source) == (36.0, reno.place.source)
+    np.testing.assert_allclose(moved.temperature, reno.temperature - 6.5, atol=1e-9)
+    np.testing.assert_array_equal(moved.day_clearness, reno.day_clearness)
+    # Three degrees further south the winter sun stands higher.
+    winter = [clear_sky(climate.place, 60).clear.reshape(365, 24)[:31].sum() for climate in (moved, reno)]
+    assert 1.08 < winter[0] / winter[1] < 1.20
+
+
+def test_the_mean_of_one_climate_is_itself(reno):
+    mean = pooled([reno], "mean")
+    for field in ("day_clearness", "hour_ratio", "temperature", "anomaly_sd", "wind_speed"):
+        np.testing.assert_allclose(getattr(mean, field), getattr(reno, field))
+    assert (mean.place.altitude, mean.place.source) == (reno.place.altitude, "mean")
+
+
+def test_temperatures_of_a_mean_are_brought_to_one_altitude_first(reno):
+    higher = reno.at(replace(HERE, altitude=reno.place.altitude + 1000.0))
+    mean = pooled([reno, higher], "mean")
+    assert mean.place.altitude == reno.place.altitude + 500.0
+    np.testing.assert_allclose(mean.temperature, reno.temperature - 3.25)
+
+
+def test_nevada_lies_between_its_stations():
+    nevada, others = Climate.load("nevada"), [Climate.load(name) for name in NAMES]
+    assert 36.0 < nevada.place.latitude < 41.0
+    assert nevada.place.source.count("72") == 9
+    means = [climate.temperature.mean() for climate in others]
+    assert min(means) < nevada.temperature.mean() < max(means)
 
 
 def test_a_fit_to_drawn_years_gives_the_climate_back(reno):

@@ -6,6 +6,7 @@ import xarray as xr
 from pydantic import TypeAdapter, ValidationError
 
 from fadecast.duty import Container, Dispatch, Duty, Site, Solar, Workload, duty_years, make_duty
+from fadecast.duty.climate import Coordinates
 from fadecast.variables import VARIABLES
 
 HOURLY = Duty(timestep_minutes=60)
@@ -138,3 +139,15 @@ def test_wrong_settings_are_refused(settings):
 def test_settings_are_read_from_plain_values():
     read = TypeAdapter(Duty).validate_python({"timestep_minutes": 15, "solar": {"mount": "single_axis"}})
     assert read == Duty(solar=Solar(mount="single_axis"))
+
+
+def test_coordinates_move_sun_and_air():
+    there = Coordinates(latitude=-39.48, longitude=-119.77, altitude=641.0, utc_offset=-8.0)
+    here, moved = (make_duty(Site(coordinates=place), HOURLY, 1, 8, 0) for place in (None, there))
+    warmer = moved["ambient_temperature"] - here["ambient_temperature"]
+    np.testing.assert_allclose(warmer, 6.5e-3 * (1341.0 - 641.0), atol=1e-6)
+    # South of the equator the sun of January is that of summer (the clouds stay those of Reno's winter).
+    january, july = slice(0, 31 * 24), slice(181 * 24, 212 * 24)
+    sums = [[float(duty["solar_power"][0, month].sum()) for month in (january, july)] for duty in (here, moved)]
+    assert sums[0][0] < sums[0][1]
+    assert sums[1][0] > sums[1][1]

@@ -4,9 +4,10 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import Ge, Le
 from jaxtyping import Float
 
 from fadecast.package_data import shipped, write_table
@@ -38,16 +39,37 @@ _BOUNDS: dict[str, tuple[tuple[str | int, ...], tuple[float, float]]] = {
 """Size of each statistic, where a name stands for any number from 2 on, and what it can be anywhere on Earth."""
 
 
+LAPSE_RATE = 6.5e-3
+"""Fall of air temperature with altitude [K/m]: ICAO standard atmosphere."""
+
+
+@settings
+class Coordinates:
+    """Where a site stands."""
+
+    latitude: Annotated[float, Ge(-90), Le(90)]
+    """[degree north]"""
+    longitude: Annotated[float, Ge(-180), Le(180)]
+    """[degree east]"""
+    altitude: Annotated[float, Ge(-500), Le(9000)]
+    """[m]"""
+    utc_offset: Annotated[float, Ge(-14), Le(14)]
+    """Local standard time less universal time [h]."""
+
+
 @settings
 class Site:
     """The place of the battery system."""
 
     climate: str = "reno"
     """Climate that weather is drawn from: one the package ships (reno, las_vegas, elko; each fitted to one
-    typical meteorological year, TMY3, of NREL and the US DOE), the path of a weather file of one year
-    (EnergyPlus `.epw`, or `.csv` of TMY3, SAM or NSRDB; fitted when read), or that of a `.json` file written by
-    `Climate.write`. It also fixes latitude, longitude, altitude and time zone. The reference site (Sparks,
-    Nevada) is 10 km from the Reno station."""
+    typical meteorological year, TMY3, of NREL and the US DOE; nevada, the mean of nine stations), the path of a weather
+    file of one year (EnergyPlus `.epw`, or `.csv` of TMY3, SAM or NSRDB; fitted when read), or that of a `.json` file
+    written by `Climate.write`. The reference site (Sparks, Nevada) is 10 km from the Reno station."""
+    coordinates: Coordinates | None = None
+    """Where the site stands, if not where its climate was measured: the sun is that of the place, clouds and wind those
+    of the climate, temperatures too, less 6.5 K for each km higher. Null: where it was measured. Clouds carry over
+    badly: give a weather file of the place where there is one."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +142,12 @@ class Climate:
         climate = cls(place=place, **fitted)
         climate.check()
         return climate
+
+    def at(self, coordinates: Coordinates) -> "Climate":
+        """Return this climate somewhere else; see `Site.coordinates`."""
+        place = dataclasses.replace(self.place, **dataclasses.asdict(coordinates))
+        higher = coordinates.altitude - self.place.altitude
+        return dataclasses.replace(self, place=place, temperature=self.temperature - LAPSE_RATE * higher)
 
     def check(self) -> None:
         """Refuse statistics that no weather can be drawn from.

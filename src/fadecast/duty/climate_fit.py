@@ -1,15 +1,18 @@
 """Fit a climate to one year of hourly weather: the inverse of `weather`."""
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 from scipy import linalg, optimize
 
-from fadecast.duty.climate import MONTH_OF_DAY, Climate, Place
+from fadecast.duty.climate import MONTH_OF_DAY, Climate, Coordinates, Place
 from fadecast.duty.sun import clear_sky
 from fadecast.duty.tables import levels, normal_scores
 
+_COORDINATES = ("latitude", "longitude", "altitude", "utc_offset")
 _LEVELS = 21
 _CLASS_EDGES = np.array([0.5, 0.7, 0.85, 0.95, 1.0])
 _LOWEST_CLEAR = 50.0
@@ -78,6 +81,19 @@ def fit_climate(
         wind_speed=_by_month(wind_speed.reshape(365, 24).mean(axis=1)),
         irradiation=np.bincount(MONTH_OF_DAY, irradiance.reshape(365, 24).sum(axis=1)) / 1e3,
     )
+
+
+def pooled(climates: Sequence[Climate], source: str) -> Climate:
+    """Return the mean of some climates, at their mean place; temperatures are brought to its altitude first."""
+    places = [climate.place for climate in climates]
+    middle = Coordinates(**{key: float(np.mean([getattr(place, key) for place in places])) for key in _COORDINATES})
+    moved = [climate.at(middle) for climate in climates]
+    means = {
+        field.name: np.mean([getattr(climate, field.name) for climate in moved], axis=0)
+        for field in dataclasses.fields(Climate)
+        if field.name != "place"
+    }
+    return Climate(place=dataclasses.replace(moved[0].place, source=source), **means)
 
 
 def _fit_clearness(place: Place, irradiance: Float[np.ndarray, "8760"]) -> Clearness:

@@ -125,6 +125,8 @@ def duty_years(site: Site, duty: Duty, draws: int, packs: int, seed: int) -> Ite
     """
     minutes = duty.timestep_minutes
     climate = climate_of(site.climate)
+    if site.coordinates is not None:
+        climate = climate.at(site.coordinates)
     sky = clear_sky(climate.place, min(minutes, _SKY_MINUTES))
     plant = site_plant(duty, packs)
     planner = Planner(plant, duty.generator, duty.grid, duty.look_ahead)
