@@ -16,10 +16,11 @@ def drawn(training=ENDLESS, swings=ALIKE, power=STEADY, hours=(0.0, 2.0), seed=0
     return swinging_power(np.random.default_rng(seed), training, power, swings, hours, step)
 
 
+@pytest.mark.parametrize("failure_hours", [None, 2.0])
 @pytest.mark.parametrize("hours", [(0.0, 4.0), (3000.0, 3004.0)])
-def test_minutes_are_those_of_the_drawn_year(hours):
-    """Of the same jobs, checkpoints and gaps; a minute holds a whole number of iterations but for one."""
-    training, power = Training(), AcceleratorPower.measured()
+def test_minutes_are_those_of_the_drawn_year(hours, failure_hours):
+    """Of the same jobs, checkpoints, failures and gaps; a minute holds a whole number of iterations but for one."""
+    training, power = Training(failure_hours=failure_hours), AcceleratorPower.measured()
     minutes = slice(round(hours[0] * 60), round(hours[1] * 60))
     year = training_power(np.random.default_rng(3), training, power, 1)[minutes]
     swings = Swings(iteration_seconds=0.5, iteration_spread=0.0)

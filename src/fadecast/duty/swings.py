@@ -12,7 +12,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from jaxtyping import Float
 from scipy.signal import lfilter
 
-from fadecast.duty.training import AcceleratorPower, Timeline, Training, draw_timeline
+from fadecast.duty.training import AcceleratorPower, Timeline, Training, slot_timeline
 from fadecast.settings import settings
 
 
@@ -50,7 +50,7 @@ def swinging_power(
     mean = np.zeros(count)
     for slot in rng.spawn(training.slots):
         # A whole year of jobs, as `training_power` draws them.
-        mean += _slot(slot, draw_timeline(slot, training, power), training, swings, edges) / training.slots
+        mean += _slot(slot, slot_timeline(slot, training, power), training, swings, edges) / training.slots
     if swings.storage_seconds == 0.0:
         return mean
     keep = np.exp(-step_seconds / swings.storage_seconds)

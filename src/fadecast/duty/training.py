@@ -94,11 +94,14 @@ def training_power(
     edges = np.arange(HOURS * 60 // step_minutes + 1) * step_minutes / 60
     total = np.zeros(edges.size)
     for slot in rng.spawn(training.slots):
-        timeline = draw_timeline(slot, training, power)
-        if training.failure_hours is not None:
-            timeline = interrupted(slot, training, timeline)
-        total += _energy(timeline, training, edges)
+        total += _energy(slot_timeline(slot, training, power), training, edges)
     return np.diff(total) / np.diff(edges) / training.slots
+
+
+def slot_timeline(rng: np.random.Generator, training: Training, power: AcceleratorPower) -> Timeline:
+    """Return a year of one slot, with failures where there are any."""
+    timeline = draw_timeline(rng, training, power)
+    return timeline if training.failure_hours is None else interrupted(rng, training, timeline)
 
 
 def draw_timeline(
