@@ -1,5 +1,7 @@
 """Services besides that of a site: regulation, cycling, rest."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -82,14 +84,14 @@ def test_making_up_does_not_swing(restored, minutes):
 def test_other_services_have_no_part_in_a_site():
     """Neither its grid nor its generator nor its plans."""
     plant = {"grid": Grid(import_kw_per_pack=10.0, export_kw_per_pack=10.0), "generator": Generator(kw_per_pack=5.0)}
-    for service in ("regulation", "cycling", "rest"):
+    for service in ("regulation", "cycling", "driving", "rest"):
         alone = year(service=service, timestep_minutes=60)
         beside = year(service=service, timestep_minutes=60, dispatch=Dispatch(policy="look_ahead"), **plant)
         for name in alone.data_vars:
             np.testing.assert_array_equal(alone[name], beside[name])
 
 
-@pytest.mark.parametrize("service", ["site", "regulation", "cycling", "rest"])
+@pytest.mark.parametrize("service", ["site", "regulation", "cycling", "driving", "rest"])
 def test_typical_days_can_be_chosen_for_every_service(service):
     typical = choose_typical_days(year_of_duty(year(service=service, timestep_minutes=60).isel(draw=0)), 4, 4)
     assert typical.weight.sum() == pytest.approx(1.0)
@@ -136,6 +138,26 @@ def test_a_cycle_at_half_the_rate_takes_twice_as_long():
     np.testing.assert_allclose(part[:8], [-2.0, -2.0, -2.0, -0.25, 0.0, 2.0, 2.0, 0.0])
 
 
+def test_a_check_up_is_a_slow_cycle_after_whole_ones():
+    plain = Cycling(charge_c_rate=0.2, discharge_c_rate=0.2, rest_hours=0.0)
+    # Cycles of 8 h: three in the day, then one of 16 h.
+    checked = replace(plain, check_up_days=1.0, check_up_c_rate=0.1)
+    power = cycling_power(checked, 8.0, 10.0, 1.0, 60)
+    day = np.tile([-2.0] * 4 + [2.0] * 4, 3)
+    np.testing.assert_array_equal(power[:40], [*day, *[-1.0] * 8, *[1.0] * 8])
+    np.testing.assert_array_equal(power[40:80], power[:40])
+    assert cycling_power(replace(plain, check_up_days=0.01), 8.0, 10.0, 1.0, 60)[8] == -1.0
+
+
+def test_check_ups_go_from_limit_to_limit_too():
+    cycling = Cycling(check_up_days=7.0, check_up_c_rate=0.05)
+    duty = year(service="cycling", timestep_minutes=15, cycling=cycling)
+    slow = np.isclose(duty.pack_power.values, 0.05 * 0.65 / 0.97)
+    # Nearly seven days of cycles and a day and a half of check-up.
+    assert 42 <= (np.diff(slow.astype(int)) == 1).sum() <= 45
+    assert float(duty.unserved_power.sum()) < 1e-3 * float(duty.load_power.sum())
+
+
 def test_resting_packs_keep_their_charge_in_the_same_weather():
     rest, site = year(service="rest", timestep_minutes=60, rest_charge=0.8), year(timestep_minutes=60)
     np.testing.assert_array_equal(rest.pack_power, 0.0)
@@ -173,3 +195,5 @@ def test_a_store_alone_trades_by_plans():
 def test_cycles_beyond_the_converters_are_refused():
     with pytest.raises(ValueError, match="converter_kw_per_pack"):
         Duty(service="cycling", cycling=Cycling(discharge_c_rate=1.0))
+    with pytest.raises(ValueError, match="converter_kw_per_pack"):
+        Duty(service="cycling", cycling=Cycling(check_up_days=7.0, check_up_c_rate=1.0))

@@ -47,6 +47,16 @@ class Cycling:
     """Discharging power over that energy [1/h]."""
     rest_hours: Annotated[float, Ge(0), Le(8760)] = 0.5
     """Rest after each charge and each discharge [h]."""
+    check_up_days: Annotated[float, Gt(0), Le(365)] | None = None
+    """Days of cycles, in whole ones, from one check-up to the next; null: no check-ups."""
+    check_up_c_rate: Annotated[float, Ge(1e-3), Le(10)] = 0.1
+    """Power of a check-up, one full charge and discharge with their rests, over that energy [1/h]."""
+
+    @property
+    def fastest(self) -> float:
+        """Highest power over that energy [1/h]."""
+        checked = [] if self.check_up_days is None else [self.check_up_c_rate]
+        return max(self.charge_c_rate, self.discharge_c_rate, *checked)
 
 
 def regulation_power(rng: np.random.Generator, regulation: Regulation, step_minutes: int) -> Float[np.ndarray, "step"]:
@@ -76,10 +86,18 @@ def cycling_power(
         Efficiency between the bus and the store [1].
     """
     step_hours = step_minutes / 60
-    charge = -_at_constant_power(cycling.charge_c_rate * energy, window / one_way, step_hours)
-    discharge = _at_constant_power(cycling.discharge_c_rate * energy, window * one_way, step_hours)
-    rest = np.zeros(round(cycling.rest_hours / step_hours))
-    return np.resize(np.concatenate([charge, rest, discharge, rest]), HOURS * 60 // step_minutes)
+
+    def cycle(charge_rate: float, discharge_rate: float) -> Float[np.ndarray, "step"]:
+        charge = -_at_constant_power(charge_rate * energy, window / one_way, step_hours)
+        discharge = _at_constant_power(discharge_rate * energy, window * one_way, step_hours)
+        rest = np.zeros(round(cycling.rest_hours / step_hours))
+        return np.concatenate([charge, rest, discharge, rest])
+
+    course = cycle(cycling.charge_c_rate, cycling.discharge_c_rate)
+    if cycling.check_up_days is not None:
+        count = max(int(cycling.check_up_days * 24.0 / step_hours) // course.size, 1)
+        course = np.concatenate([np.tile(course, count), cycle(cycling.check_up_c_rate, cycling.check_up_c_rate)])
+    return np.resize(course, HOURS * 60 // step_minutes)
 
 
 def _at_constant_power(power: float, energy: float, step_hours: float) -> Float[np.ndarray, "step"]:

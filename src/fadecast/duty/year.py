@@ -69,7 +69,7 @@ class Duty:
     def __post_init__(self) -> None:
         """Refuse cycles that the converters do not carry."""
         energy, most = self.dispatch.pack_kwh * self.dispatch.usable_fraction, self.dispatch.converter_kw_per_pack
-        fastest = max(self.cycling.charge_c_rate, self.cycling.discharge_c_rate)
+        fastest = self.cycling.fastest
         if self.service == "cycling" and fastest * energy > most:
             raise ValueError(
                 f"cycling: {fastest:g} of {energy:g} kWh an hour is {fastest * energy:.4g} kW; dispatch's "
