@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fadecast.outcome import Outcome
 from fadecast.warranty import Capital, Premium, ReplacementRemedy, price, sensitivities
 
 from .hand_made import ONE_INSPECTION, PACK_KWH, PURE, fade_with_loss, linear_fade
@@ -61,3 +62,31 @@ def test_changes_are_those_of_two_prices():
     assert change(dataset, "risk-free") == pytest.approx(
         price(fade, contract, steeper, PACK_KWH, 1)["premium"].item() - one, rel=1e-9
     )
+
+
+def test_owners_who_know_their_packs_insure_those_that_claim():
+    # Of two packs of a draw one lacks 0.30 of 0.70 at the end, the other nothing: 15 USD/kWh of both, 30 of the first.
+    fade = linear_fade([[0.4, 0.9], [0.9, 0.4], [0.4, 0.9]], times=2)
+    dataset = found(fade)
+    assert change(dataset, "will fade most") == pytest.approx(15.0)
+    assert change(dataset, "will fade most", "premium_change_interval") == pytest.approx(0.0, abs=1e-9)
+    # All start alike, so that the first of each draw are taken: two of the three that claim.
+    assert change(dataset, "starts weakest") == pytest.approx(20.0 - 15.0)
+
+
+def test_the_weak_half_is_that_of_the_state_at_the_start():
+    fade = linear_fade([[0.4, 0.9, 0.4, 0.9]] * 2, times=2)
+    start = np.array([0.6, 0.8, 0.7, 0.9])[None, :, None]
+    fade["soh"] = fade["soh"] * start
+    assert change(found(fade), "starts weakest") == pytest.approx(30.0 - 30.0 * (0.6 + 0.7) / 3.0)
+
+
+def test_packs_at_the_end_of_their_life_fade_most_and_failed_ones_least():
+    fade = linear_fade([[0.9, 0.8, np.nan, np.nan]] * 2, times=2)
+    fade["retention"][:, :, 0] = 1.0
+    fade["soh"][:, :, 0] = 1.0
+    ended, failed = Outcome.CAPACITY_EXHAUSTED, Outcome.NOT_FINITE
+    fade["outcome"] = (("draw", "pack"), np.array([[0, 0, ended, failed]] * 2))
+    premium = replace(PURE, max_failed_share=0.5)
+    # The one that ended measures 0 of 0.70: 70 USD/kWh, of three that are known, or of two.
+    assert change(found(fade, premium=premium), "will fade most") == pytest.approx(70.0 / 2.0 - 70.0 / 3.0)

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
+from fadecast.outcome import Outcome
 from fadecast.variables import describe
 from fadecast.warranty.claims import settle
 from fadecast.warranty.contract import Contract, Curve
@@ -32,6 +33,8 @@ class Change(NamedTuple):
     premium: Premium
     faster: float = 1.0
     """Times the loss of capacity since the start."""
+    insured: Literal["all", "weak", "fading"] = "all"
+    """Which packs of a draw: the half that starts weakest, or the half that will have kept least."""
 
 
 def changes(contract: Contract, premium: Premium) -> Iterator[Change]:
@@ -56,6 +59,8 @@ def changes(contract: Contract, premium: Premium) -> Iterator[Change]:
     yield Change("a batch in 20 more turns out defective", replace(contract, failures=defects), premium)
     yield Change("fade 10 % faster", contract, premium, 1.1)
     yield Change("fade 25 % faster", contract, premium, 1.25)
+    yield Change("only the half that starts weakest is insured", contract, premium, insured="weak")
+    yield Change("only the half that will fade most is insured", contract, premium, insured="fading")
     curve = premium.yield_curve
     steeper = None if curve is None else tuple((year, rate + 0.01) for year, rate in curve)
     higher = replace(premium, discount_rate=premium.discount_rate + 0.01, yield_curve=steeper)
@@ -83,7 +88,8 @@ def sensitivities(
 
     def pool(change: Change):  # type: ignore[no-untyped-def]
         discount = change.premium.yield_curve or change.premium.discount_rate
-        claims = settle(_faded(fade, change.faster), change.contract, discount, pack_energy_kwh, seed)
+        chosen = _chosen(_faded(fade, change.faster), change.insured, contract.term_years)
+        claims = settle(chosen, change.contract, discount, pack_energy_kwh, seed)
         return pool_of(claims, change.premium, weight)
 
     every = [Change("as it is", contract, premium), *changes(contract, premium)]
@@ -106,6 +112,20 @@ def sensitivities(
 
 def _lower(curve: Curve) -> Curve:
     return tuple((year, max(level - _POINTS, _LEAST_LEVEL)) for year, level in curve)
+
+
+def _chosen(fade: xr.Dataset, insured: str, term_years: float) -> xr.Dataset:
+    """Return the half of the packs of each draw that owners would insure who knew; packs whose run failed come last."""
+    if insured == "all":
+        return fade
+    by = fade["soh"].isel(time=0) if insured == "weak" else fade["retention"].sel(time=term_years, method="nearest")
+    # The run of a pack at the end of its life has ended: none keeps less.
+    if "outcome" in fade and insured == "fading":
+        by = by.where(~fade["outcome"].isin([outcome for outcome in Outcome if outcome.end_of_life]), 0.0)
+    order = np.argsort(by.transpose("draw", "pack").to_numpy(), axis=1, kind="stable")
+    half = xr.DataArray(order[:, : max(order.shape[1] // 2, 1)], dims=("draw", "pack"))
+    draws = xr.DataArray(np.arange(len(order)), dims="draw")
+    return fade.drop_vars("pack", errors="ignore").isel(draw=draws, pack=half)
 
 
 def _faded(fade: xr.Dataset, faster: float) -> xr.Dataset:
