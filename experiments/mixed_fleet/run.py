@@ -22,7 +22,7 @@ from fadecast.warranty.portfolio import joined
 ROOT = Path(__file__).parents[2]
 RUNS, OUT = ROOT / "results" / "mixed_fleet", ROOT / "results" / "reported" / "mixed_fleet"
 DEMO = ROOT / "configs" / "demo.yaml"
-DRAWS = 32
+DRAWS = 16
 COMMON = [
     f"draws={DRAWS}",
     "population.rate_posterior=null",
@@ -41,10 +41,11 @@ def main() -> None:
     """Run all studies, price each alone and all together."""
     OUT.mkdir(parents=True, exist_ok=True)
     fades = {}
-    for name, (parameter_set, voltage, classes) in FLEETS.items():
+    for number, (name, (parameter_set, voltage, classes)) in enumerate(FLEETS.items(), start=1):
         settings = [
             *COMMON,
             f"name=mixed_{name}",
+            f"population.own_seed={number}",
             f"cell.chemistry.parameter_set={parameter_set}",
             f"cell.chemistry.nameplate_voltage={voltage}",
             f"population.classes=[{', '.join(f'{{name: {each}}}' for each in classes)}]",

@@ -174,6 +174,11 @@ def _time_problems(study: Study) -> Iterable[str]:
         yield f"decades.spin_up_hours: got {decades.spin_up_hours:g}; must be whole steps of {name} ({step} min)"
     if study.packs % study.fleet.sites:
         yield f"fleet.sites: got {study.fleet.sites}; must divide packs ({study.packs}): every site has as many"
+    if study.duty.service == "driving" and study.fleet.sharing != "fixed":
+        yield (
+            f"fleet.sharing: got {study.fleet.sharing}; must be fixed where duty.service is driving: no car drives "
+            "for another"
+        )
     chosen, of_site = study.population.representatives, study.packs // study.fleet.sites
     if chosen is not None and chosen > of_site:
         yield f"population.representatives: got {chosen}; must be at most {of_site}, the packs of a site, or null"

@@ -116,3 +116,69 @@ def test_what_a_file_lacks_is_borrowed_as_for_any_set(file):
         assert name in values
         assert type(values[name]) is type(theirs[name])
     build_cell(Chemistry(bpx=str(path)))
+
+
+def without(path, *keys):
+    content = json.loads(path.read_text())
+    part = content
+    for key in keys[:-1]:
+        part = part[key]
+    del part[keys[-1]]
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_a_cell_of_which_no_cooling_is_said_is_cooled_like_others(file):
+    path = without(file(), "State", "Thermal environment")
+    name = "Total heat transfer coefficient [W.m-2.K-1]"
+    assert name not in bpx_parameter_values(path)
+    assert parameter_values(str(path))[name] == parameter_values(SET)[name] > 0.0
+
+
+def test_text_for_people_is_no_parameter(file):
+    path = file()
+    content = json.loads(path.read_text())
+    content["Parameterisation"]["User-defined"] = {"description": "made up", "Contact resistance [Ohm]": 0.01}
+    path.write_text(json.dumps(content))
+    assert bpx_parameter_values(path)["Contact resistance [Ohm]"] == 0.01
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (
+            ("Parameterisation", "Cell", "Nominal cell capacity [A.h]"),
+            -5.0,
+            r"nominal capacity is -5 A\.h; must be above 0",
+        ),
+        (
+            ("Parameterisation", "Positive electrode", "OCP [V]"),
+            4.0,
+            r"positive OCP is 4; must be a formula or a table",
+        ),
+    ],
+)
+def test_what_makes_no_cell_is_said_as_such(file, place, value, message):
+    path = file()
+    content = json.loads(path.read_text())
+    part = content
+    for key in place[:-1]:
+        part = part[key]
+    part[place[-1]] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message):
+        bpx_parameter_values(path)
+
+
+def test_a_file_of_a_single_particle_model_has_too_little(file):
+    path = file()
+    content = json.loads(path.read_text())
+    content["Header"]["Model"] = "SPM"
+    parameters = content["Parameterisation"]
+    del parameters["Electrolyte"], parameters["Separator"], content["State"]
+    for side in ("Negative electrode", "Positive electrode"):
+        for key in ("Porosity", "Transport efficiency", "Conductivity [S.m-1]"):
+            del parameters[side][key]
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="it is a file of the model SPM; must be DFN"):
+        bpx_parameter_values(path)

@@ -66,7 +66,7 @@ def test_cars_differ_as_measured_ones_do():
     driving = Driving(trip_spread=0.0, driven_days=1.0, charge_kw=NEVER)
     energy = [np.maximum(driving_power(np.random.default_rng(k), driving, 60), 0.0).sum() for k in range(400)]
     # Energy goes nearly as distance.
-    assert np.log(energy).std() == pytest.approx(0.68, rel=0.15)
+    assert np.log(energy).std() == pytest.approx(0.61, rel=0.15)
 
 
 def test_a_car_starts_the_day_full_and_its_balance_closes():
@@ -83,3 +83,17 @@ def test_a_small_pack_leaves_people_on_the_road():
     small = Duty(service="driving", dispatch=Dispatch(pack_kwh=10.0))
     duty = make_duty(Site(), small, 1, 10, 3)
     assert float(duty["unserved_power"].sum() / duty["load_power"].sum()) > 0.05
+
+
+def test_ways_that_nobody_drives_without_a_charge_are_refused():
+    with pytest.raises(ValueError, match=r"driving: 60000 km on 0\.8 of the days are ways of 103 km; must be 75"):
+        Driving(yearly_km=60_000.0)
+
+
+def test_few_ways_of_the_default_are_cut():
+    free = Driving(charge_kw=NEVER, auxiliary_kw=0.0)
+    rng = np.random.default_rng(3)
+    mean = np.log(19_300.0 * np.exp(0.61 * rng.standard_normal((4000, 1))) / (730.0 * 0.8)) - 0.32
+    ways = rng.lognormal(np.broadcast_to(mean, (4000, 300)), free.trip_spread)
+    cut = 1.0 - np.minimum(ways, 300.0).sum() / ways.sum()
+    assert 0.005 < cut < 0.025

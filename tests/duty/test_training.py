@@ -69,11 +69,12 @@ def test_checkpoints_take_their_share_of_a_job():
 ALWAYS = Training(slots=1, occupancy=0.9999, job_hours=1e6, job_spread=0.0, checkpoint_length=0.0)
 
 
-def test_failures_take_their_share_of_a_job():
+@pytest.mark.parametrize("hours", [0.25, 1.0, 20.0])
+def test_failures_take_their_share_of_a_job(hours):
     # Every 20 h and 1 h of restart each: 1 of 21 hours.
-    failing = replace(ALWAYS, failure_hours=20.0, restart_length=60.0)
+    failing = replace(ALWAYS, failure_hours=hours, restart_length=60.0)
     power = np.mean([training_power(np.random.default_rng([7, k]), failing, FULL, 60).mean() for k in range(8)])
-    assert power == pytest.approx(20.0 / 21.0, abs=3e-3)
+    assert power == pytest.approx(hours / (hours + 1.0), abs=5e-3)
 
 
 def test_a_failure_is_a_fall_to_idle_and_a_restart():
@@ -93,7 +94,9 @@ def test_jobs_that_fail_end_when_they_would_have_and_overlap_nowhere():
     assert line.start.size > 2 * whole.start.size
     assert (line.stop[:-1] <= line.start[1:] + 1e-12).all()
     assert (line.stop >= line.start).all()
-    assert set(whole.stop) <= set(line.stop)
+    # All but those that failed less than a restart before their end.
+    assert np.isin(whole.stop, line.stop).mean() > 0.8
+    assert line.stop.max() <= whole.stop.max()
     time = np.linspace(0.0, 3000.0, 50_001)
     lost = occupied(whole, time) & ~occupied(line, time)
     assert not (occupied(line, time) & ~occupied(whole, time)).any()

@@ -159,3 +159,13 @@ def test_defaults_are_what_was_measured():
     measured = {name for name, entry in retired_classes().items() if entry.aged_in == "service"}
     assert {share.name for share in Population().classes} == measured
     assert degradation_modes().soh_min == pytest.approx(0.8916, abs=1e-4)
+
+
+def test_fleets_of_own_seeds_share_draws_and_nothing_else():
+    one, other = (make_population(replace(SETTINGS, own_seed=seed), 6, 80, 11, capacity_of) for seed in (None, 5))
+    assert make_population(replace(SETTINGS, own_seed=11), 6, 80, 11, capacity_of).identical(one)
+    # Rates without a spread between packs are of the draw.
+    np.testing.assert_array_equal(value(one, SEI.name), value(other, SEI.name))
+    soh = [packs["initial_soh"].values.ravel() for packs in (one, other)]
+    assert abs(np.corrcoef(*soh)[0, 1]) < 0.15
+    assert abs(np.corrcoef(*(value(packs, CONTACT_RESISTANCE).ravel() for packs in (one, other)))[0, 1]) < 0.15

@@ -1,11 +1,14 @@
 """Packs of several forecasts under one contract."""
 
+import json
+
 import numpy as np
 import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fadecast.outcome import Outcome
 from fadecast.warranty import price
 from fadecast.warranty.portfolio import joined
 
@@ -88,3 +91,34 @@ def test_values_are_read_when_they_are_needed(tmp_path):
 def test_forecasts_that_do_not_go_together_are_refused(other, message):
     with pytest.raises(ValueError, match=message):
         joined([random_fade(3, 0), other])
+
+
+def test_packs_of_a_forecast_without_outcomes_did_not_end():
+    ended = random_fade(2, 0)
+    ended["retention"][:, 0, 2:] = np.nan
+    ended["soh"][:, 0, 2:] = np.nan
+    ended["outcome"] = (("draw", "pack"), np.array([[Outcome.CAPACITY_EXHAUSTED, 0]] * 6))
+    both = joined([ended, random_fade(3, 1)])
+    np.testing.assert_array_equal(both["outcome"], [[Outcome.CAPACITY_EXHAUSTED, 0, 0, 0, 0]] * 6)
+    assert price(both, ONE_INSPECTION, PURE, PACK_KWH, 1)["premium"].item() > 0.0
+
+
+@pytest.mark.parametrize(
+    ("study", "key"),
+    [
+        ({"seed": 2}, "seed"),
+        ({"seed": 1, "site": {"climate": "elko"}}, "site"),
+        ({"seed": 1, "duty": {"workload": {"training_share": 1.0}}}, r"duty\.workload"),
+    ],
+)
+def test_forecasts_of_other_weather_or_workload_are_refused(study, key):
+    plain = {
+        "seed": 1,
+        "site": {"climate": "reno"},
+        "duty": {"workload": {"training_share": 0.5}, "timestep_minutes": 15},
+    }
+    first = random_fade(3, 0).assign_attrs(study=json.dumps(plain))
+    with pytest.raises(ValueError, match=f"forecast 2 was made with another {key} than the first"):
+        joined([first, random_fade(2, 1).assign_attrs(study=json.dumps(plain | study))])
+    other = plain | {"cell": {"chemistry": 1}, "duty": {**plain["duty"], "timestep_minutes": 1}}
+    joined([first, random_fade(2, 1).assign_attrs(study=json.dumps(other)), random_fade(2, 1)])

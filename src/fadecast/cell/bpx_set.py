@@ -18,6 +18,7 @@ from fadecast.cell.expression import harmless
 
 _NOT_IN_BPX = {"Contact resistance [Ohm]": 0.0}
 """What PyBaMM's sets all have and BPX has no word for; packs bring their own."""
+_COOLING = "Total heat transfer coefficient [W.m-2.K-1]"
 _SOLID_AND_PORES = 1.0 + 1e-6
 """Most of an electrode's volume that active material and pores may be [1]."""
 
@@ -42,15 +43,22 @@ def bpx_parameter_values(path: Path) -> pybamm.ParameterValues:
     Raises
     ------
     ValueError
-        When it is no BPX file, describes electrodes of several materials, or electrodes of more than their volume.
+        When it is no BPX file of a DFN, describes electrodes of several materials, or electrodes of more than their
+        volume.
     """
-    content = read_bpx(path).parameterisation
+    content = read_bpx(path)
+    if content.header.model != "DFN":
+        raise ValueError(
+            f"{path}: it is a file of the model {content.header.model}; must be DFN, which has all that a cell needs"
+        )
     for side in ("negative", "positive"):
-        electrode = getattr(content, f"{side}_electrode")
+        electrode = getattr(content.parameterisation, f"{side}_electrode")
         if hasattr(electrode, "particle"):
             raise ValueError(f"{path}: its {side} electrode is of several materials; must be of one")
+        if isinstance(electrode.ocp, float | int):
+            raise ValueError(f"{path}: its {side} OCP is {electrode.ocp:g}; must be a formula or a table")
     try:
-        values = _values(path.read_text(encoding="utf-8"))
+        values = _values(path.read_text(encoding="utf-8")).copy()
     except Exception as error:
         raise ValueError(f"{path}: PyBaMM makes no cell of it ({_reason(error)})") from None
     for side in ("Negative", "Positive"):
@@ -61,8 +69,19 @@ def bpx_parameter_values(path: Path) -> pybamm.ParameterValues:
                 f"{path}: its {side.lower()} electrode is {solid:.2f} active material (surface area times radius over "
                 f"three) and {pores:.2f} pores; must be 1 together at most"
             )
-    values = values.copy()
-    values.update(_NOT_IN_BPX, check_already_exists=False)
+    if not float(values["Nominal cell capacity [A.h]"]) > 0.0:
+        raise ValueError(
+            f"{path}: its nominal capacity is {values['Nominal cell capacity [A.h]']:g} A.h; must be above 0"
+        )
+    if (
+        content.state is None
+        or content.state.thermal_environment is None
+        or (content.state.thermal_environment.heat_transfer_coefficient is None)
+    ):
+        # PyBaMM takes a cell for adiabatic of which nothing is said.
+        del values[_COOLING]
+    missing = {name: value for name, value in _NOT_IN_BPX.items() if name not in values}
+    values.update(missing, check_already_exists=False)
     return values
 
 
@@ -91,11 +110,12 @@ def _content(text: str) -> Any:
 
 def _with_harmless_formulas(content: Any, keys: tuple[str, ...]) -> Any:
     if isinstance(content, dict):
-        return {key: _with_harmless_formulas(value, (*keys, key)) for key, value in content.items()}
+        # Text for people may stand anywhere under this name; PyBaMM would take it for a number.
+        kept = {key: value for key, value in content.items() if key != "description"}
+        return {key: _with_harmless_formulas(value, (*keys, key)) for key, value in kept.items()}
     if isinstance(content, list):
         return [_with_harmless_formulas(value, (*keys, str(n))) for n, value in enumerate(content)]
-    # The one text that is for people.
-    if not isinstance(content, str) or keys[-1:] == ("description",):
+    if not isinstance(content, str):
         return content
     try:
         return harmless(content)

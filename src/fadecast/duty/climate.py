@@ -43,6 +43,10 @@ LAPSE_RATE = 6.5e-3
 """Fall of air temperature with altitude [K/m]: ICAO standard atmosphere."""
 
 
+_FURTHEST_CLOCK = 3.5
+"""Largest distance of a place's clock from its sun [h]; western China's is three."""
+
+
 @settings
 class Coordinates:
     """Where a site stands."""
@@ -55,6 +59,15 @@ class Coordinates:
     """[m]"""
     utc_offset: Annotated[float, Ge(-14), Le(14)]
     """Local standard time less universal time [h]."""
+
+    def __post_init__(self) -> None:
+        """Refuse clocks that are not those of the place."""
+        apart = (self.utc_offset - self.longitude / 15.0 + 12.0) % 24.0 - 12.0
+        if abs(apart) > _FURTHEST_CLOCK:
+            raise ValueError(
+                f"coordinates: a utc_offset of {self.utc_offset:g} h at a longitude of {self.longitude:g}: noon would "
+                f"be {abs(apart):.1f} h off; longitudes are counted east, west is negative"
+            )
 
 
 @settings
@@ -144,10 +157,14 @@ class Climate:
         return climate
 
     def at(self, coordinates: Coordinates) -> "Climate":
-        """Return this climate somewhere else; see `Site.coordinates`."""
+        """Return this climate somewhere else, on the other hemisphere half a year on; see `Site.coordinates`."""
         place = dataclasses.replace(self.place, **dataclasses.asdict(coordinates))
-        higher = coordinates.altitude - self.place.altitude
-        return dataclasses.replace(self, place=place, temperature=self.temperature - LAPSE_RATE * higher)
+        months = 6 if coordinates.latitude * self.place.latitude < 0.0 else 0
+        fields = {
+            name: np.roll(getattr(self, name), months, axis=0) for name, (size, _) in _BOUNDS.items() if 12 in size
+        }
+        fields["temperature"] = fields["temperature"] - LAPSE_RATE * (coordinates.altitude - self.place.altitude)
+        return dataclasses.replace(self, place=place, **fields)
 
     def check(self) -> None:
         """Refuse statistics that no weather can be drawn from.

@@ -3,7 +3,7 @@
 A trip goes through the phases of the WLTC in their order, each at its mean speed: a short one stays in town, a long one
 ends on the motorway, as far as it goes. Speeds and lengths of phases: UN Global Technical Regulation 15, class 3b.
 What a car takes at a steady speed is rolling and air resistance; that it accelerates and brakes inside a phase is in
-`driveline_efficiency` as far as it costs energy, and left out as swings.
+`driveline_efficiency` as far as it costs energy, and left out as swings. The air about its pack is that of a container.
 """
 
 from typing import Annotated
@@ -20,7 +20,9 @@ PHASE_KM = np.array([3.095, 4.756, 7.162, np.inf])
 PHASE_SPEED = np.array([3.095 / 589, 4.756 / 433, 7.162 / 455, 8.254 / 323]) * 3600.0
 """Mean speeds, standstill included [km/h]."""
 _LONGEST_KM = 300.0
-"""Longer ways need a charge on the way, which is left out."""
+"""Longer ways need a charge on the way, which is left out: they are cut."""
+_LONGEST_MEAN_KM = 75.0
+"""Longest mean way, so that few are cut: of the default year's distance 2 % are."""
 _AIR, _GRAVITY = 1.2, 9.81
 _OUT, _BACK = (8.0, 4.0, 12.0), (17.0, 16.0, 20.0)
 """Mean, earliest and latest hour at which a way to somewhere, and one home, begins."""
@@ -31,10 +33,10 @@ _HOURS_SPREAD = 1.5
 class Driving:
     """How a car is used. Packs of a draw are driven alike; draws differ."""
 
-    yearly_km: Annotated[float, Gt(0), Le(200_000)] = 17_400.0
-    """Median distance of a year [km] (5,196 cars of two to six years, `experiments/cars_in_service`)."""
-    yearly_spread: Annotated[float, Ge(0), Le(2)] = 0.68
-    """Standard deviation of its logarithm over cars [1] (the same cars)."""
+    yearly_km: Annotated[float, Gt(0), Le(200_000)] = 19_300.0
+    """Median distance of a year [km] (5,193 cars of two to six years, `experiments/cars_in_service`)."""
+    yearly_spread: Annotated[float, Ge(0), Le(2)] = 0.61
+    """Standard deviation of its logarithm over cars [1] (half the middle 68 % of the same cars)."""
     driven_days: Annotated[float, Gt(0), Le(1)] = 0.8
     """Share of days on which the car leaves and comes back [1] (assumed)."""
     trip_spread: Annotated[float, Ge(0), Le(2)] = 0.8
@@ -46,11 +48,20 @@ class Driving:
     drag_area: Annotated[float, Ge(0), Le(5)] = 0.53
     """Drag coefficient times frontal area [m2] (assumed)."""
     driveline_efficiency: Annotated[float, Gt(0), Le(1)] = 0.75
-    """What reaches the road of what the pack gives, braking counted [1] (assumed)."""
+    """What reaches the road of what dispatch's converter gives, braking counted [1] (assumed)."""
     auxiliary_kw: Annotated[float, Ge(0), Le(20)] = 1.0
     """What else takes power on the way [kW] (assumed)."""
     charge_kw: Annotated[float, Gt(0), Le(350)] = 7.0
     """Power offered whenever the car is at home [kW] (assumed); it charges to dispatch's `soc_max`."""
+
+    def __post_init__(self) -> None:
+        """Refuse ways that would nearly all be cut."""
+        way = self.yearly_km / (2.0 * 365.0 * self.driven_days)
+        if way > _LONGEST_MEAN_KM:
+            raise ValueError(
+                f"driving: {self.yearly_km:g} km on {self.driven_days:g} of the days are ways of {way:.0f} km; must be "
+                f"{_LONGEST_MEAN_KM:g} at most: nobody charges on the way"
+            )
 
     @property
     def phase_power(self) -> Float[np.ndarray, "4"]:

@@ -135,14 +135,18 @@ def interrupted(rng: np.random.Generator, training: Training, timeline: Timeline
     """Let the jobs of a slot fail at random and run on after a restart, each until it would have stopped anyway."""
     mean, restart = training.failure_hours or np.inf, training.restart_length / 60
     first, last = timeline.start[0], timeline.stop[-1]
-    failures = np.sort(rng.uniform(first, last, rng.poisson((last - first) / mean)))
-    # A job that is being restarted does not fail once more; one that is about to stop does not run on.
-    failures = failures[np.diff(failures, prepend=-np.inf) > restart]
+    failures = np.zeros(0)
+    while not failures.size or failures[-1] < last:
+        # A job that is being restarted does not fail once more.
+        more = restart + rng.exponential(mean, 16 + int((last - first) / (mean + restart)))
+        failures = np.concatenate([failures, (failures[-1] if failures.size else first - restart) + np.cumsum(more)])
     of = np.searchsorted(timeline.start, failures, side="right") - 1
-    inside = failures + restart < timeline.stop[of]
+    inside = failures < timeline.stop[of]
     failures, of = failures[inside], of[inside]
-    start = np.concatenate([timeline.start, failures + restart])
-    job = np.concatenate([np.arange(timeline.start.size), of])
+    # A job that would stop before it is restarted stops with the failure.
+    again = failures + restart < timeline.stop[of]
+    start = np.concatenate([timeline.start, failures[again] + restart])
+    job = np.concatenate([np.arange(timeline.start.size), of[again]])
     order = np.argsort(start, kind="stable")
     start, job = start[order], job[order]
     following = np.searchsorted(failures, start)

@@ -34,6 +34,13 @@ IN_SERVICE = np.array(
 """Share of passenger cars in service after 0 to 25 years, United States: Lu, Vehicle Survivability and Travel Mileage
 Schedules, table 3, DOT HS 809 952, NHTSA (2006). Of cars with combustion engines; no electric car is old enough."""
 
+_SURVIVAL = {
+    "name": "passenger cars in service by age",
+    "citation": "Lu, Vehicle Survivability and Travel Mileage Schedules, table 3, NHTSA, DOT HS 809 952 (2006)",
+    "licence": "work of the US government",
+    "origin": "National Highway Traffic Safety Administration",
+}
+
 SURVIVORSHIP: Mapping[str, float] = {"none": 0.0, "assumed": 1.0, "strong": 2.0}
 """How often the rate of leaving service doubles with every `POINTS` that a pack has lost more than the average."""
 
@@ -114,14 +121,13 @@ def fade_law(told: pd.DataFrame) -> FadeLaw:
     return FadeLaw(float(first), float(exponent), float(np.std(loss - first * years**exponent, ddof=2)))
 
 
-def mileage_effect(told: pd.DataFrame, law: FadeLaw) -> tuple[float, float]:
-    """Return what 10,000 km add to the loss beside age [1], and its standard error."""
-    distance = told["distance"].to_numpy() / 1e4
-    rest = told["loss"].to_numpy() - law.at(told["years"].to_numpy())
-    design = np.column_stack([np.ones_like(distance), distance])
-    solution, residual, *_ = np.linalg.lstsq(design, rest, rcond=None)
-    covariance = residual[0] / (len(rest) - 2) * np.linalg.inv(design.T @ design)
-    return float(solution[1]), float(np.sqrt(covariance[1, 1]))
+def mileage_effect(told: pd.DataFrame) -> tuple[float, float]:
+    """Return what 10,000 km add to the loss of cars of one age [1], fitted with the law, and its standard error."""
+    years, distance = told["years"].to_numpy(), told["distance"].to_numpy() / 1e4
+    (*_, slope), covariance = curve_fit(
+        lambda _, a, p, b: a * years**p + b * distance, years, told["loss"].to_numpy(), p0=(0.05, 0.5, 0.0)
+    )
+    return float(slope), float(np.sqrt(covariance[-1, -1]))
 
 
 def deviations(cars: pd.DataFrame) -> pd.Series:
@@ -140,8 +146,9 @@ def soh_at_retirement(
 ) -> tuple[Float[np.ndarray, " pack"], Float[np.ndarray, " pack"]]:
     """Follow the packs of cars to the end of their service.
 
-    A pack keeps its distance from the law, as the spread of packs does not grow with their age in the data. Its rate of
-    leaving service is that of cars at its age, times `2 ** (doublings * points lost more than the law / POINTS)`.
+    A pack keeps its distance from the law, in points of what a new pack holds, as the spread of packs does not grow
+    with their age in the data. Its rate of leaving service is that of cars at its age, times
+    `2 ** (doublings * points lost more than the law / POINTS)`.
 
     Parameters
     ----------
@@ -158,15 +165,18 @@ def soh_at_retirement(
     -------
     SOH [1] at retirement, by car and year of retirement, and the weight of each.
     """
-    faster = 2.0 ** (-doublings * deviation.to_numpy() / POINTS)
+    years = cars["years"].to_numpy()
+    # They were compared with packs of their age, which hold less than new ones.
+    off = deviation.to_numpy() * (1.0 - law.at(years))
+    faster = 2.0 ** (-doublings * off / POINTS)
     ages = np.arange(len(IN_SERVICE))
-    here = np.interp(cars["years"].to_numpy(), ages, IN_SERVICE)
+    here = np.interp(years, ages, IN_SERVICE)
     left = IN_SERVICE[None, :] ** faster[:, None]
     # Those still there after the last year of the table retire with it.
     leaving = np.concatenate([-np.diff(left, axis=1), left[:, -1:]], axis=1)
     middle = np.append(ages[:-1] + 0.5, float(ages[-1]))
     weight = leaving / (here**faster)[:, None]
-    soh = 1.0 - law.at(middle)[None, :] + deviation.to_numpy()[:, None]
+    soh = 1.0 - law.at(middle)[None, :] + off[:, None]
     return soh.ravel(), (weight / weight.sum()).ravel()
 
 
@@ -184,14 +194,14 @@ def summary(told: pd.DataFrame, cars: pd.DataFrame) -> dict[str, Any]:
     `candidates` (SOH at most `CANDIDATE_SOH`), their share, and the number of cars of equal weight that they stand for.
     """
     law, deviation = fade_law(told), deviations(cars)
-    slope, error = mileage_effect(told, law)
+    slope, error = mileage_effect(told)
     by_age = deviation.groupby(cars["years"]).std()
     return {
         "what": "Packs of cars at the end of their service: quantiles, at `levels`, of SOH (energy of a full charge "
         "over that of a new pack)",
         "candidate_soh": CANDIDATE_SOH,
         "levels": LEVELS.tolist(),
-        "sources": [CATALOGUE[SOURCE].record()],
+        "sources": [CATALOGUE[SOURCE].record(), _SURVIVAL],
         "chemistry": "NCA",
         "cars": len(cars),
         "law": {**law._asdict(), "cars": len(told), "oldest_years": float(told["years"].max())},

@@ -90,7 +90,7 @@ def _cars(survivorship: Survivorship, like: RetiredCandidates) -> RetiredCandida
         like,
         name=_CARS,
         chemistry=table["chemistry"],
-        citation=table["sources"][0]["citation"],
+        citation="; ".join([*(source["citation"] for source in table["sources"]), like.citation]),
         cells=candidates["cells"],
         soh=np.array(candidates["soh"]),
         aged_in="service, not retired",

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from scipy.optimize import elementwise
 
 from fadecast.population.evidence import DegradationModes
-from fadecast.population.keys import Inside, draw_normals, pack_normals
+from fadecast.population.keys import Inside, Seed, draw_normals, pack_normals
 
 MODE_NAMES = (
     "Loss of lithium inventory",
@@ -33,7 +33,7 @@ class CapacityOf(Protocol):
 
 
 def sample_directions(
-    seed: int, modes: DegradationModes, draws: int, packs: int, inside: Inside | None = None
+    seed: Seed, modes: DegradationModes, draws: int, packs: int, inside: Inside | None = None
 ) -> Float[np.ndarray, "mode draw pack"]:
     """Return losses per capacity lost of each pack, or each of its groups: the direction LLI : LAM_NE : LAM_PE.
 

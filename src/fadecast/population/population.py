@@ -22,7 +22,7 @@ from fadecast.population.evidence import (
     retired_classes,
 )
 from fadecast.population.groups import DAYS_PER_MONTH, Groups, Packed, Simulated, choose_groups, pack_order
-from fadecast.population.keys import Inside
+from fadecast.population.keys import Inside, Seed, Seeds
 from fadecast.population.modes import MODE_NAMES, CapacityOf, scale_to_soh
 from fadecast.population.posterior_rates import InService, sample_posterior_rates
 from fadecast.population.priors import (
@@ -108,6 +108,9 @@ class Population:
     LG M50."""
     groups: Groups = Groups()
     """Groups in series that a pack is made of."""
+    own_seed: Annotated[int, Ge(0), Lt(2**63)] | None = None
+    """Seed of what packs have alone; null: that of the study. Fleets that are priced together need one each, or pack j
+    of one is like pack j of the other."""
     representatives: Annotated[int, Ge(1)] | None = None
     """Packs of each site that are simulated, each standing for as many of it: chosen evenly by SOH, others in every
     draw. Null: every pack is."""
@@ -185,19 +188,20 @@ def make_population(
         When a class has too few measured cells in the band, a pack's SOH cannot be reached, sites have fewer packs
         than representatives, or there is no such posterior of rates.
     """
+    seeds: Seed = seed if population.own_seed is None else Seeds(seed, population.own_seed)
     classes = population.candidates
     weights = [share.weight for share in population.classes]
     inside = population.groups.inside
-    everything = sample_retired(seed, classes, weights, population.soh_range, draws, packs, inside, population.triage)
-    numbers, columns = _simulated_packs(population, everything, sites, seed)
+    everything = sample_retired(seeds, classes, weights, population.soh_range, draws, packs, inside, population.triage)
+    numbers, columns = _simulated_packs(population, everything, sites, seeds)
     retired = everything.taken(columns)
-    states = _states(population, retired, draws, packs, columns, seed, capacity_of, inside)
-    rates, drift = _rates(population, service, draws, packs, seed, inside)
+    states = _states(population, retired, draws, packs, columns, seeds, capacity_of, inside)
+    rates, drift = _rates(population, service, draws, packs, seeds, inside)
     values = np.stack([*states, *(np.take_along_axis(each, columns, axis=1) for each in rates.values())], axis=-1)
     soh, member, simulated = retired.soh, retired.member, None
     if inside is not None:
         alone = Inside(inside.groups, 1.0)
-        leaks = sample_lognormal(seed, SELF_DISCHARGE, population.groups.self_discharge, draws, packs, alone)
+        leaks = sample_lognormal(seeds, SELF_DISCHARGE, population.groups.self_discharge, draws, packs, alone)
         leaks = np.take_along_axis(leaks, columns, axis=1) / DAYS_PER_MONTH
         by_pack = (part.reshape(draws, -1, inside.groups, *part.shape[2:]) for part in (values, retired.soh, leaks))
         simulated = choose_groups(population.groups, Packed(*by_pack))
@@ -226,7 +230,7 @@ def make_population(
 
 
 def _simulated_packs(
-    population: Population, retired: RetiredPacks, sites: int, seed: int
+    population: Population, retired: RetiredPacks, sites: int, seed: Seed
 ) -> tuple[Int[np.ndarray, "draw pack"], Int[np.ndarray, "draw column"]]:
     """Choose the packs to simulate: their numbers, and the columns of their groups."""
     order = pack_order(population.groups, retired)
@@ -234,7 +238,9 @@ def _simulated_packs(
     numbers = np.tile(np.arange(order.shape[1]), (draws, 1))
     if population.representatives is not None:
         weakest = np.take_along_axis(retired.soh, order.reshape(draws, -1), axis=1).reshape(order.shape).min(axis=2)
-        numbers = choose_representatives(seed, weakest, sites, population.representatives)
+        numbers = choose_representatives(
+            seed if isinstance(seed, int) else seed.common, weakest, sites, population.representatives
+        )
     return numbers, np.take_along_axis(order, numbers[:, :, None], axis=1).reshape(draws, -1)
 
 
@@ -244,7 +250,7 @@ def _states(
     draws: int,
     packs: int,
     columns: Int[np.ndarray, "draw column"],
-    seed: int,
+    seed: Seed,
     capacity_of: CapacityOf,
     inside: Inside | None,
 ) -> list[Float[np.ndarray, "draw column"]]:
@@ -264,7 +270,7 @@ def _states(
 
 
 def _rates(
-    population: Population, service: InService | None, draws: int, packs: int, seed: int, inside: Inside | None
+    population: Population, service: InService | None, draws: int, packs: int, seed: Seed, inside: Inside | None
 ) -> tuple[dict[str, Float[np.ndarray, "draw column"]], Float[np.ndarray, "draw pack"]]:
     """Sample the rates of all packs, or of their groups, and how retention of packs drifts off the model [year-1]."""
     rates, drift = {}, np.zeros((draws, packs))
@@ -313,14 +319,14 @@ def _rate_source(population: Population, service: InService | None) -> dict[str,
     }
 
 
-def _how_aged(entry: RetiredCandidates) -> str:
+def _how_aged(entry: RetiredCandidates, survivorship: Survivorship) -> str:
     """Say what a class is where it is not of measured retired cells."""
     if entry.aged_in == "laboratory":
         return f"{entry.name} are states of cells aged in a laboratory, as many of each SOH as its plan wanted"
     if entry.aged_in == "service, not retired":
         return (
-            f"{entry.name} are packs of cars in service, at the SOH that their fade says of the day they will retire, "
-            f"with the resistance of {entry.resistance_of}"
+            f"{entry.name} are packs of cars in service, at the SOH that their fade says of the day they will retire "
+            f"(survivorship: {survivorship}), with the resistance of {entry.resistance_of}"
         )
     return ""
 
@@ -343,7 +349,7 @@ def _explanation(
     modes = degradation_modes()
     low, high = population.soh_range
     support = ", ".join(f"{entry.name} {cells_in_band(entry, population.soh_range):.0f}" for entry in classes)
-    aside = "; ".join(filter(None, map(_how_aged, classes)))
+    aside = "; ".join(filter(None, (_how_aged(entry, population.survivorship) for entry in classes)))
     chemistries = ", ".join(sorted({entry.chemistry for entry in classes}))
     posterior = population.split.posterior
     split_of = modes.chemistry if posterior is None else "diagnosed"
@@ -357,7 +363,7 @@ def _explanation(
         "soh_source": f"measured 1 C capacity over nameplate of retired cells, SOH {low} to {high}; "
         f"cells in the band by class: {support}{'; ' if aside else ''}{aside}",
         **_triage(population, classes),
-        "resistance_source": "measured spread of 5 s pulse resistance of the same cells above its "
+        "resistance_source": "measured spread of 5 s pulse resistance of the same cells, or those named above, above its "
         f"{LOW_LEVEL} quantile, times {population.reference_resistance} ohm",
         "mode_source": _mode_source(population.split, modes),
         "state_priors": f"not measured, assumed: {DEAD_LITHIUM}; {CRACK_LENGTH}; {spread}",

@@ -16,7 +16,7 @@ from fadecast.calibration.rates import ACTIVATION_ENERGY
 from fadecast.calibration.shipped_rates import leaning, posterior
 from fadecast.cell.model import Chemistry, parameter_values
 from fadecast.cell.parameters import LAM_ENERGY
-from fadecast.population.keys import Inside, draw_normals, draw_uniforms, pack_normals
+from fadecast.population.keys import Inside, Seed, draw_normals, draw_uniforms, pack_normals
 
 TEMPERATURES = np.arange(-30.0, 71.0, 5.0)
 """Temperatures that time in service is counted at [degC]."""
@@ -93,7 +93,7 @@ def posterior_parameters(law: AgeingLaw) -> tuple[str, ...]:
 def sample_posterior_rates(
     source: str,
     service: InService,
-    seed: int,
+    seed: Seed,
     draws: int,
     packs: int,
     drift_between_packs: float,
@@ -167,7 +167,7 @@ def _field_in_service(
     spread: Float[np.ndarray, "draw 1"],
     energy: Float[np.ndarray, "draw 1"],
     service: InService,
-    seed: int,
+    seed: Seed,
 ) -> Float[np.ndarray, "draw 1"]:
     """Return the logarithm of the mean of the field's factor over the year, weighted as film growth is."""
     temperature, charge = (part.ravel() for part in np.meshgrid(TEMPERATURES, CHARGES, indexing="ij"))

@@ -12,7 +12,7 @@ from annotated_types import Ge, Gt, Lt
 from jaxtyping import Float
 from scipy.special import expit, logit
 
-from fadecast.population.keys import Inside, draw_normals, pack_normals
+from fadecast.population.keys import Inside, Seed, draw_normals, pack_normals
 from fadecast.settings import settings
 
 NonNegative = Annotated[float, Ge(0.0)]
@@ -59,7 +59,7 @@ class SharePrior:
 
 
 def sample_lognormal(
-    seed: int, name: str, prior: LogNormalPrior, draws: int, packs: int, inside: Inside | None = None
+    seed: Seed, name: str, prior: LogNormalPrior, draws: int, packs: int, inside: Inside | None = None
 ) -> Float[np.ndarray, "draw pack"]:
     """Return a positive state of each pack, in the unit of the prior."""
     multiplier = np.exp(_deviations(seed, name, prior.log_sd, prior.pack_log_sd, draws, packs, inside))
@@ -67,7 +67,7 @@ def sample_lognormal(
 
 
 def sample_rate(
-    seed: int, prior: RatePrior, draws: int, packs: int, inside: Inside | None = None
+    seed: Seed, prior: RatePrior, draws: int, packs: int, inside: Inside | None = None
 ) -> Float[np.ndarray, "draw pack"]:
     """Return a rate of each pack [`prior.units`], the same for all packs of a draw if `pack_log_sd` is 0."""
     multiplier = np.exp(_deviations(seed, prior.name, prior.log_sd, prior.pack_log_sd, draws, packs, inside))
@@ -75,7 +75,7 @@ def sample_rate(
 
 
 def sample_share(
-    seed: int, name: str, prior: SharePrior, draws: int, packs: int, inside: Inside | None = None
+    seed: Seed, name: str, prior: SharePrior, draws: int, packs: int, inside: Inside | None = None
 ) -> Float[np.ndarray, "draw pack"]:
     """Return a share of each pack [1]."""
     deviations = _deviations(seed, name, prior.logit_sd, prior.pack_logit_sd, draws, packs, inside)
@@ -83,7 +83,7 @@ def sample_share(
 
 
 def _deviations(
-    seed: int, name: str, draw_sd: float, pack_sd: float, draws: int, packs: int, inside: Inside | None
+    seed: Seed, name: str, draw_sd: float, pack_sd: float, draws: int, packs: int, inside: Inside | None
 ) -> Float[np.ndarray, "draw pack"]:
     columns = packs if inside is None else packs * inside.groups
     deviations = np.broadcast_to(draw_sd * draw_normals(seed, name, draws), (draws, columns))

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from scipy.special import ndtr
 
 from fadecast.population.evidence import RetiredCandidates
-from fadecast.population.keys import Inside, pack_normals, pack_uniforms
+from fadecast.population.keys import Inside, Seed, pack_normals, pack_uniforms
 from fadecast.population.triage import Triage, pass_triage
 
 FEWEST_CELLS = 5
@@ -39,7 +39,7 @@ def cells_in_band(retired: RetiredCandidates, soh_range: tuple[float, float]) ->
 
 
 def sample_retired(
-    seed: int,
+    seed: Seed,
     classes: Sequence[RetiredCandidates],
     weights: Sequence[float],
     soh_range: tuple[float, float],

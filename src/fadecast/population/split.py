@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from fadecast.netcdf_file import first_line, read_foreign
 from fadecast.population.evidence import degradation_modes
-from fadecast.population.keys import Inside, draw_uniforms, pack_uniforms
+from fadecast.population.keys import Inside, Seed, draw_uniforms, pack_uniforms
 from fadecast.population.modes import sample_directions
 from fadecast.settings import settings
 
@@ -37,7 +37,7 @@ class Split:
 
 
 def split_directions(
-    split: Split, seed: int, draws: int, packs: int, inside: Inside | None = None
+    split: Split, seed: Seed, draws: int, packs: int, inside: Inside | None = None
 ) -> Float[np.ndarray, "mode draw pack"]:
     """Return losses per capacity lost of each pack, or each of its groups: the direction LLI : LAM_NE : LAM_PE.
 

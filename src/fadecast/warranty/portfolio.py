@@ -1,5 +1,6 @@
 """Fleets of several kinds of packs under one contract: their forecasts side by side, as one."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ def joined(fades: Sequence[xr.Dataset]) -> xr.Dataset:
     """Put the packs of several forecasts next to each other; their values are read when they are needed.
 
     What draws have in common (weather, workload) must be the same in all, as it is for studies of one seed: draw i of
-    the result is draw i of each.
+    the result is draw i of each. What packs have alone should not (`population.own_seed`).
 
     Parameters
     ----------
@@ -29,8 +30,10 @@ def joined(fades: Sequence[xr.Dataset]) -> xr.Dataset:
     Raises
     ------
     ValueError
-        When their draws, times or weights differ; says which.
+        When their draws, times or weights differ, or what weather and workload of their draws hang on; says which.
     """
+    if any("outcome" in fade for fade in fades):
+        fades = [_with_outcome(fade) for fade in fades]
     first = fades[0]
     for number, other in enumerate(fades[1:], start=2):
         _refuse_others(first, other, f"forecast {number}")
@@ -45,11 +48,32 @@ def joined(fades: Sequence[xr.Dataset]) -> xr.Dataset:
     return result.assign_coords({name: first[name] for name in ("draw", "time") if name in first.coords})
 
 
+def _with_outcome(fade: xr.Dataset) -> xr.Dataset:
+    """Return a forecast that says how packs ended; one that does not is of packs that did not end."""
+    if "outcome" in fade:
+        return fade
+    return fade.assign(outcome=xr.zeros_like(fade["soh"].isel(time=0, drop=True), dtype=np.int8))
+
+
+def _shared(fade: xr.Dataset) -> dict[str, Any]:
+    """Return what weather and workload of the draws hang on, as far as a forecast says."""
+    study = json.loads(fade.attrs.get("study", "{}"))
+    duty = study.get("duty", {})
+    held = {key: study[key] for key in ("seed", "site") if key in study}
+    return held | {f"duty.{key}": duty[key] for key in ("service", "workload", "distinct_years") if key in duty}
+
+
 def _refuse_others(first: xr.Dataset, other: xr.Dataset, name: str) -> None:
     for dim in ("draw", "time"):
         sizes = [fade.sizes.get(dim) for fade in (first, other)]
         if sizes[0] != sizes[1]:
             raise ValueError(f"{name} has {sizes[1]} of {dim}, the first has {sizes[0]}: they must be the same")
+    shared = [_shared(fade) for fade in (first, other)]
+    for key in shared[0].keys() & shared[1].keys():
+        if shared[0][key] != shared[1][key]:
+            raise ValueError(
+                f"{name} was made with another {key} than the first: its draws have other weather or workload"
+            )
     for key, why in (
         ("time", "they must end and be looked at together"),
         ("pack_weight", "packs must stand for as many"),
