@@ -363,7 +363,7 @@ def _explanation(
         "soh_source": f"measured 1 C capacity over nameplate of retired cells, SOH {low} to {high}; "
         f"cells in the band by class: {support}{'; ' if aside else ''}{aside}",
         **_triage(population, classes),
-        "resistance_source": "measured spread of 5 s pulse resistance of the same cells, or those named above, above its "
+        "resistance_source": "measured spread of 5 s pulse resistance of these cells, or those named above, above its "
         f"{LOW_LEVEL} quantile, times {population.reference_resistance} ohm",
         "mode_source": _mode_source(population.split, modes),
         "state_priors": f"not measured, assumed: {DEAD_LITHIUM}; {CRACK_LENGTH}; {spread}",
