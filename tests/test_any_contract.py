@@ -47,6 +47,16 @@ failures = some(
 remedies = st.one_of(
     some({"kind": st.just("cash"), "usd_per_kwh": numbers}),
     st.fixed_dictionaries(
+        {"kind": st.just("repair")},
+        optional={
+            "restores": shares,
+            "usd_per_kwh_restored": numbers,
+            "labour_usd": numbers,
+            "most": st.integers(0, 3),
+            "cash": some({"usd_per_kwh": numbers}),
+        },
+    ),
+    st.fixed_dictionaries(
         {"kind": st.sampled_from(["replacement"] * 9 + ["hope"])},
         optional={
             "price": st.lists(

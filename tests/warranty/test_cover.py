@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import norm
 
-from fadecast.warranty import CashRemedy, Conditions, Contract, Failures, ReplacementRemedy, Test, observed
+from fadecast.outcome import Outcome
+from fadecast.warranty import (
+    CashRemedy,
+    Conditions,
+    Contract,
+    Failures,
+    RepairRemedy,
+    ReplacementRemedy,
+    Test,
+    observed,
+)
 from fadecast.warranty.claims import discount_factor, settle
 
 from .hand_made import ONE_INSPECTION, PACK_KWH, fade_of, linear_fade
@@ -102,6 +112,66 @@ def test_a_pack_is_replaced_when_it_falls_short_and_again_when_the_new_one_does(
     assert usd_per_kwh(fade, labour).item() == pytest.approx(250.0 + 2 * (10.0 - 0.75 * 20.0))
     assert usd_per_kwh(fade, replace(RENEWED, limit_usd_per_kwh=180.0)).item() == pytest.approx(180.0)
     assert usd_per_kwh(fade, replace(RENEWED, owner_share=0.5)).item() == pytest.approx(125.0)
+
+
+def mended(**terms):
+    """Repairs that give 12 points back, at 100 USD/kWh and no labour; 100 USD/kWh in cash for what they do not."""
+    given = {"kind": "repair", "restores": 0.12, "usd_per_kwh_restored": 100.0, "labour_usd": 0.0}
+    return replace(YEARLY, remedy=RepairRemedy(**given | {"cash": CashRemedy(usd_per_kwh=100.0)} | terms))
+
+
+def test_a_pack_is_repaired_as_often_as_may_be_and_then_paid_for():
+    # 80 % to be kept, 5 points a year: repaired once it falls short, 12 points more make it 3 short after 7 years,
+    # and 18 at the end, which are paid for.
+    assert usd_per_kwh(half(), mended()).item() == pytest.approx(12.0 + 18.0)
+    assert usd_per_kwh(half(), mended(labour_usd=500.0)).item() == pytest.approx(12.0 + 18.0 + 500.0 / PACK_KWH)
+    # A second repair after 7 years leaves 6 points to pay for.
+    assert usd_per_kwh(half(), mended(most=2)).item() == pytest.approx(2.0 * 12.0 + 6.0)
+    assert usd_per_kwh(half(), mended(most=3)).item() == pytest.approx(3.0 * 12.0)
+
+
+def test_what_a_repair_cannot_make_up_for_is_paid():
+    # 20 points lost at once, 5 of them after the repair of the year before would have been.
+    fade = fade_of([[[1.0, 1.0, 0.6, 0.6]]], [0.0, 4.5, 4.6, 10.0])
+    assert usd_per_kwh(fade, mended()).item() == pytest.approx(20.0)
+    # One that has ended is not repaired.
+    ended = fade_of([[[1.0, 0.9, np.nan]]], [0.0, 4.5, 10.0]).assign(
+        outcome=(("draw", "pack"), [[Outcome.CAPACITY_EXHAUSTED]])
+    )
+    assert usd_per_kwh(ended, mended()).item() == pytest.approx(80.0, abs=1.0)
+
+
+def test_repairs_give_back_no_more_than_was_lost():
+    # 5 short once, then level: the repair would lift the pack above its start.
+    fade = fade_of([[[1.0, 0.75, 0.75]]], [0.0, 5.0, 10.0])
+    contract = replace(mended(restores=0.9), guarantee=((0.0, 0.8),))
+    assert usd_per_kwh(fade, contract).item() == pytest.approx(90.0)
+
+
+def test_the_limit_holds_for_repairs_and_cash_together():
+    contract = replace(mended(), limit_usd_per_kwh=20.0, owner_share=0.0)
+    assert usd_per_kwh(half(), contract).item() == pytest.approx(20.0)
+    assert usd_per_kwh(half(), replace(contract, limit_usd_per_kwh=7.0)).item() == pytest.approx(7.0)
+    assert usd_per_kwh(half(), replace(mended(), owner_share=0.5)).item() == pytest.approx(15.0)
+
+
+@settings(deadline=None)
+@given(arrays(float, (2, 3, 6), elements=st.floats(0.05, 1.0)), st.floats(0.02, 0.4), st.integers(1, 3))
+def test_repairs_are_those_of_a_loop_over_packs(retention, restores, most):
+    time = np.arange(0.0, 12.0, 2.0)
+    contract = mended(restores=restores, most=most)
+    expected = np.zeros(retention.shape[:2])
+    for place in np.ndindex(*expected.shape):
+        repairs, cash = 0, 0.0
+        for year in np.arange(1.0, 11.0):
+            left = min(np.interp(year, time, retention[place]) + restores * repairs, retention[place][0])
+            missing = 0.8 - left
+            if 0.0 < missing <= restores and repairs < most:
+                repairs += 1
+            else:
+                cash = max(cash, 100.0 * missing)
+        expected[place] = 100.0 * restores * repairs + cash
+    np.testing.assert_allclose(usd_per_kwh(fade_of(retention, time), contract), expected, rtol=1e-9, atol=1e-9)
 
 
 trajectories = arrays(float, (2, 3, 6), elements=st.floats(0.0, 1.0))

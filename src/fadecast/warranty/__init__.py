@@ -6,7 +6,7 @@ from fadecast.warranty.layers import Layer
 from fadecast.warranty.premium import Capital, Premium, Warranty
 from fadecast.warranty.pricing import price
 from fadecast.warranty.principles import Loadings
-from fadecast.warranty.remedies import CashRemedy, ReplacementRemedy
+from fadecast.warranty.remedies import CashRemedy, RepairRemedy, ReplacementRemedy
 from fadecast.warranty.sensitivity import sensitivities
 from fadecast.warranty.summary import exceedance, full_table, price_table, summary_line
 
@@ -19,6 +19,7 @@ __all__ = [
     "Layer",
     "Loadings",
     "Premium",
+    "RepairRemedy",
     "ReplacementRemedy",
     "Test",
     "Warranty",

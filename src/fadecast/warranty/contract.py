@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from fadecast.settings import settings
 from fadecast.warranty.inspection import Failures, Test
-from fadecast.warranty.remedies import Array, CashRemedy, Remedy, Years
+from fadecast.warranty.remedies import Array, CashRemedy, Remedy, RepairRemedy, Years
 
 Level = Annotated[float, Gt(0.0), Le(1.0)]
 Curve = Annotated[tuple[tuple[Years, Level], ...], MinLen(1)]
@@ -70,7 +70,7 @@ class Contract:
     failures: Failures = Failures()
     """Ends of packs besides fade; a pack that has ended measures 0."""
     remedy: Remedy = CashRemedy()
-    """What is done about a shortfall: `cash` or `replacement`."""
+    """What is done about a shortfall: `cash`, `repair` or `replacement`."""
     deductible: Annotated[float, Ge(0.0), Lt(1.0)] = 0.0
     """Part of the shortfall that the owner bears [fraction of base energy]."""
     owner_share: Annotated[float, Ge(0.0), Lt(1.0)] = 0.0
@@ -98,6 +98,10 @@ class Contract:
             )
         if self.site_guarantee is not None and not isinstance(self.remedy, CashRemedy):
             raise ValueError("site_guarantee is paid in cash at the price of the remedy; remedy.kind must be cash")
+        if self.power_guarantee is not None and isinstance(self.remedy, RepairRemedy):
+            raise ValueError(
+                "power_guarantee is nothing that a repair gives back; remedy.kind must be cash or replacement"
+            )
 
     @property
     def needs(self) -> tuple[str, ...]:

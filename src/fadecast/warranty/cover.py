@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from fadecast.warranty.contract import Contract, guaranteed_level, inspection_times
 from fadecast.warranty.inspection import defect_years, ends_suddenly, test_error
 from fadecast.warranty.observed import Block, interpolate
-from fadecast.warranty.remedies import Array, CashRemedy, ReplacementRemedy
+from fadecast.warranty.remedies import Array, CashRemedy, RepairRemedy, ReplacementRemedy
 
 
 @dataclass
@@ -41,6 +41,10 @@ class Cover:
     paid_falsely: Bool[np.ndarray, "draw pack"]
     failures: Float[Array, "draw pack"]
     """Sudden ends so far [1]."""
+    repairs: Float[Array, "draw pack"]
+    """Repairs so far [1]."""
+    repaired: Float[Array, "draw pack"]
+    """What they cost so far [USD per kWh of base energy]."""
 
     @classmethod
     def start(
@@ -68,6 +72,8 @@ class Cover:
             voided=no.copy(),
             paid_falsely=no.copy(),
             failures=zero.copy(),
+            repairs=zero.copy(),
+            repaired=zero.copy(),
         )
 
     @property
@@ -111,7 +117,7 @@ def inspect(cover: Cover, number: int, year: float) -> Costs:
     contract, test = cover.contract, cover.contract.test
     _end_packs(cover, number, year)
     _check_terms(cover, year)
-    capacity = np.where(cover.dead, 0.0, cover.at(_measure(cover), year))
+    capacity = np.where(cover.dead, 0.0, _capacity(cover, year))
     found = _shortfall(cover, capacity, year, 0.0) - contract.deductible
     first = _shortfall(cover, capacity, year, _error(cover, number, again=False)) - contract.deductible
     suspected = (first > 0.0) & cover.covered & (year > contract.waiting_period_years)
@@ -122,6 +128,8 @@ def inspect(cover: Cover, number: int, year: float) -> Costs:
     remedy = contract.remedy
     if isinstance(remedy, CashRemedy):
         amount = _cash(cover, remedy, owed)
+    elif isinstance(remedy, RepairRemedy):
+        amount = _repair(cover, remedy, owed)
     else:
         amount = _replace(cover, remedy, owed, capacity, year)
     cover.paid_falsely |= (amount > 0.0) & (found <= 0.0)
@@ -137,6 +145,17 @@ def inspect(cover: Cover, number: int, year: float) -> Costs:
 
 def _measure(cover: Cover) -> Float[Array, "draw pack time"]:
     return cover.block.retention if cover.contract.measure == "retention" else cover.block.soh
+
+
+def _capacity(cover: Cover, year: float) -> Float[Array, "draw pack"]:
+    """Return what packs keep [fraction of base energy], with what repairs gave back."""
+    measure = _measure(cover)
+    left = cover.at(measure, year)
+    if not isinstance(cover.contract.remedy, RepairRemedy):
+        return left
+    # A pack at the end of its life has no capacity for new modules to add to.
+    mended = np.minimum(left + cover.contract.remedy.restores * cover.repairs, measure[:, :, 0])
+    return np.where(left > 0.0, mended, left)
 
 
 def _end_packs(cover: Cover, number: int, year: float) -> None:
@@ -190,11 +209,26 @@ def _shortfall(
 def _cash(cover: Cover, remedy: CashRemedy, owed: Float[Array, "draw pack"]) -> Float[Array, "draw pack"]:
     """Pay what is owed beyond what was paid before [USD]."""
     contract = cover.contract
-    limit = np.inf if contract.limit_usd_per_kwh is None else contract.limit_usd_per_kwh
+    limit = np.inf if contract.limit_usd_per_kwh is None else contract.limit_usd_per_kwh - cover.repaired
     due = np.minimum((1.0 - contract.owner_share) * remedy.owed(owed), limit)
     amount = np.maximum(due - cover.paid, 0.0) * cover.base
     cover.paid = np.maximum(due, cover.paid)
     return np.asarray(amount)
+
+
+def _repair(cover: Cover, remedy: RepairRemedy, owed: Float[Array, "draw pack"]) -> Float[Array, "draw pack"]:
+    """Repair packs where that makes up for what is missing, pay for the others [USD]."""
+    contract = cover.contract
+    mended = (owed > 0.0) & (owed <= remedy.restores) & (cover.repairs < remedy.most) & ~cover.dead
+    cost = (1.0 - contract.owner_share) * remedy.cost(cover.base)
+    if contract.limit_usd_per_kwh is not None:
+        left = np.maximum(contract.limit_usd_per_kwh - cover.paid - cover.repaired, 0.0)
+        cost = np.minimum(cost, left * cover.base)
+        mended &= left > 0.0
+    cost = np.where(mended, cost, 0.0)
+    cover.repairs = cover.repairs + mended
+    cover.repaired = cover.repaired + np.divide(cost, cover.base, out=np.zeros_like(cost), where=cover.base > 0.0)
+    return cost + _cash(cover, remedy.cash, np.where(mended, 0.0, owed))
 
 
 def _replace(

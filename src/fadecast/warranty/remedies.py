@@ -1,4 +1,4 @@
-"""What a contract does for a pack that falls short: cash for what is missing, or another pack."""
+"""What a contract does for a pack that falls short: cash for what is missing, a repair, or another pack."""
 
 from typing import Annotated, Any, Literal
 
@@ -67,6 +67,28 @@ class ReplacementRemedy:
         return np.asarray(np.maximum((usd_per_kwh - worth) * base_energy, 0.0) + self.labour_usd)
 
 
+@settings
+class RepairRemedy:
+    """Sound modules in place of the weakest ones, as long as that makes up for what is missing; else cash."""
+
+    kind: Literal["repair"]
+    """Names this remedy in a study file."""
+    restores: Annotated[float, Gt(0.0), Le(1.0)] = 0.1
+    """Capacity that a repair gives back, and no more than was lost [fraction of base energy] (assumed)."""
+    usd_per_kwh_restored: Usd = 200.0
+    """Price of what it gives back [USD/kWh]. Default: published value of collected packs (20 GWh, 4 bn USD)."""
+    labour_usd: Usd = 1000.0
+    """Labour and logistics of one repair [USD] (assumed)."""
+    most: Annotated[int, Ge(1), Le(100)] = 1
+    """Repairs of one pack over the term."""
+    cash: CashRemedy = CashRemedy()
+    """What is paid where a repair does not make up for what is missing, or there have been as many as there may be."""
+
+    def cost(self, base_energy: Float[Array, "..."]) -> Float[Array, "..."]:
+        """Return what one repair of a pack of some base energy [kWh] costs [USD]."""
+        return self.usd_per_kwh_restored * self.restores * base_energy + self.labour_usd
+
+
 def straight(points: tuple[tuple[float, float], ...], year: float) -> float:
     """Return a value between points (year, value): straight between, constant before the first and after the last."""
     years, values = np.asarray(points).T
@@ -79,7 +101,9 @@ def _kind(remedy: Any) -> str:
 
 
 Remedy = Annotated[
-    Annotated[CashRemedy, Tag("union[cash]")] | Annotated[ReplacementRemedy, Tag("union[replacement]")],
+    Annotated[CashRemedy, Tag("union[cash]")]
+    | Annotated[RepairRemedy, Tag("union[repair]")]
+    | Annotated[ReplacementRemedy, Tag("union[replacement]")],
     Discriminator(_kind),
 ]
 """Cash where no `kind` is given."""

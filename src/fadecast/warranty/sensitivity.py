@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from fadecast.outcome import Outcome
 from fadecast.variables import describe
@@ -15,8 +15,8 @@ from fadecast.warranty.contract import Contract, Curve
 from fadecast.warranty.intervals import half_widths
 from fadecast.warranty.observed import clusters
 from fadecast.warranty.premium import Premium, levels_of
-from fadecast.warranty.remedies import Array, CashRemedy
-from fadecast.warranty.valuation import pool_of, quote
+from fadecast.warranty.remedies import Array, CashRemedy, RepairRemedy
+from fadecast.warranty.valuation import Pool, pool_of, quote
 
 LARGEST = 50_000_000
 """Values of retention that a forecast may have for this: all are held in memory."""
@@ -45,6 +45,10 @@ def changes(contract: Contract, premium: Premium) -> Iterator[Change]:
     remedy = contract.remedy
     if isinstance(remedy, CashRemedy):
         dearer = replace(contract, remedy=replace(remedy, usd_per_kwh=1.1 * remedy.usd_per_kwh))
+    elif isinstance(remedy, RepairRemedy):
+        restored, labour = 1.1 * remedy.usd_per_kwh_restored, 1.1 * remedy.labour_usd
+        cash = replace(remedy.cash, usd_per_kwh=1.1 * remedy.cash.usd_per_kwh)
+        dearer = replace(contract, remedy=replace(remedy, usd_per_kwh_restored=restored, labour_usd=labour, cash=cash))
     else:
         price = tuple((year, 1.1 * usd) for year, usd in remedy.price)
         dearer = replace(contract, remedy=replace(remedy, price=price))
@@ -86,14 +90,17 @@ def sensitivities(
     """
     weight, levels = float(fade.get("pack_weight", 1.0)), levels_of(premium)
 
-    def pool(change: Change):  # type: ignore[no-untyped-def]
+    def pool(change: Change, forecast: xr.Dataset) -> Pool:
         discount = change.premium.yield_curve or change.premium.discount_rate
-        chosen = _chosen(_faded(fade, change.faster), change.insured, contract.term_years)
-        claims = settle(chosen, change.contract, discount, pack_energy_kwh, seed)
+        claims = settle(forecast, change.contract, discount, pack_energy_kwh, seed)
         return pool_of(claims, change.premium, weight)
 
     every = [Change("as it is", contract, premium), *changes(contract, premium)]
-    pools = [pool(change) for change in every]
+    pools = [pool(every[0], fade)]
+    known = pools[0].claims.base_energy > 0.0
+    for change in every[1:]:
+        faded = _faded(fade, change.faster)
+        pools.append(pool(change, _chosen(faded, change.insured, contract.term_years, known)))
 
     def differences(weights: Float[Array, "replicate draw"]) -> dict[str, Array]:
         quotes = [quote(each, change.premium, levels, weights) for each, change in zip(pools, every, strict=True)]
@@ -114,15 +121,15 @@ def _lower(curve: Curve) -> Curve:
     return tuple((year, max(level - _POINTS, _LEAST_LEVEL)) for year, level in curve)
 
 
-def _chosen(fade: xr.Dataset, insured: str, term_years: float) -> xr.Dataset:
-    """Return the half of the packs of each draw that owners would insure who knew; packs whose run failed come last."""
+def _chosen(fade: xr.Dataset, insured: str, term_years: float, known: Bool[np.ndarray, "draw pack"]) -> xr.Dataset:
+    """Return the half of the packs of each draw that owners would insure who knew; unknown packs come last."""
     if insured == "all":
         return fade
     by = fade["soh"].isel(time=0) if insured == "weak" else fade["retention"].sel(time=term_years, method="nearest")
     # The run of a pack at the end of its life has ended: none keeps less.
     if "outcome" in fade and insured == "fading":
         by = by.where(~fade["outcome"].isin([outcome for outcome in Outcome if outcome.end_of_life]), 0.0)
-    order = np.argsort(by.transpose("draw", "pack").to_numpy(), axis=1, kind="stable")
+    order = np.argsort(np.where(known, by.transpose("draw", "pack"), np.nan), axis=1, kind="stable")
     half = xr.DataArray(order[:, : max(order.shape[1] // 2, 1)], dims=("draw", "pack"))
     draws = xr.DataArray(np.arange(len(order)), dims="draw")
     return fade.drop_vars("pack", errors="ignore").isel(draw=draws, pack=half)
