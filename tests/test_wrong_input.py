@@ -106,7 +106,7 @@ VALUES = {
     ),
     "unknown remedy": (
         "warranty: {contract: {remedy: {kind: hope}}}",
-        "remedy.kind: got \"hope\"; must be 'cash' or 'replacement'",
+        "remedy.kind: got \"hope\"; must be 'cash' or 'repair' or 'replacement'",
     ),
     "name with a path": ("name: ../a", "name: got \"../a\"; must be letters, digits, '_' and '-'"),
     "name in unicode": ("name: né", "name: got \"né\"; must be letters, digits, '_' and '-'"),

@@ -30,24 +30,25 @@ COMMON = [
 ]
 """Rates that were fitted to one chemistry, with their spread, for all: of others there are none."""
 FLEETS = {
-    "NMC": ("OKane2022", 3.63, ["nmc_2ah"]),
-    "NCA": ("NCA_Kim2011", 3.6, ["nca_car"]),
-    "LFP": ("Prada2013", 3.3, ["lfp_20ah", "lfp_35ah", "lfp_68ah"]),
+    "NMC": ("OKane2022", 3.63, 0.0336, ["nmc_2ah"]),
+    "LFP": ("Prada2013", 3.3, 0.0336 * 5.0 / 2.3, ["lfp_20ah", "lfp_35ah", "lfp_68ah"]),
 }
-"""PyBaMM parameter set, nameplate voltage [V], classes of packs. No PyBaMM set is of manganese oxide."""
+"""PyBaMM parameter set, nameplate voltage [V], resistance of a cell [ohm], that of the LG M50 by capacity, and classes
+of packs."""
 
 
 def main() -> None:
     """Run all studies, price each alone and all together."""
     OUT.mkdir(parents=True, exist_ok=True)
     fades = {}
-    for number, (name, (parameter_set, voltage, classes)) in enumerate(FLEETS.items(), start=1):
+    for number, (name, (parameter_set, voltage, resistance, classes)) in enumerate(FLEETS.items(), start=1):
         settings = [
             *COMMON,
             f"name=mixed_{name}",
             f"population.own_seed={number}",
             f"cell.chemistry.parameter_set={parameter_set}",
             f"cell.chemistry.nameplate_voltage={voltage}",
+            f"population.reference_resistance={resistance}",
             f"population.classes=[{', '.join(f'{{name: {each}}}' for each in classes)}]",
         ]
         study = check_study(read_document(DEMO, settings))
