@@ -43,7 +43,7 @@ def test_a_pack_has_the_same_losses_alone_and_among_others():
 
 def test_a_soh_that_no_loss_reaches_is_refused():
     directions = np.ones((3, 1, 1))
-    with pytest.raises(ValueError, match=r"1 of 1 packs.*SOH 0.700.*narrow soh_range"):
+    with pytest.raises(ValueError, match=r"1 of 1 packs.*SOH 0\.700.*has 1\.000 of its nominal.*narrow soh_range"):
         scale_to_soh(directions, np.array([[0.7]]), lambda lli, lam_ne, lam_pe: 1.0 - 0.1 * lli)
 
 

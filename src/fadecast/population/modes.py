@@ -81,18 +81,23 @@ def scale_to_soh(
     none = np.zeros_like(target)
     guess = np.minimum(1.0 - target, 0.5 * largest)
     bracket = elementwise.bracket_root(surplus, none, guess, xmin=none, xmax=largest, args=(*d, target))
-    _require(bracket.success, target, d)
+    _require(bracket.success, target, d, capacity_of)
     root = elementwise.find_root(surplus, bracket.bracket, args=(*d, target))
-    _require(root.success, target, d)
+    _require(root.success, target, d, capacity_of)
     return np.asarray(root.x * d).reshape(directions.shape)
 
 
-def _require(success: np.ndarray, target: Losses, directions: Float[np.ndarray, "mode cell"]) -> None:
+def _require(
+    success: np.ndarray, target: Losses, directions: Float[np.ndarray, "mode cell"], capacity_of: CapacityOf
+) -> None:
     if not success.all():
         first = int(np.flatnonzero(~success)[0])
+        none = np.zeros(1)
+        capacity = float(np.asarray(capacity_of(none, none, none))[0])
         ratio = " : ".join(f"{value:.2f}" for value in directions[:, first])
         raise ValueError(
             f"{(~success).sum()} of {success.size} packs cannot be brought to their SOH by losses up to "
             f"{LARGEST_LOSS}; the first has SOH {target[first]:.3f} and LLI : LAM_NE : LAM_PE = {ratio}. "
-            "capacity_of must be 1 without losses, finite, and fall as they grow; else narrow soh_range"
+            f"The cell model has {capacity:.3f} of its nominal capacity without losses; that must be finite, above the SOH "
+            "of every pack, and fall as losses grow: else narrow soh_range"
         )
