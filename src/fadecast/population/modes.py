@@ -98,6 +98,6 @@ def _require(
         raise ValueError(
             f"{(~success).sum()} of {success.size} packs cannot be brought to their SOH by losses up to "
             f"{LARGEST_LOSS}; the first has SOH {target[first]:.3f} and LLI : LAM_NE : LAM_PE = {ratio}. "
-            f"The cell model has {capacity:.3f} of its nominal capacity without losses; that must be finite, above the SOH "
-            "of every pack, and fall as losses grow: else narrow soh_range"
+            f"The cell model has {capacity:.3f} of its nominal capacity without losses; that must be finite, above the "
+            "SOH of every pack, and fall as losses grow: else narrow soh_range"
         )
