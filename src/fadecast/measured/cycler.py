@@ -23,6 +23,8 @@ _VOLTAGE = (0.0, 5.5)
 _LARGEST = 1e12
 """Of any number, in the units of the house: seconds of 30,000 years."""
 _SHOWN = 5
+_LONGEST_REASON = 500
+"""Characters of what a reader of others complains of."""
 _KELVIN = 273.15
 _GAP = 20.0
 """Time steps longer than this many times the usual are gaps."""
@@ -142,8 +144,8 @@ def _frame(path: Path, table: Table) -> tuple[pd.DataFrame, Table]:
             f"{path}: reading it needs {error.name}; install it with: pip install 'fadecast[measured]'"
         ) from None
     except Exception as error:
-        # The readers behind bdf raise what they like.
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        # The readers behind bdf raise what they like, at any length.
+        reason = (str(error) or type(error).__name__).splitlines()[0][:_LONGEST_REASON]
         raise MeasuredDataError(f"{path}: {reason}") from None
 
 
