@@ -128,7 +128,7 @@ def test_a_damaged_manifest_counts_as_none(tmp_path, content):
 
 
 def key_changes(study):
-    before, after = stage_keys(STUDY), stage_keys(study)
+    before, after = stage_keys(STUDY.model_copy(update={"packs": 40})), stage_keys(study)
     return [name for name in STAGES if before[name] != after[name]]
 
 
@@ -142,6 +142,7 @@ def key_changes(study):
         ({"cell": {"chemistry": {"particle_points": 12}}}, ["population", "forecast", "price", "economics", "report"]),
         ({"cell": {"limits": {"soc_min": 0.1}}}, ["forecast", "price", "economics", "report"]),
         ({"execution": {"tile": 32}}, ["forecast", "price", "economics", "report"]),
+        ({"execution": {"tile": 48}}, []),
         ({"warranty": {"premium": {"discount_rate": 0.05}}}, ["price", "economics", "report"]),
         ({"economics": {}, "fleet": {"sharing": "equal"}}, ["forecast", "price", "economics", "report"]),
         ({"name": "other"}, ["report"]),
@@ -149,7 +150,7 @@ def key_changes(study):
     ],
 )
 def test_a_change_redoes_what_depends_on_it_and_nothing_else(settings, redone):
-    content = json.dumps({"name": "small", "packs": 4, "draws": 2, "years": 10.0, **settings})
+    content = json.dumps({"name": "small", "packs": 40, "draws": 2, "years": 10.0, **settings})
     assert key_changes(Study.model_validate_json(content)) == redone
 
 

@@ -126,8 +126,7 @@ def test_a_pack_is_replaced_by_the_next_of_its_own_site_and_counts_for_those_it_
         replace(fleet, sites=2),
         SERVED,
     )
-    (lanes,) = ensemble.shards()
-    slow, inputs, _ = ensemble.start(lanes)
+    slow, inputs, _ = ensemble.start(np.minimum(np.arange(16), 5))
     packs = Packs(16, jax.tree.map(np.asarray, slow), inputs, np.arange(16) < 6, weight=2.0)
     sites = Sites(ensemble.operation, fleet, None, [ensemble.prepared.typical(0)] * 2, packs)
     capacity = np.full(16, 4.0)

@@ -181,7 +181,7 @@ def test_the_schema_says_what_each_key_means():
 
 def test_the_schema_names_bounds_and_defaults():
     tile = Study.model_json_schema()["$defs"]["Execution"]["properties"]["tile"]
-    assert (tile["minimum"], tile["multipleOf"], tile["default"]) == (16, 16, 64)
+    assert (tile["minimum"], tile["maximum"], tile["default"]) == (16, 65536, 64)
 
 
 def test_one_message_lists_all_that_is_wrong(write):

@@ -95,7 +95,7 @@ VALUES = {
     "not a number": ("years: .nan", "years: got NaN; must be a finite number"),
     "infinite": ("years: .inf", "years: got Infinity; must be a finite number"),
     "too large to be finite": ("years: 1e400", "years: got Infinity; must be a finite number"),
-    "odd tile": ("execution: {tile: 40}", "execution.tile: got 40; must be a multiple of 16"),
+    "small tile": ("execution: {tile: 8}", "execution.tile: got 8; must be greater than or equal to 16"),
     "odd time step": ("duty: {timestep_minutes: 7}", "duty.timestep_minutes: got 7; must be 1, 5, 15, 30 or 60"),
     "too many typical days": ("decades: {typical_days: 365}", "decades.typical_days: got 365; must be less than or"),
     "unknown mode": ("decades: {mode: jump}", "decades.mode: got \"jump\"; must be 'leap' or 'direct'"),

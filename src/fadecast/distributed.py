@@ -9,7 +9,6 @@ import yaml
 
 from fadecast.cluster import LARGEST_ARRAY, Cluster, LocalCluster, check_cluster, error_output, send, states
 from fadecast.document import read_document
-from fadecast.ensemble import shards_of
 from fadecast.errors import RunError
 from fadecast.files import write_text
 from fadecast.forecast import shard_keys
@@ -18,6 +17,7 @@ from fadecast.pipeline import Observer, run_stages, stage_keys
 from fadecast.runs import RunFolder
 from fadecast.sendings import FOLDER, Sending, divided, events, sendings
 from fadecast.study import Study
+from fadecast.tiles import shards_of
 
 CLUSTER_FILE = f"{FOLDER}/cluster.yaml"
 
@@ -32,9 +32,7 @@ def planned_keys(study: Study) -> list[str]:
 
 def planned_shards(study: Study) -> list[Any]:
     """Return the lane numbers of the shards of a study."""
-    chosen = study.population.representatives
-    packs = study.packs if chosen is None else chosen * study.fleet.sites
-    return shards_of(study.draws, packs, study.fleet, study.execution.tile)
+    return shards_of(study.draws, study.simulated_packs, study.fleet, study.execution.tile)
 
 
 def submit(study: Study, run: RunFolder, cluster: Cluster, observe: Observer) -> Sending | None:

@@ -1,6 +1,6 @@
 """From one pack to thousands: the only place that makes lanes, tiles and threads.
 
-A lane is one pack of one draw, numbered draw by draw. Lanes are stepped in tiles of a fixed size with membership by
+A lane is one pack of one draw, numbered draw by draw. Lanes are stepped in tiles of one size with membership by
 number, the last one padded, so that a result does not depend on how many tiles run at once or in which order. What is
 forecast by itself is a shard: one tile, or where packs feel each other all tiles of a site, or the whole sites that one
 tile holds. Of packs of groups, each lane is stepped as its groups side by side, and is one lane again in what comes
@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from annotated_types import Ge, Le, MultipleOf
+from annotated_types import Ge, Le
 
 from fadecast.cell.aged import Diagnosis, SlowState, aged_state
 from fadecast.cell.health import Health, check_up, electrode_window, fresh_mid_stoichiometry, window_met
@@ -42,6 +42,7 @@ from fadecast.pack.groups import Imbalance
 from fadecast.pack.sharing import Fleet
 from fadecast.settings import settings
 from fadecast.site import Mapper, Packs, Sites, first_alone
+from fadecast.tiles import shards_of, tile_of
 
 Observer = Callable[[str, Mapping[str, Any]], None]
 """Told what happened and details of it."""
@@ -60,8 +61,8 @@ _DIAGNOSIS = {
 class Execution:
     """How the work is divided. Nothing here is part of a study's identity."""
 
-    tile: Annotated[int, Ge(16), Le(65536), MultipleOf(16)] = 64
-    """Lanes stepped together; they share their time steps. Of packs of groups, each lane is all groups."""
+    tile: Annotated[int, Ge(16), Le(65536)] = 64
+    """Lanes stepped together at most; they share their time steps. Of packs of groups, each lane is all groups."""
     workers: Annotated[int, Ge(1), Le(256)] = 2
     """Tiles run at the same time."""
 
@@ -162,6 +163,11 @@ class Ensemble:
         return shards_of(self.lanes // self.packs, self.packs, self.fleet, self.execution.tile)
 
     @property
+    def tile(self) -> int:
+        """Lanes of each tile."""
+        return tile_of(self.lanes // self.packs, self.packs, self.fleet, self.execution.tile)
+
+    @property
     def packs_of_site(self) -> int:
         """Simulated packs of each site."""
         return self.packs // self.fleet.sites
@@ -201,7 +207,7 @@ class Ensemble:
 
     def _health(self, slow: SlowState, inputs: Inputs) -> Health:
         """Check up at every time, tile by tile, several times at once; fields `(times, lanes)`."""
-        size, (times, _, lanes) = self.execution.tile * self.groups, slow.sei.shape
+        size, (times, _, lanes) = self.tile * self.groups, slow.sei.shape
         at_once = max(grouped_lanes() // size, 1)
         # One shape for any number of times: the last group is filled up with the last time.
         groups = np.minimum(np.arange(-(-times // at_once) * at_once), times - 1).reshape(-1, at_once)
@@ -244,7 +250,7 @@ class Ensemble:
     ) -> History:
         minutes, weight = round(self.operation.load_step / 60.0), float(self.population["pack_weight"])
         packs = Packs(
-            tile=self.execution.tile * self.groups,
+            tile=self.tile * self.groups,
             slow=jax.tree.map(np.asarray, slow),
             inputs={name: np.asarray(value) for name, value in inputs.items()},
             counted=np.repeat(np.concatenate([[True], np.diff(lanes) > 0]), self.groups),
@@ -282,26 +288,6 @@ class Ensemble:
         years = [self.prepared.year(draw) for draw in draws]
         power = np.stack([year.power for year in years], axis=-1) * self.operation.cell.nameplate_energy
         return power, np.stack([year.ambient for year in years], axis=-1) + KELVIN
-
-
-def shards_of(draws: int, packs: int, fleet: Fleet, tile: int) -> list[np.ndarray]:
-    """Divide lanes, numbered draw by draw, into what is forecast by itself.
-
-    Returns
-    -------
-    Lane numbers of each shard: a tile, or where packs feel each other the tiles of a site, or whole sites that one tile
-    holds; filled up with their last lane.
-    """
-    lanes = draws * packs
-    if fleet.sharing == "fixed":
-        return [_filled(start, lanes, tile) for start in range(0, lanes, tile)]
-    count = packs // fleet.sites
-    whole, together = -(-count // tile) * tile, max(tile // count, 1) * count
-    return [_filled(start, min(start + together, lanes), whole) for start in range(0, lanes, together)]
-
-
-def _filled(start: int, end: int, size: int) -> np.ndarray:
-    return np.minimum(np.arange(start, start + size), end - 1)
 
 
 def make_ensemble(
@@ -385,7 +371,7 @@ def run_shards(
 def compile_programs(ensemble: Ensemble, shard: np.ndarray) -> None:
     """Compile what the shards of a forecast need, by a day of the first tile of one."""
     first = replace(ensemble, times=np.array([0.0, min(1.0, ensemble.times[-1])]))
-    first.simulate(shard[: ensemble.execution.tile])
+    first.simulate(shard[: ensemble.tile])
 
 
 @partial(jax.jit, static_argnums=(0, 1))

@@ -81,7 +81,7 @@ def leap_error(ensemble: Ensemble) -> dict[str, float]:
             stepping=Stepping(),
         ),
     )
-    filled = np.resize(lanes, ensemble.execution.tile)
+    filled = np.resize(lanes, ensemble.tile)
     found = leapt.simulate(filled)
     with on_host():
         expected = truth.simulate(lanes)

@@ -37,6 +37,7 @@ from fadecast.price_sheet import render_price_sheet
 from fadecast.report import render_report
 from fadecast.runs import RunFolder, open_fade
 from fadecast.study import Pricing, Study, plain_study
+from fadecast.tiles import tile_of
 from fadecast.variables import describe
 from fadecast.warranty import full_table, price, sensitivities
 from fadecast.warranty.portfolio import joined
@@ -227,7 +228,7 @@ def make_forecast(study: Study, run: RunFolder) -> Forecast:
 def _make_fade(study: Study, run: RunFolder, observe: Observer) -> list[str]:
     forecast = make_forecast(study, run)
     found = forecast.run(lambda event, details: observe("forecast", event, details))
-    header = forecast.header().assign_attrs(**found, tile=study.execution.tile)
+    header = forecast.header().assign_attrs(**found, tile=forecast.ensemble.tile)
     return [run.write_blocks("fade.nc", header, forecast.blocks(), study)]
 
 
@@ -277,7 +278,7 @@ def _make_report(study: Study, run: RunFolder, observe: Observer) -> list[str]:
     summary = {
         "cell_days": fade.attrs["cell_days"],
         "load_step_minutes": study.decades.load_step_minutes or study.duty.timestep_minutes,
-        "tile": study.execution.tile,
+        "tile": fade.attrs["tile"],
     }
     pictures = [figures / path.name for path in drawn]
     costs = run.read_rows("economics.csv") if study.economics else []
@@ -308,7 +309,8 @@ def _population_depends(study: Study) -> Any:
 
 def _forecast_depends(study: Study) -> Any:
     # Lanes of a tile share their time steps, so its size is part of the numbers.
-    return [_part("years", "cell", "decades", "fleet")(study), study.execution.tile, *_bpx_content(study)]
+    tile = tile_of(study.draws, study.simulated_packs, study.fleet, study.execution.tile)
+    return [_part("years", "cell", "decades", "fleet")(study), tile, *_bpx_content(study)]
 
 
 def _bpx_content(study: Study) -> list[str]:

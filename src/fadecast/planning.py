@@ -110,7 +110,7 @@ def plan_lines(study: Study, cluster: Cluster | None, measured: Slice | None) ->
     pack_years = packs * study.years
     lines = [
         f"{study.name}: {packs:,} packs of draws for {study.years:g} years, {pack_years:,.0f} pack-years",
-        f"shards: {len(shards):,} of {len(shards[0]):,} lanes at most, tiles of {study.execution.tile}",
+        f"shards: {len(shards):,} of {len(shards[0]):,} lanes at most, tiles of up to {study.execution.tile}",
     ]
     hours = None
     rate = cluster.gpu_pack_years_per_second if cluster else None

@@ -84,6 +84,12 @@ class Study(Pricing):
     """How the work is divided; no part of a study's identity."""
 
     @property
+    def simulated_packs(self) -> int:
+        """Packs of a draw that are forecast: all of them, or those that stand for the others."""
+        chosen = self.population.representatives
+        return self.packs if chosen is None else chosen * self.fleet.sites
+
+    @property
     def pack_energy_kwh(self) -> float:
         """First-life nameplate energy of a pack [kWh]."""
         return self.duty.dispatch.pack_kwh
