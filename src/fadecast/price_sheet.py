@@ -130,11 +130,15 @@ def _claims(price: xr.Dataset) -> Table:
 
 def _bad_years(price: xr.Dataset) -> Table:
     rows = [
-        (f"{period:g} years", *(_value(price[name].sel(return_period=period).item(), money) for name in names))
-        for names in (("aggregate_exceedance", "occurrence_exceedance"),)
+        (
+            f"{period:g} years",
+            *_numbers(price, "aggregate_exceedance", money, return_period=period),
+            *_numbers(price, "occurrence_exceedance", money, return_period=period),
+        )
         for period in price["return_period"].values
     ]
-    columns = ("Return period", "All claims of a year, per kWh (AEP)", "Largest claim of one pack in a year, USD (OEP)")
+    all_claims, largest = "All claims of a year, per kWh (AEP)", "Largest claim of one pack in a year, USD (OEP)"
+    columns = ("Return period", all_claims, "Interval", largest, "Interval")
     return Table("Bad years", columns, rows, "Undiscounted. A level that fewer than 20 draws reach is not resolved.")
 
 

@@ -182,8 +182,6 @@ VARIABLES: Mapping[str, Variable] = {
     ),
     "voided_share": Variable((), "1", "share of packs whose cover ended by the terms of use or its cycles", _FRACTION),
     "failures_per_pack": Variable((), "1", "sudden ends per pack over the term", _NONNEGATIVE),
-    "aggregate_exceedance": Variable(("return_period",), _RATE, "claims of all packs in a year so bad, undiscounted"),
-    "occurrence_exceedance": Variable(("return_period",), "USD", "largest claim of one pack in a year so bad"),
     "weather_standard_deviation": Variable(
         (), _RATE, "standard deviation of the loss over years of weather and load that draws share", _NONNEGATIVE
     ),
@@ -197,6 +195,10 @@ VARIABLES: Mapping[str, Variable] = {
     **_with_interval("systematic_standard_deviation", (), _RATE, "standard deviation of what all packs share"),
     **_with_interval("individual_standard_deviation", (), _RATE, "standard deviation of what one pack has alone"),
     **_with_interval("fleet_premium", ("fleet_size",), _RATE, "premium of a fleet of some size"),
+    **_with_interval(
+        "aggregate_exceedance", ("return_period",), _RATE, "claims of all packs in a year so bad, undiscounted"
+    ),
+    **_with_interval("occurrence_exceedance", ("return_period",), "USD", "largest claim of one pack in a year so bad"),
     **_with_interval("reserve", ("policy_year",), _RATE, "expected claims unpaid at the end of a year"),
     **_with_interval("reserve_high", ("policy_year",), _RATE, "0.95 quantile of claims unpaid at the end of a year"),
     **_with_interval("earned_share", ("policy_year",), "1", "share of expected discounted claims made until then"),

@@ -5,6 +5,7 @@ import pytest
 
 from fadecast.warranty import CashRemedy, Contract, price
 from fadecast.warranty.emergence import RETURN_PERIODS, emergence, return_levels, unpaid_after
+from fadecast.warranty.intervals import half_widths
 
 from .hand_made import PACK_KWH, PURE, fade_of
 
@@ -43,12 +44,34 @@ def test_nothing_claimed_is_nothing_earned():
 
 def test_return_levels_of_exponential_years():
     yearly = np.random.default_rng(1).exponential(7.0, size=(20_000, 10))
-    np.testing.assert_allclose(return_levels(yearly), 7.0 * np.log(RETURN_PERIODS), rtol=0.03)
+    (found,) = return_levels(yearly, np.ones((1, 20_000)))
+    np.testing.assert_allclose(found, 7.0 * np.log(RETURN_PERIODS), rtol=0.03)
+
+
+def test_a_draw_that_weighs_three_is_there_three_times():
+    yearly = np.random.default_rng(2).exponential(7.0, size=(600, 5))
+    weights = np.random.default_rng(3).integers(0, 4, size=(2, 600))
+    for row, found in zip(weights, return_levels(yearly, weights.astype(float)), strict=True):
+        expected = np.quantile(np.repeat(yearly, row, axis=0), 1.0 - 1.0 / RETURN_PERIODS, method="inverted_cdf")
+        np.testing.assert_array_equal(found[:4], expected[:4])
+
+
+def test_intervals_of_return_levels_hold_the_truth_as_often_as_they_say(monkeypatch):
+    monkeypatch.setattr("fadecast.warranty.intervals.REPLICATES", 400)
+    truth, hits = 7.0 * np.log(RETURN_PERIODS[:4]), 0.0
+    for seed in range(400):
+        yearly = np.random.default_rng(seed).exponential(7.0, size=(400, 10))
+        (value,) = return_levels(yearly, np.ones((1, 400)))
+        width = half_widths(
+            lambda weights, of=yearly: {"level": return_levels(of, weights)}, np.arange(400), 0.90, seed
+        )
+        hits += np.abs(value[:4] - truth) <= width["level"][:4]
+    np.testing.assert_allclose(hits / 400, 0.90, atol=0.04)
 
 
 def test_a_return_level_needs_twenty_draws_that_reach_it():
     yearly = np.random.default_rng(1).exponential(7.0, size=(200, 10))
-    found = return_levels(yearly)
+    (found,) = return_levels(yearly, np.ones((1, 200)))
     # 2,000 years: 20 of them are beyond once in a hundred, in at most as many draws.
     assert np.isfinite(found[RETURN_PERIODS <= 50.0]).all()
     assert np.isnan(found[RETURN_PERIODS == 250.0]).all()

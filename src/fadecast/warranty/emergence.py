@@ -1,7 +1,7 @@
 """When losses come: bad years, what is still unpaid after each year, and how a premium is earned."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from fadecast.warranty.remedies import Array
 from fadecast.warranty.tails import DRAWS_BEYOND, resolved, value_at_risk
@@ -51,13 +51,25 @@ def unpaid_after(yearly: Float[Array, "draw policy_year"]) -> Float[Array, "draw
     return np.asarray((yearly.sum(axis=1, keepdims=True) - np.cumsum(yearly, axis=1)).clip(min=0.0))
 
 
-def return_levels(yearly: Float[Array, "draw policy_year"]) -> Float[Array, " return_period"]:
-    """Return what a year reaches once in each of `RETURN_PERIODS`, the years of all draws taken together.
+def return_levels(
+    yearly: Float[Array, "draw policy_year"], weights: Float[Array, "replicate draw"]
+) -> Float[Array, "replicate return_period"]:
+    """Return what a year reaches once in each of `RETURN_PERIODS`, the years of all weighted draws taken together.
 
-    Years of a draw are not independent: a level counts as resolved where 20 draws have a year that reaches it.
+    Years of a draw are not independent: a level counts as resolved where 20 draws have a year that reaches it, each
+    counting once.
     """
-    levels = np.quantile(yearly, 1.0 - 1.0 / RETURN_PERIODS, method="inverted_cdf")
-    reached = (yearly.max(axis=1)[:, None] >= levels).sum(axis=0)
+    order = np.argsort(yearly, axis=None, kind="stable")
+    ranked, draw = yearly.ravel()[order], order // yearly.shape[1]
+    at = np.stack([_ranks(row[draw]) for row in weights])
+    once = ranked[_ranks(np.ones(yearly.size))]
+    reached = (yearly.max(axis=1)[:, None] >= once).sum(axis=0)
     # Of nothing all years are as bad: there must have been years enough to show worse.
-    enough = np.where(levels > 0.0, reached, yearly.size / RETURN_PERIODS)
-    return np.where(enough >= DRAWS_BEYOND, levels, np.nan)
+    enough = np.where(once > 0.0, reached, yearly.size / RETURN_PERIODS)
+    return np.where(enough >= DRAWS_BEYOND, ranked[at], np.nan)
+
+
+def _ranks(weights: Float[Array, " year"]) -> Int[np.ndarray, " return_period"]:
+    """Return which of ranked years is the first that is reached so seldom."""
+    passed = np.cumsum(weights)
+    return np.searchsorted(passed, (1.0 - 1.0 / RETURN_PERIODS) * passed[-1] * (1.0 - 1e-12))

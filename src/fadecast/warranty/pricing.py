@@ -16,7 +16,7 @@ from fadecast.variables import describe
 from fadecast.warranty.claims import Claims, settle
 from fadecast.warranty.contract import Contract
 from fadecast.warranty.credibility import telemetry
-from fadecast.warranty.emergence import RETURN_PERIODS, return_levels, unpaid_after
+from fadecast.warranty.emergence import RETURN_PERIODS, unpaid_after
 from fadecast.warranty.intervals import half_widths
 from fadecast.warranty.observed import clusters
 from fadecast.warranty.premium import Premium, levels_of, needs_spread
@@ -132,6 +132,8 @@ _DIMS = {
     "ceded_loss": "layer",
     "ceded_standard_deviation": "layer",
     "fleet_premium": "fleet_size",
+    "aggregate_exceedance": "return_period",
+    "occurrence_exceedance": "return_period",
     "reserve": "policy_year",
     "reserve_high": "policy_year",
     "earned_share": "policy_year",
@@ -158,8 +160,6 @@ def _dataset(
         "false_claim_share": ((), np.asarray(claims.false_claims.sum() / known)),
         "voided_share": ((), np.asarray(claims.voided.sum() / known)),
         "failures_per_pack": ((), np.asarray(claims.failures.sum() / known)),
-        "aggregate_exceedance": (("return_period",), return_levels(pool.yearly)),
-        "occurrence_exceedance": (("return_period",), return_levels(claims.largest)),
     }
     for name, value in values.items():
         dims = (_DIMS[name],) if name in _DIMS else ()

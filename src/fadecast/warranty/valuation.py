@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from fadecast.warranty.claims import Claims
-from fadecast.warranty.emergence import emergence, unpaid_after
+from fadecast.warranty.emergence import emergence, return_levels, unpaid_after
 from fadecast.warranty.layers import Split, cede
 from fadecast.warranty.premium import Capital, Premium
 from fadecast.warranty.principles import (
@@ -151,6 +151,8 @@ def evaluate(
         "retained_standard_deviation": spreads[-1],
         **parts,
         "fleet_premium": (charged[:, None] + load[:, None] * scale) / net,
+        "aggregate_exceedance": return_levels(pool.yearly, weights),
+        "occurrence_exceedance": return_levels(pool.claims.largest, weights),
         **emergence(unpaid_after(pool.yearly), pool.claims.discounted, weights),
     }
 
