@@ -84,7 +84,15 @@ contracts = some(
         "limit_usd_per_kwh": numbers,
         "aggregate_deductible_usd_per_kwh": st.floats(0.0, 20.0),
         "aggregate_limit_usd_per_kwh": numbers,
-        "conditions": some({"max_temperature": st.floats(20.0, 60.0), "max_cycles_per_year": st.floats(1.0, 400.0)}),
+        "conditions": some(
+            {
+                "max_temperature": st.floats(20.0, 60.0),
+                "max_c_rate": st.floats(0.05, 3.0),
+                "max_state_of_charge": st.floats(0.5, 1.0),
+                "min_state_of_charge": st.floats(0.0, 0.5),
+                "max_cycles_per_year": st.floats(1.0, 400.0),
+            }
+        ),
         "test": tests,
         "failures": failures,
         "remedy": remedies,
@@ -122,10 +130,13 @@ def forecasts(draw):
         "soh": (0.7 * retention, "1"),
         "resistance": (0.03 * (1.0 + fall), "ohm"),
         "temperature_max": (30.0 + 20.0 * fall, "degC"),
+        "c_rate_max": (0.1 + fall, "h-1"),
+        "state_of_charge_max": (np.minimum(0.7 + fall, 1.1), "1"),
+        "state_of_charge_min": (np.maximum(0.3 - fall, -0.1), "1"),
         "charge_throughput": (800.0 * years * np.ones(shape), "A.h"),
         "capacity": (3.5 * retention, "A.h"),
     }
-    for name in draw(st.sets(st.sampled_from(["resistance", "temperature_max", "capacity"]), max_size=1)):
+    for name in draw(st.sets(st.sampled_from(["resistance", "temperature_max", "c_rate_max", "capacity"]), max_size=1)):
         del values[name]
     if draw(st.booleans()):
         for array, _ in values.values():

@@ -147,7 +147,10 @@ def _quantities(
         "resistance": np.asarray(health.resistance),
         **{name: np.asarray(value)[:, 0] for name, value in fields.items()},
         "temperature_mean": np.concatenate([np.full_like(mean[:1], np.nan), mean]),
-        "temperature_max": history.temperature_max - KELVIN,
+        "temperature_max": history.extremes.temperature - KELVIN,
+        "c_rate_max": history.extremes.current / cell.nominal_capacity,
+        "state_of_charge_max": history.extremes.fullest,
+        "state_of_charge_min": history.extremes.emptiest,
     }
 
 

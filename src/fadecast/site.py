@@ -110,8 +110,8 @@ class Sites:
             days = self._days(duty, of_site, share[part], begin)
             apart = drifted(here, None if leakage is None else jnp.asarray(leakage))
             found = daily_rates(self.operation, self.typical[0].spin_up, here.slow, inputs, days, apart)
-            rate, hottest, window = jax.tree.map(np.asarray, found)
-            return Evaluated(rate, hottest, window, site=None)
+            rate, extremes, window = jax.tree.map(np.asarray, found)
+            return Evaluated(rate, extremes, window, site=None)
 
         tiles = list(self.each(run, self._tiles()))
         together = jax.tree.map(lambda *parts: np.concatenate(parts, axis=-1), *tiles)

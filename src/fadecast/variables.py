@@ -129,6 +129,18 @@ VARIABLES: Mapping[str, Variable] = {
     "temperature_max": Variable(
         _FADE, "degC", "highest cell temperature since start of service, of the days simulated", (-60.0, 150.0)
     ),
+    "c_rate_max": Variable(
+        _FADE,
+        "h-1",
+        "largest current over first-life nameplate capacity, of load steps of the days simulated",
+        _NONNEGATIVE,
+    ),
+    "state_of_charge_max": Variable(
+        _FADE, "1", "highest state of charge since start of service, of the days simulated", (-0.1, 1.1)
+    ),
+    "state_of_charge_min": Variable(
+        _FADE, "1", "lowest state of charge since start of service, of the days simulated", (-0.1, 1.1)
+    ),
     "energy_unserved": Variable(_FADE, "kW.h", "cumulative energy demanded of a pack, not delivered", _NONNEGATIVE),
     "energy_spilled": Variable(_FADE, "kW.h", "cumulative charging energy offered to a pack, not taken", _NONNEGATIVE),
     "outcome": Variable(_STATE, "1", "how the pack's run ended"),

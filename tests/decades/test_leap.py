@@ -15,6 +15,7 @@ from fadecast.cell.aged import (
     total_lithium,
 )
 from fadecast.cell.control import Limits
+from fadecast.cell.extremes import Extremes
 from fadecast.cell.health import CLOSED, check_up, electrode_window, fresh_mid_stoichiometry, stoichiometry_at
 from fadecast.cell.model import Chemistry, build_cell
 from fadecast.cell.profile import Stepping
@@ -30,6 +31,7 @@ from fadecast.population.evidence import single_fits
 from .test_typical_days import year
 
 LANES, SPIN_UP = 4, 4
+EXTREMES = Extremes(*np.array([[300.0], [2.5], [0.9], [0.2]]) * np.ones(LANES))
 SEI = "SEI solvent diffusivity [m2.s-1]"
 
 
@@ -200,7 +202,7 @@ class _Breaking:
             broken = rate.throughput.copy()
             broken[:, 0] = np.nan
             rate = rate._replace(throughput=broken)
-        return Evaluated(rate, np.full(LANES, 300.0), self.window._replace(porosity=porosity), site=None)
+        return Evaluated(rate, EXTREMES, self.window._replace(porosity=porosity), site=None)
 
     def deviation(self, one: SlowState, other: SlowState) -> np.ndarray:
         return np.zeros(LANES)
@@ -229,7 +231,7 @@ class _Closing(_Breaking):
     def rates(self, state: Service, running: np.ndarray) -> Evaluated:
         self.calls += 1
         porosity = 0.2 - (0.2 - CLOSED) * (np.asarray(state.throughput) / self.ends) ** self.power
-        return Evaluated(self.still, np.full(LANES, 300.0), self.window._replace(porosity=porosity), site=None)
+        return Evaluated(self.still, EXTREMES, self.window._replace(porosity=porosity), site=None)
 
 
 @pytest.mark.parametrize("power", [1.0, 0.5, 3.0])

@@ -9,6 +9,7 @@ import pytest
 
 from fadecast.cell.aged import Diagnosis, SlowState, aged_state, held_lithium
 from fadecast.cell.control import Limits, state_of_charge
+from fadecast.cell.extremes import Extremes
 from fadecast.cell.health import check_up, fresh_mid_stoichiometry
 from fadecast.cell.model import Chemistry, build_cell
 from fadecast.cell.profile import Stepping
@@ -179,7 +180,10 @@ def test_packs_are_what_their_groups_make_of_them(paired):
     assert history.service.headroom is None
     assert history.service.slow.sei.shape == (2, 1, 2)
     np.testing.assert_allclose(history.service.slow.sei, groups.service.slow.sei.reshape(2, 1, 2, 2) @ series.weight)
-    np.testing.assert_array_equal(history.temperature_max, groups.temperature_max.reshape(2, 2, 2).max(axis=-1))
+    of_group = Extremes(*(value.reshape(2, 2, 2) for value in groups.extremes))
+    for name in ("temperature", "current", "fullest"):
+        np.testing.assert_array_equal(getattr(history.extremes, name), getattr(of_group, name).max(axis=-1))
+    np.testing.assert_array_equal(history.extremes.emptiest, of_group.emptiest.min(axis=-1))
     left = np.asarray(health.capacity) - groups.service.headroom[:, 0]
     np.testing.assert_allclose(whole.capacity, left.reshape(2, 2, 2).min(axis=-1))
     np.testing.assert_allclose(whole.resistance, np.asarray(health.resistance).reshape(2, 2, 2) @ series.weight)

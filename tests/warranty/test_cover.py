@@ -11,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import norm
 
 from fadecast.outcome import Outcome
+from fadecast.variables import VARIABLES
 from fadecast.warranty import (
     CashRemedy,
     Conditions,
@@ -39,7 +40,7 @@ def usd_per_kwh(fade, contract, discount=0.0, seed=0):
 
 def with_further(fade, **values):
     """Return a dataset with further variables, each given along time."""
-    units = {"resistance": "ohm", "temperature_max": "degC", "charge_throughput": "A.h", "capacity": "A.h"}
+    units = {name: VARIABLES[name].units for name in values}
     shape = fade["retention"].shape
     arrays = {
         name: xr.DataArray(np.broadcast_to(value, shape), dims=("draw", "pack", "time"), attrs={"units": units[name]})
@@ -86,10 +87,21 @@ def test_nothing_is_owed_while_waiting():
 def test_cover_ends_with_its_cycles_or_at_broken_terms():
     years = np.arange(11.0)
     # 5 A.h cells of which 2 A.h a day pass: 73 cycles of nameplate a year.
-    fade = half(charge_throughput=730.0 * years, capacity=5.0 - 0.25 * years, temperature_max=30.0 + 2.0 * years)
+    fade = half(
+        charge_throughput=730.0 * years,
+        capacity=5.0 - 0.25 * years,
+        temperature_max=30.0 + 2.0 * years,
+        c_rate_max=0.2 + 0.04 * years,
+        state_of_charge_max=0.8 + 0.01 * years,
+        state_of_charge_min=0.2 - 0.01 * years,
+    )
     for contract, last in (
         (replace(YEARLY, max_full_cycles=73.0 * 7.5), 7),
         (replace(YEARLY, conditions=Conditions(max_temperature=46.5)), 8),
+        (replace(YEARLY, conditions=Conditions(max_c_rate=0.5)), 7),
+        (replace(YEARLY, conditions=Conditions(max_state_of_charge=0.875)), 7),
+        (replace(YEARLY, conditions=Conditions(min_state_of_charge=0.135)), 6),
+        (replace(YEARLY, conditions=Conditions(max_c_rate=0.61, min_state_of_charge=0.09)), 10),
         (replace(YEARLY, conditions=Conditions(max_cycles_per_year=80.0)), 10),
         (replace(YEARLY, conditions=Conditions(max_cycles_per_year=70.0)), 0),
     ):

@@ -24,6 +24,7 @@ from fadecast.cell.control import (
     mismatch,
     state_of_charge,
 )
+from fadecast.cell.extremes import Extremes, of_load_step
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import AMBIENT, CellModel
 from fadecast.cell.partition import partition
@@ -112,8 +113,8 @@ class Totals(NamedTuple):
     """Charging energy offered and not taken [W.h]."""
     temperature_mean: Lanes
     """Mean cell temperature [K]."""
-    temperature_max: Lanes
-    """Highest cell temperature at a node of a time step [K]."""
+    extremes: Extremes
+    """Of temperature, current and charge."""
 
 
 class Trace(NamedTuple):
@@ -233,14 +234,11 @@ def run_profile(
         if ripple is not None:
             ripple = stepping.working(ripple).delivered(_served(asked, jump))
         moment = _load_step(cell, stepping, load_step, index * load_step, here, control, missed, moment, ripple)
-        trace = Trace(
-            voltage=moment.delivery.voltage[0],
-            current=moment.delivery.current[0],
-            temperature=moment.sums.hottest[0],
-            state_of_charge=state_of_charge(cell, moment.y, window)[0],
-        )
+        end, charge = moment.delivery, state_of_charge(cell, moment.y, window)
+        extremes = of_load_step(moment.sums.hottest, jump.current, end.current, charge)
+        trace = Trace(end.voltage[0], end.current[0], moment.sums.hottest[0], charge[0])
         means = moment.sums.energy / load_step, moment.sums.heat / load_step
-        return (moment.y, start, moment.aged, moment.delivery.voltage), (power, *means, moment.sums.hottest, trace)
+        return (moment.y, start, moment.aged, moment.delivery.voltage), (power, *means, extremes, trace)
 
     jump_iterations = _JUMP_ITERATIONS if cell.differential == len(cell.initial_state) else _ALGEBRAIC_ITERATIONS
     # One scan for both parts: a second one would double the compile time.
@@ -249,7 +247,7 @@ def run_profile(
     # In reverse mode each load step is computed again: else all nodes and samples of all steps would be kept.
     once_more = jax.checkpoint(follow, prevent_cse=False)
     (y, start, _, _), rows = jax.lax.scan(once_more, (y, y, aged, voltage), (jnp.arange(len(profile.power)), profile))
-    demanded, delivered, mean, highest, trace = jax.tree.map(lambda row: row[spin_up:], rows)
+    demanded, delivered, mean, extremes, trace = jax.tree.map(lambda row: row[spin_up:], rows)
     # What rounding leaves of a demand that is met is none.
     resolved = _ROUNDING * jnp.finfo(stepping.working(y).dtype).eps * jnp.abs(demanded)
     given = delivered if series is None else series.mean(delivered)
@@ -261,7 +259,7 @@ def run_profile(
         unserved=hours * jnp.where(demanded > 0, short, 0.0).sum(axis=0),
         spilled=hours * jnp.where(demanded < 0, -short, 0.0).sum(axis=0),
         temperature_mean=mean.mean(axis=0),
-        temperature_max=highest.max(axis=0),
+        extremes=extremes.over_first(),
     )
     return Course(start, y, totals, trace)
 

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 
 from fadecast.cell.aged import Lanes, SlowState, restrict
 from fadecast.cell.control import Window
+from fadecast.cell.extremes import Extremes
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import AMBIENT
 from fadecast.cell.protocol import Instruction, Precision, run_protocol
@@ -105,7 +106,10 @@ class _Repeats:
         days = record.duration.sum(axis=0, keepdims=True) / _DAY
         rate, hottest = _change(self.operation, slow, first, last, days, self.regime.ambient)
         to_numpy = partial(jax.tree.map, np.asarray)
-        return Evaluated(to_numpy(rate), np.asarray(hottest), to_numpy(window), site=None)
+        # Of a protocol currents and charges are given, and no forecast asks for them.
+        unknown = np.full(len(hottest), np.nan)
+        extremes = Extremes(np.asarray(hottest), unknown, unknown, unknown)
+        return Evaluated(to_numpy(rate), extremes, to_numpy(window), site=None)
 
     def deviation(self, one: SlowState, other: SlowState) -> np.ndarray:
         """Compare two slow states; see `Days`."""

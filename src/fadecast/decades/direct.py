@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from fadecast.cell.aged import Lanes, SlowState, restrict
 from fadecast.cell.control import Window
+from fadecast.cell.extremes import Extremes, of_nothing, stacked
 from fadecast.cell.health import electrode_window
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.profile import Profile
@@ -62,29 +63,35 @@ def direct(
     lanes = slow.sei.shape[1]
     outcome = np.zeros(lanes, dtype=np.int8) if outcome is None else outcome.astype(np.int8)
     last_good = np.where(outcome == Outcome.COMPLETED, np.inf, -np.inf)
-    hottest = np.full(lanes, -np.inf)
+    extremes = of_nothing(lanes)
     imbalance = imbalance_of(operation, imbalance, slow)
     apart = imbalance and imbalance.headroom
     y, _ = operation.begin_day(slow, inputs, state_of_charge, ambient[0, :1], apart)
     state = jax.tree.map(np.asarray, Service.start(slow, apart))
-    rows, highest = [state], [hottest]
+    rows, so_far = [state], [extremes]
     for day in range(ends[-1]):
         which = day % len(power)
         profile = Profile(power[which], ambient[which], jax.tree.map(itemgetter(which), ripple))
-        y, change, high, window = _one_day(operation, y, slow.inventory, inputs, profile, imbalance)
-        change, high, window = jax.tree.map(np.asarray, (change, high, window))
+        y, change, found, window = _one_day(operation, y, slow.inventory, inputs, profile, imbalance)
+        change, found, window = jax.tree.map(np.asarray, (change, found, window))
         codes, _, _ = judge_packs(operation, state, window, change)
         newly = (codes != Outcome.COMPLETED) & (outcome == Outcome.COMPLETED)
         outcome, last_good = np.where(newly, codes, outcome), np.where(newly, day, last_good)
         alive = outcome == Outcome.COMPLETED
-        hottest = np.where(alive, np.maximum(hottest, high), hottest)
+        extremes = jax.tree.map(partial(np.where, alive), extremes.beyond(found), extremes)
         state = jax.tree.map(partial(_add, alive), state, change)
         if day + 1 in ends:
             rows.append(state)
-            highest.append(hottest)
+            so_far.append(extremes)
     service = jax.tree.map(lambda *parts: np.stack(parts), *rows)
     return History(
-        service, np.stack(highest), outcome, last_good, float(ends[-1] * lanes), macro_steps=np.zeros(0), site={}
+        service,
+        stacked(so_far),
+        outcome,
+        last_good,
+        float(ends[-1] * lanes),
+        macro_steps=np.zeros(0),
+        site={},
     )
 
 
@@ -100,7 +107,7 @@ def _one_day(
     inputs: Inputs,
     profile: Profile,
     imbalance: Imbalance | None,
-) -> tuple[Float[Array, "states lanes"], Service, Float[Array, " lanes"], Window]:
+) -> tuple[Float[Array, "states lanes"], Service, Extremes, Window]:
     cell = operation.cell
     slow = restrict(cell, y, inventory)
     window = electrode_window(cell, slow, inputs)
@@ -110,4 +117,4 @@ def _one_day(
         then = electrode_window(cell, restrict(cell, end, inventory), inputs)
         end, apart = rest_of_day(operation, operation.series, end, then, imbalance.leakage)
         change = change._replace(headroom=apart - relative(operation.series, headroom(cell, y, window)))
-    return end, change, course.totals.temperature_max[0], window
+    return end, change, Extremes(*(value[0] for value in course.totals.extremes)), window

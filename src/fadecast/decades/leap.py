@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 
 from fadecast.cell.aged import Lanes, SlowState
 from fadecast.cell.control import Window
+from fadecast.cell.extremes import Extremes
 from fadecast.cell.health import electrode_window
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.profile import Profile
@@ -54,8 +55,8 @@ def daily_rates(
     inputs: Inputs,
     days: DayBatch,
     imbalance: Imbalance | None = None,
-) -> tuple[Service, Float[Array, " lanes"], Window]:
-    """Weighted change per day over the typical days, the highest temperature [K], and the electrode window.
+) -> tuple[Service, Extremes, Window]:
+    """Weighted change per day over the typical days, the extremes in them, `(lanes,)`, and the electrode window.
 
     Of groups in series with an imbalance, the change holds how their headrooms drift, without balancing.
     """
@@ -84,11 +85,11 @@ def daily_rates(
     def mean(value: Lanes) -> Lanes:
         return jnp.sum(days.weight * value.reshape(count, -1), axis=0, keepdims=True)
 
-    highest = course.totals.temperature_max.reshape(count, -1).max(axis=0)
+    extremes = jax.tree.map(lambda value: value.reshape(count, -1), course.totals.extremes).over_first()
     rate = jax.tree.map(mean, change)
     if imbalance is not None:
         rate = rate._replace(headroom=rate.headroom + imbalance.leakage)
-    return rate, highest, window
+    return rate, extremes, window
 
 
 def leap(
@@ -155,8 +156,8 @@ class _Alone:
         apart = drifted(state, self.leakage)
         days = self.days if self.beginning is None else self.days._replace(state_of_charge=self.beginning(state))
         found = daily_rates(self.operation, self.spin_up, state.slow, self.inputs, days, apart)
-        rate, hottest, window = jax.tree.map(np.asarray, found)
-        return Evaluated(rate, hottest, window, site=None)
+        rate, extremes, window = jax.tree.map(np.asarray, found)
+        return Evaluated(rate, extremes, window, site=None)
 
     def deviation(self, one: SlowState, other: SlowState) -> np.ndarray:
         """Compare two slow states; see `Days`."""

@@ -15,6 +15,7 @@ from annotated_types import Ge, Gt, Le
 
 from fadecast.cell.aged import SlowState
 from fadecast.cell.control import Window
+from fadecast.cell.extremes import Extremes, of_nothing, stacked
 from fadecast.cell.health import CLOSED
 from fadecast.decades.accuracy import Rates, heun_error
 from fadecast.decades.packs import judge_packs, moved_apart
@@ -65,8 +66,8 @@ class Evaluated(NamedTuple):
 
     rate: Service
     """Change per day, fields `(1, lanes)`."""
-    hottest: np.ndarray
-    """Highest temperature [K], shape `(lanes,)`."""
+    extremes: Extremes
+    """Of the days, fields `(lanes,)`."""
     window: Window
     """Electrode windows, fields `(1, lanes)`."""
     site: SiteDay | None
@@ -108,8 +109,8 @@ class History:
     ----------
     service
         Fields of shape `(times, 1, lanes)`. A pack that was swapped keeps what it was on its last day.
-    temperature_max
-        Highest temperature of the days run up to each time [K], shape `(times, lanes)`.
+    extremes
+        Of the days run up to each time, fields `(times, lanes)`.
     outcome
         Outcome code, shape `(lanes,)`.
     last_good
@@ -124,7 +125,7 @@ class History:
     """
 
     service: Service
-    temperature_max: np.ndarray
+    extremes: Extremes
     outcome: np.ndarray
     last_good: np.ndarray
     cell_days: float
@@ -172,7 +173,7 @@ class Macro:
         self.outcome = outcome.astype(np.int8)
         self.running = self.outcome == Outcome.COMPLETED
         self.last_good = np.where(self.running, np.inf, -np.inf)
-        self.hottest = np.full(len(outcome), -np.inf)
+        self.extremes = of_nothing(len(outcome))
         self.original = np.ones(len(outcome), dtype=bool)
         self.evaluations = 0
 
@@ -185,7 +186,7 @@ class Macro:
         state = straighten(start)
         here = self._evaluate(state)
         self._mark(here.codes != Outcome.COMPLETED, here.codes, -np.inf)
-        output, ends, before = _Output(start, self.hottest, here.site), [time], None
+        output, ends, before = _Output(start, self.extremes, here.site), [time], None
         while time < times[-1]:
             allowed = min(wanted, self.settings.longest_step_days, stops[stops > time * (1 + 1e-12)][0] - time)
             step = min(allowed, before_end)
@@ -217,7 +218,7 @@ class Macro:
             passed = times[(times > time) & (times <= (time + step) * (1 + 1e-12))]
             for at in passed:
                 row = relax(between(state, here.rate, new, there.rate, step, (at - time) / step))
-                output.add(self._apart(row, state, mean_rate, at - time), self.original, self.hottest)
+                output.add(self._apart(row, state, mean_rate, at - time), self.original, self.extremes)
             output.add_site(time, step, here.site, there.site, passed)
             self.passed(step)
             # A stop is met to the last bit, for it is asked for by value.
@@ -234,7 +235,7 @@ class Macro:
                 before, here = (before if after is here else None), after
         return History(
             service=output.service(),
-            temperature_max=np.stack(output.hottest),
+            extremes=stacked(output.extremes),
             outcome=self.outcome,
             last_good=self.last_good,
             cell_days=self.evaluations * self.days.cell_days,
@@ -250,7 +251,9 @@ class Macro:
         judged, capacity, porosity = judge_packs(self.days.operation, relaxed, found.window, found.rate)
         codes = np.where(self.running, judged, self.outcome)
         sound = self.running & (codes == Outcome.COMPLETED)
-        self.hottest = np.where(sound & self.original, np.maximum(self.hottest, found.hottest), self.hottest)
+        counts = sound & self.original
+        most = self.extremes.beyond(found.extremes)
+        self.extremes = jax.tree.map(lambda new, old: np.where(counts, new, old), most, self.extremes)
         rate = found.rate._replace(slow=straight_rate(relaxed.slow, found.rate.slow))
         return _Here(self._standing_still(rate), codes, capacity, porosity, found.site)
 
@@ -322,20 +325,20 @@ class Macro:
 class _Output:
     """Rows at the requested times."""
 
-    def __init__(self, start: Service, hottest: np.ndarray, site: SiteDay | None) -> None:
-        self.rows, self.hottest = [start], [hottest]
+    def __init__(self, start: Service, extremes: Extremes, site: SiteDay | None) -> None:
+        self.rows, self.extremes = [start], [extremes]
         self.kept: Service | None = None
         self.site_rows: list[tuple[np.ndarray, ...]] = []
         if site is not None:
             self.energy, self.replacements = np.zeros_like(site.energy), np.zeros_like(site.capability)
             self.site_rows.append((self.energy, site.capability, self.replacements))
 
-    def add(self, row: Service, original: np.ndarray, hottest: np.ndarray) -> None:
+    def add(self, row: Service, original: np.ndarray, extremes: Extremes) -> None:
         """Add the packs at one time."""
         if self.kept is not None:
             row = jax.tree.map(lambda last, now: np.where(original, now, last), self.kept, row)
         self.rows.append(row)
-        self.hottest.append(hottest)
+        self.extremes.append(extremes)
 
     def keep(self, last: Service, lanes: np.ndarray) -> None:
         """Keep what packs were on their last day."""

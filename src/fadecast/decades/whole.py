@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fadecast.cell.extremes import Extremes
 from fadecast.cell.health import Health
 from fadecast.cell.series import Series
 from fadecast.decades.macro import History
@@ -15,7 +16,7 @@ from fadecast.pack.groups import pack_health
 def of_packs(series: Series, history: History, health: Health) -> tuple[History, Health]:
     """Return the history and the health at each time of packs, from those of their groups.
 
-    Slow states and what adds up are means over the groups, per cell; the temperature is that of the hottest group; a
+    Slow states and what adds up are means over the groups, per cell; extremes are those of any group; a
     pack ends with its first group. Capacity and resistance are those of `pack_health`.
     """
     headroom = history.service.headroom
@@ -29,10 +30,16 @@ def of_packs(series: Series, history: History, health: Health) -> tuple[History,
         return each(series.mean(jnp.asarray(value)))
 
     whole = pack_health(series, health, jnp.asarray(headroom[:, 0]))
+    most = history.extremes
     packs = replace(
         history,
         service=jax.tree.map(mean, history.service._replace(headroom=None)),
-        temperature_max=each(series.most(jnp.asarray(history.temperature_max))),
+        extremes=Extremes(
+            each(series.most(jnp.asarray(most.temperature))),
+            each(series.most(jnp.asarray(most.current))),
+            each(series.most(jnp.asarray(most.fullest))),
+            each(series.least(jnp.asarray(most.emptiest))),
+        ),
         outcome=each(series.most(jnp.asarray(history.outcome))),
         last_good=each(series.least(jnp.asarray(history.last_good))),
     )

@@ -24,6 +24,13 @@ class Conditions:
 
     max_temperature: Annotated[float, Gt(-50.0), Le(150.0)] | None = None
     """Highest temperature of its cells [degC]; needs `temperature_max`. Null: none."""
+    max_c_rate: Annotated[float, Gt(0.0)] | None = None
+    """Largest current over first-life nameplate capacity, of charge or discharge [1/h]; needs `c_rate_max`. Null:
+    none."""
+    max_state_of_charge: Annotated[float, Gt(0.0), Le(1.0)] | None = None
+    """Highest state of charge [1]; needs `state_of_charge_max`. Null: none."""
+    min_state_of_charge: Annotated[float, Ge(0.0), Lt(1.0)] | None = None
+    """Lowest state of charge [1]; needs `state_of_charge_min`. Null: none."""
     max_cycles_per_year: Annotated[float, Gt(0.0)] | None = None
     """Equivalent full cycles of first-life nameplate since the start of service, over the years passed [1/year]; needs
     `charge_throughput` and `capacity`. Null: none."""
@@ -110,6 +117,9 @@ class Contract:
         wanted = {
             "resistance": self.power_guarantee is not None,
             "temperature_max": self.conditions.max_temperature is not None,
+            "c_rate_max": self.conditions.max_c_rate is not None,
+            "state_of_charge_max": self.conditions.max_state_of_charge is not None,
+            "state_of_charge_min": self.conditions.min_state_of_charge is not None,
             "charge_throughput": cycles,
             "capacity": cycles,
         }

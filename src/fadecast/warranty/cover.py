@@ -174,8 +174,15 @@ def _check_terms(cover: Cover, year: float) -> None:
     """End the cover of packs that broke the terms of use, or have done their cycles."""
     contract, terms = cover.contract, cover.contract.conditions
     broken = np.zeros_like(cover.covered)
-    if terms.max_temperature is not None:
-        broken |= cover.at(cover.block.further["temperature_max"], year) > terms.max_temperature
+    for name, most in (
+        ("temperature_max", terms.max_temperature),
+        ("c_rate_max", terms.max_c_rate),
+        ("state_of_charge_max", terms.max_state_of_charge),
+    ):
+        if most is not None:
+            broken |= cover.at(cover.block.further[name], year) > most
+    if terms.min_state_of_charge is not None:
+        broken |= cover.at(cover.block.further["state_of_charge_min"], year) < terms.min_state_of_charge
     if terms.max_cycles_per_year is not None:
         broken |= cover.full_cycles(year) > terms.max_cycles_per_year * (year - cover.began)
     if contract.max_full_cycles is not None:
