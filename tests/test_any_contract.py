@@ -84,6 +84,7 @@ contracts = some(
         "limit_usd_per_kwh": numbers,
         "aggregate_deductible_usd_per_kwh": st.floats(0.0, 20.0),
         "aggregate_limit_usd_per_kwh": numbers,
+        "termination": some({"per_year": st.floats(0.0, 0.3), "refund_share": st.floats(0.0, 1.0)}),
         "conditions": some(
             {
                 "max_temperature": st.floats(20.0, 60.0),

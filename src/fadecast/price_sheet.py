@@ -16,13 +16,14 @@ from fadecast.wording import money, percent, significant, text, words
 
 _TEMPLATE = "price_sheet.html.jinja"
 _NOT_RESOLVED = "not resolved"
-_BUILD_UP = ("expected_loss", "expenses", "capital_load", "premium")
+_BUILD_UP = ("expected_loss", "expenses", "capital_load", "refund", "premium")
 _CLAIMS = ("claims_per_pack", "mean_claim", "tail_event_probability")
-_SHARES = ("failed_share", "exhausted_share", "voided_share", "false_claim_share", "failures_per_pack")
+_SHARES = ("failed_share", "exhausted_share", "ended_share", "voided_share", "false_claim_share", "failures_per_pack")
 _SPREADS = ("systematic_standard_deviation", "individual_standard_deviation", "retained_standard_deviation")
 
 _LABELS = {
     "capital_load": "Load for risk",
+    "refund": "Given back to owners who end early",
     "claims_per_pack": "Payments per pack over the term",
     "mean_claim": "Mean discounted payment, USD",
     "tail_event_probability": "Packs that lose more than 20 % of capacity within 3 years",
@@ -105,7 +106,7 @@ def _limits(price: xr.Dataset) -> list[str]:
         f"Of the split of risk: {told}.",
         "Premiums of other fleet sizes scale the load for risk as the standard deviation; that is exact where the load "
         "rests on it, else an approximation.",
-        "Return levels take the years of all draws together and have no interval.",
+        "Return levels take the years of all draws together.",
         resolution_note(price),
     ]
 

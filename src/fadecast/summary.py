@@ -136,7 +136,7 @@ def _unlike_their_year(fade: xr.Dataset) -> list[str]:
 def price_lines(price: xr.Dataset) -> list[str]:
     """Return a price with its intervals; the last line is `fadecast.warranty.summary_line`."""
     at = price.sel(level=SUMMARY_LEVEL)
-    parts = ("expected_loss", "expenses", "capital_load")
+    parts = ["expected_loss", "expenses", "capital_load", *(["refund"] if price["refund"] > 0.0 else [])]
     return [
         f"loss_over_20_percent_in_3_years: {_with_interval(price, 'tail_event_probability')}",
         "  ".join(f"{name}: {_with_interval(price, name)}" for name in parts) + f"  [{_RATE}]",

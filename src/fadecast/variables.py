@@ -193,11 +193,13 @@ VARIABLES: Mapping[str, Variable] = {
         (), "1", "share of packs paid for by an error of a test while they kept what was guaranteed", _FRACTION
     ),
     "voided_share": Variable((), "1", "share of packs whose cover ended by the terms of use or its cycles", _FRACTION),
+    "ended_share": Variable((), "1", "share of draws whose contract the owner ends before its term", _FRACTION),
     "failures_per_pack": Variable((), "1", "sudden ends per pack over the term", _NONNEGATIVE),
     "weather_standard_deviation": Variable(
         (), _RATE, "standard deviation of the loss over years of weather and load that draws share", _NONNEGATIVE
     ),
     **_with_interval("principle_premium", ("principle",), _RATE, "premium by a principle"),
+    **_with_interval("refund", (), _RATE, "premium that owners are given back who end the contract early"),
     **_with_interval("claims_per_pack", (), "1", "payments per pack over the term"),
     **_with_interval("mean_claim", (), "USD", "mean discounted payment"),
     **_with_interval("ceded_loss", ("layer",), _RATE, "expected loss of a layer"),

@@ -1,7 +1,7 @@
 """From fade to a warranty price: contract, claims, premium."""
 
 from fadecast.warranty.contract import Conditions, Contract
-from fadecast.warranty.inspection import Failures, Test
+from fadecast.warranty.inspection import Failures, Termination, Test
 from fadecast.warranty.layers import Layer
 from fadecast.warranty.premium import Capital, Premium, Warranty
 from fadecast.warranty.pricing import price
@@ -21,6 +21,7 @@ __all__ = [
     "Premium",
     "RepairRemedy",
     "ReplacementRemedy",
+    "Termination",
     "Test",
     "Warranty",
     "exceedance",

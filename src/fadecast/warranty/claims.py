@@ -47,6 +47,10 @@ class Claims:
     level: Float[Array, "draw year"]
     """Mean over packs of what the contract measures, after each of the first years, none replaced [fraction of base
     energy]."""
+    refund: Float[Array, " draw"]
+    """Present value of what an owner who ends the contract early is given back of the premium, over the premium [1]."""
+    ended: Float[Array, " draw"]
+    """1 where the owner ended the contract before its term."""
     false_claims: Float[Array, " draw"]
     """Packs paid for at some inspection although they kept what was guaranteed [1]."""
     voided: Float[Array, " draw"]
@@ -122,7 +126,7 @@ def _no_claims(draws: int, packs: int, policy_years: int) -> Claims:
     yearly = ("paid", "discounted", "discounted_years", "count", "largest")
     by_year = {name: np.zeros((draws, policy_years)) for name in yearly}
     by_year["level"] = np.zeros((draws, min(MOST_YEARS, policy_years)))
-    by_draw = ("false_claims", "voided", "failures", "tail_events", "tail_packs", "exhausted")
+    by_draw = ("refund", "ended", "false_claims", "voided", "failures", "tail_events", "tail_packs", "exhausted")
     return Claims(**by_pack, **by_year, **{name: np.zeros(draws) for name in by_draw})
 
 
@@ -161,6 +165,10 @@ def _pay(claims: Claims, block: Block, cover: Cover, discount: Discount) -> None
         claims.count[at, policy_year] += np.nansum(for_packs > 0.0, axis=1)
         largest = np.fmax.reduce(for_packs, axis=1, initial=0.0)
         claims.largest[at, policy_year] = np.maximum(claims.largest[at, policy_year], largest)
+    term, refund_share = cover.contract.term_years, cover.contract.termination.refund_share
+    claims.ended[at] = cover.ends < term
+    left = np.maximum(1.0 - cover.ends / term, 0.0)
+    claims.refund[at] = refund_share * left * [discount_factor(discount, year) for year in np.minimum(cover.ends, term)]
     known = np.isfinite(claims.base_energy[at])
     claims.false_claims[at] = (cover.paid_falsely & known).sum(axis=1)
     claims.voided[at] = (cover.voided & known).sum(axis=1)

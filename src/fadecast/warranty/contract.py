@@ -8,7 +8,7 @@ from annotated_types import Ge, Gt, Le, Lt, MinLen
 from jaxtyping import Float
 
 from fadecast.settings import settings
-from fadecast.warranty.inspection import Failures, Test
+from fadecast.warranty.inspection import Failures, Termination, Test
 from fadecast.warranty.remedies import Array, CashRemedy, Remedy, RepairRemedy, Years
 
 Level = Annotated[float, Gt(0.0), Le(1.0)]
@@ -76,6 +76,8 @@ class Contract:
     """Terms of use."""
     failures: Failures = Failures()
     """Ends of packs besides fade; a pack that has ended measures 0."""
+    termination: Termination = Termination()
+    """Ends of the contract before its term."""
     remedy: Remedy = CashRemedy()
     """What is done about a shortfall: `cash`, `repair` or `replacement`."""
     deductible: Annotated[float, Ge(0.0), Lt(1.0)] = 0.0

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from fadecast.warranty.contract import Contract, guaranteed_level, inspection_times
-from fadecast.warranty.inspection import defect_years, ends_suddenly, test_error
+from fadecast.warranty.inspection import defect_years, ends_early, ends_suddenly, test_error
 from fadecast.warranty.observed import Block, interpolate
 from fadecast.warranty.remedies import Array, CashRemedy, RepairRemedy, ReplacementRemedy
 
@@ -29,6 +29,8 @@ class Cover:
     """What packs alone would have been paid so far, where the site has a guarantee [USD]."""
     site_due: Float[Array, " draw"]
     """Most that the site alone would have been owed so far [USD]."""
+    ends: Float[Array, " draw"]
+    """When the owner ends the contract [year]; infinite where that is not before its term."""
     began: Float[Array, "draw pack"]
     """Start of service of the pack that is there now [year]."""
     covered: Bool[np.ndarray, "draw pack"]
@@ -64,6 +66,7 @@ class Cover:
             paid=zero,
             pack_claims=np.zeros(shape[0]),
             site_due=np.zeros(shape[0]),
+            ends=ends_early(contract.termination, seed, draws),
             began=zero.copy(),
             covered=~no,
             dead=no,
@@ -80,6 +83,10 @@ class Cover:
     def draws(self) -> range:
         """Numbers of the draws."""
         return range(self.block.draws.start, self.block.draws.start + len(self.base))
+
+    def in_force(self, year: float) -> Bool[np.ndarray, " draw"]:
+        """Return which contracts have not been ended at a time [year]."""
+        return np.asarray(self.ends >= year)
 
     def at(self, values: Float[Array, "draw pack time"], year: float) -> Float[Array, "draw pack"]:
         """Return what packs are at a time [year]: a pack that was replaced is as it was at the age of the new one."""
@@ -115,6 +122,7 @@ def inspect(cover: Cover, number: int, year: float) -> Costs:
         Of the inspection, from 0, and its time [year].
     """
     contract, test = cover.contract, cover.contract.test
+    cover.covered &= cover.in_force(year)[:, None]
     _end_packs(cover, number, year)
     _check_terms(cover, year)
     capacity = np.where(cover.dead, 0.0, _capacity(cover, year))
@@ -165,7 +173,7 @@ def _end_packs(cover: Cover, number: int, year: float) -> None:
     packs = cover.base.shape[1]
     ends = ends_suddenly(contract.failures, cover.seed, cover.draws, packs, number, year - before)
     ends |= (cover.defects > before) & (cover.defects <= year) & (cover.began == 0.0)
-    ends &= ~cover.dead
+    ends &= ~cover.dead & cover.in_force(year)[:, None]
     cover.failures += ends
     cover.dead |= ends
 
@@ -280,7 +288,7 @@ def _with_site(
         held = np.nansum(cover.base * capacity, axis=1)
         level = float(guaranteed_level(cover.contract, np.array(year), "site_guarantee"))
         missing = np.maximum(level - np.divide(held, energy, out=np.full_like(held, level), where=energy > 0.0), 0.0)
-        due = (1.0 - cover.contract.owner_share) * remedy.owed(missing) * energy
+        due = (1.0 - cover.contract.owner_share) * remedy.owed(missing) * energy * cover.in_force(year)
         cover.site_due = np.maximum(cover.site_due, due)
     now = np.maximum(cover.pack_claims, cover.site_due) - before
     to_packs = np.minimum(now, claimed)

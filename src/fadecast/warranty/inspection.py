@@ -1,4 +1,7 @@
-"""How an inspection measures, and what ends a pack besides fade: random numbers that belong to a draw and a pack."""
+"""How an inspection measures, and what ends packs besides fade, and contracts.
+
+Random numbers belong to a draw and a pack.
+"""
 
 import zlib
 from typing import Annotated
@@ -54,6 +57,17 @@ class Failures:
     """Time over which they end, one after the other [year]. An assumption."""
 
 
+@settings
+class Termination:
+    """Contracts that their owner ends before the term: a site closes, or its packs are sold."""
+
+    per_year: Probability = 0.0
+    """Rate at which the contract of a draw ends, with all of its packs [1/year]. Default: none ends early."""
+    refund_share: Probability = 1.0
+    """Share of the unearned premium that the owner is given back; it is earned by time, evenly over the term [1].
+    Default: all of it (pro rata); less is a penalty on ending early (short rate)."""
+
+
 def test_error(test: Test, seed: int, draws: range, packs: int, inspection: int, again: bool) -> Float[Array, "..."]:
     """Return the error of a test of each pack at an inspection [fraction of base energy], `(draws, packs)`."""
     error = np.zeros((len(draws), packs))
@@ -92,6 +106,14 @@ def defect_years(failures: Failures, seed: int, draws: range, packs: int, term: 
         ends = defective[batch] & (chance < failures.defect_share)
         found[row] = np.where(ends, onset[batch] + failures.defect_years * delay, np.inf)
     return found
+
+
+def ends_early(termination: Termination, seed: int, draws: range) -> Float[Array, " draws"]:
+    """Return when the contract of each draw is ended by its owner [year]; infinite where none is."""
+    if termination.per_year == 0.0:
+        return np.full(len(draws), np.inf)
+    waits = np.array([_generator(seed, "end of the contract", draw).exponential() for draw in draws])
+    return np.asarray(waits / termination.per_year)
 
 
 def _generator(seed: int, stream: str, draw: int) -> np.random.Generator:

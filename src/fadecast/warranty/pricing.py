@@ -23,7 +23,7 @@ from fadecast.warranty.premium import Premium, levels_of, needs_spread
 from fadecast.warranty.principles import PRINCIPLES
 from fadecast.warranty.remedies import Array
 from fadecast.warranty.risk_split import FLEET_SIZES, of_weather
-from fadecast.warranty.valuation import Pool, capital_basis, evaluate, pool_of
+from fadecast.warranty.valuation import Pool, capital_basis, evaluate, pool_of, returned_share
 
 
 def price(fade: xr.Dataset, contract: Contract, premium: Premium, pack_energy_kwh: float, seed: int) -> xr.Dataset:
@@ -67,6 +67,7 @@ def price(fade: xr.Dataset, contract: Contract, premium: Premium, pack_energy_kw
         )
     levels = levels_of(premium)
     evaluated = partial(evaluate, pool, premium, levels)
+    _refuse_refunds(pool, premium)
     values = {name: value[0] for name, value in evaluated(np.ones((1, draws))).items()}
     shared = clusters(fade)
     widths = half_widths(evaluated, shared, premium.confidence, seed)
@@ -108,6 +109,15 @@ def _refuse_failed(claims: Claims, premium: Premium, contract: Contract) -> None
     empty = np.flatnonzero(~(np.nansum(claims.base_energy, axis=1) > 0.0))
     if empty.size:
         raise ValueError(f"draw number {empty[0]} has no base energy left: all its packs failed or start at soh 0")
+
+
+def _refuse_refunds(pool: Pool, premium: Premium) -> None:
+    returned = returned_share(pool, np.ones((1, pool.loss.size))).item()
+    if premium.expense_ratio + returned >= 1.0:
+        raise ValueError(
+            f"expenses take {premium.expense_ratio:g} of the premium and contracts that end early give {returned:g} of "
+            "it back: nothing is left to pay claims from; lower contract.termination.per_year or its refund_share"
+        )
 
 
 def _coverage(contract: Contract) -> str:
@@ -159,6 +169,7 @@ def _dataset(
         "exhausted_share": ((), np.asarray(claims.exhausted.sum() / packs)),
         "false_claim_share": ((), np.asarray(claims.false_claims.sum() / known)),
         "voided_share": ((), np.asarray(claims.voided.sum() / known)),
+        "ended_share": ((), np.asarray(claims.ended.mean())),
         "failures_per_pack": ((), np.asarray(claims.failures.sum() / known)),
     }
     for name, value in values.items():

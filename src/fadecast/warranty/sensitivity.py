@@ -61,6 +61,9 @@ def changes(contract: Contract, premium: Premium) -> Iterator[Change]:
     yield Change("3 sudden failures more in 1000 pack-years", replace(contract, failures=sudden), premium)
     defects = replace(failures, defect_probability=min(failures.defect_probability + 0.05, 1.0))
     yield Change("a batch in 20 more turns out defective", replace(contract, failures=defects), premium)
+    termination = contract.termination
+    leaving = replace(termination, per_year=min(termination.per_year + 0.05, 1.0))
+    yield Change("one contract in 20 more is ended early each year", replace(contract, termination=leaving), premium)
     yield Change("fade 10 % faster", contract, premium, 1.1)
     yield Change("fade 25 % faster", contract, premium, 1.25)
     yield Change("only the half that starts weakest is insured", contract, premium, insured="weak")

@@ -11,6 +11,7 @@ _SCALARS = ("premium", "expected_loss", "expenses", "capital_load", "tail_event_
 _QUANTILES = ("value_at_risk", "tail_value_at_risk")
 _COUNTS = ("failed_share", "exhausted_share")
 _FURTHER = (
+    "refund",
     "claims_per_pack",
     "mean_claim",
     "systematic_standard_deviation",
@@ -18,7 +19,7 @@ _FURTHER = (
     "retained_loss",
     "retained_standard_deviation",
 )
-_FURTHER_COUNTS = ("voided_share", "false_claim_share", "failures_per_pack")
+_FURTHER_COUNTS = ("ended_share", "voided_share", "false_claim_share", "failures_per_pack")
 _CHANGE = "premium_change"
 _ALONG = {
     "principle_premium": ("principle", "premium"),

@@ -92,6 +92,7 @@ class Quote(NamedTuple):
 
     expected: Float[Array, " replicate"]
     load: Float[Array, " replicate"]
+    refund: Float[Array, " replicate"]
     gross: Float[Array, " replicate"]
 
 
@@ -107,8 +108,19 @@ def quote(
     duration = _ratio(weights @ pool.loss_years, weights @ pool.loss, 0.0)
     name = principle or premium.principle
     load = _load(name, pool.ratio, expected, weights, premium, levels, duration)
-    gross = (expected + premium.fixed_expenses_usd_per_kwh + load) / (1.0 - premium.expense_ratio)
-    return Quote(expected, load, gross)
+    gross = (expected + premium.fixed_expenses_usd_per_kwh + load) / kept_share(pool, premium, weights)
+    return Quote(expected, load, gross * returned_share(pool, weights), gross)
+
+
+def returned_share(pool: Pool, weights: Float[Array, "replicate draw"]) -> Float[Array, " replicate"]:
+    """Return the expected present value of what owners who end early are given back of the premium, over it [1]."""
+    return np.asarray((weights @ (pool.claims.refund * pool.energy)) / (weights @ pool.energy))
+
+
+def kept_share(pool: Pool, premium: Premium, weights: Float[Array, "replicate draw"]) -> Float[Array, " replicate"]:
+    """Return what expenses and owners who end early leave of a premium [1]; NaN where that is nothing."""
+    kept = 1.0 - premium.expense_ratio - returned_share(pool, weights)
+    return np.where(kept > 0.0, kept, np.nan)
 
 
 def evaluate(
@@ -119,8 +131,8 @@ def evaluate(
     enough = resolved(levels, pool.ratio.size)
     quantile, tail = (np.where(enough, v, np.nan) for v in value_at_risk(pool.ratio, weights, levels))
     quotes = {name: quote(pool, premium, levels, weights, name) for name in PRINCIPLES}
-    expected, load, gross = quotes[premium.principle]
-    charged, net = expected + premium.fixed_expenses_usd_per_kwh, 1.0 - premium.expense_ratio
+    expected, load, refund, gross = quotes[premium.principle]
+    charged, net = expected + premium.fixed_expenses_usd_per_kwh, kept_share(pool, premium, weights)[:, None]
     ceded = [(weights @ taken) / energy for taken in pool.split.ceded]
     spreads = [
         mean_and_deviation(taken / pool.energy, weights)[1] for taken in (*pool.split.ceded, pool.split.retained)
@@ -138,6 +150,7 @@ def evaluate(
         "expected_loss": expected,
         "expenses": premium.fixed_expenses_usd_per_kwh + premium.expense_ratio * gross,
         "capital_load": load,
+        "refund": refund,
         "premium": gross,
         "value_at_risk": quantile,
         "tail_value_at_risk": tail,
