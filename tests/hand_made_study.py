@@ -65,9 +65,9 @@ def fade(draws, packs, spread=True, failed=(), exhausted=()):
         "energy_unserved": 5.0 * rate / 0.016 * time**2,
         "temperature_mean": 25.0 + 100.0 * rate + 0.0 * time,
         "temperature_max": 40.0 + 100.0 * rate + 0.1 * time,
-        "c_rate_max": 0.3 + 0.02 * time,
-        "state_of_charge_max": 0.9 + 0.0 * time,
-        "state_of_charge_min": 0.2 + 0.0 * time,
+        "c_rate_max": 0.3 + 0.02 * time + 0.0 * rate,
+        "state_of_charge_max": 0.9 + 0.0 * loss,
+        "state_of_charge_min": 0.2 + 0.0 * loss,
     }
     values["temperature_mean"][:, :, 0] = np.nan
     outcome = np.zeros((draws, packs), dtype=np.int8)

@@ -39,7 +39,7 @@ from fadecast.runs import RunFolder, open_fade
 from fadecast.study import Pricing, Study, plain_study
 from fadecast.tiles import tile_of
 from fadecast.variables import describe
-from fadecast.warranty import full_table, price, sensitivities
+from fadecast.warranty import attachments, full_table, price, sensitivities
 from fadecast.warranty.portfolio import joined
 from fadecast.warranty.premium import needs_spread
 from fadecast.warranty.sensitivity import LARGEST
@@ -239,7 +239,11 @@ def _make_price(study: Study, run: RunFolder, observe: Observer) -> list[str]:
 def _price(study: Pricing, fade: xr.Dataset) -> xr.Dataset:
     asked = fade, study.warranty.contract, study.warranty.premium, study.pack_energy_kwh, study.seed
     priced = price(*asked)
-    return priced if fade["retention"].size > LARGEST else priced.merge(sensitivities(*asked), combine_attrs="override")
+    if fade["retention"].size > LARGEST:
+        return priced
+    return priced.merge(sensitivities(*asked), combine_attrs="override").merge(
+        attachments(*asked), combine_attrs="override"
+    )
 
 
 def _write_price(run: RunFolder, study: Pricing, priced: xr.Dataset) -> list[str]:

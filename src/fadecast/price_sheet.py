@@ -189,6 +189,25 @@ def _changes(price: xr.Dataset) -> Table:
     return Table("What the premium hangs on", ("Change", "Premium", "Interval"), rows, note)
 
 
+def _cessions(price: xr.Dataset) -> Table:
+    rows = []
+    for kind in price["cession"].values if "cession" in price else ():
+        saving = price["cession_saving"].sel(cession=kind)
+        best = int(np.nanargmax(saving)) if np.isfinite(saving).any() and saving.max() > 0.0 else None
+        for number, level in enumerate(price["attachment_level"].values):
+            at = price.sel(cession=kind).isel(attachment_level=number)
+            value, half = at["cession_saving"].item(), at["cession_saving_interval"].item()
+            span = f"{value - half:+.2f} to {value + half:+.2f}" if np.isfinite(half) else _NOT_RESOLVED
+            name = f"{words(str(kind))} above {percent(level)} of losses{', the cheapest' if number == best else ''}"
+            numbers = (_value(at[name].item(), money) for name in ("attachment", "cession_price"))
+            rows.append((name, *numbers, f"{value:+.2f}" if np.isfinite(value) else _NOT_RESOLVED, span))
+    note = (
+        "A layer without limit in place of those below, against none: by how much losses and load for risk are "
+        "cheaper, the price of the layer paid. The loads of the reinsurer are among the settings."
+    )
+    return Table("Where reinsurance pays", ("Layer", "Attachment", "Its price", "Saving", "Interval"), rows, note)
+
+
 def _telemetry(price: xr.Dataset) -> Table:
     rows = []
     for number in range(price.sizes["telemetry_year"]):
@@ -228,6 +247,7 @@ _TABLES: tuple[Callable[[xr.Dataset], Table], ...] = (
     _risk,
     _reserves,
     _telemetry,
+    _cessions,
     _reinsurance,
 )
 

@@ -35,6 +35,7 @@ _NONNEGATIVE = (0.0, None)
 _FRACTION = (0.0, 1.0)
 
 _RATE = "USD.kW-1.h-1"
+_CESSION = ("cession", "attachment_level")
 
 
 def _with_interval(name: str, dims: tuple[str, ...], units: str, long_name: str) -> dict[str, Variable]:
@@ -61,6 +62,8 @@ COORDINATES: Mapping[str, Variable] = {
     "return_period": Variable(("return_period",), "year", "mean time between years at least so bad", (1.0, None)),
     "telemetry_year": Variable(("telemetry_year",), "1", "years of telemetry"),
     "change": Variable(("change",), "1", "what is otherwise"),
+    "cession": Variable(("cession",), "1", "kind of the layer that is tried"),
+    "attachment_level": Variable(("attachment_level",), "1", "probability level of the loss it begins at", _FRACTION),
     "layer": Variable(("layer",), "1", "layer of reinsurance", _NONNEGATIVE),
     "layer_kind": Variable(("layer",), "1", "kind of a layer of reinsurance"),
     "policy_year": Variable(("policy_year",), "1", "year of the warranty term, from 1", (1.0, None)),
@@ -232,6 +235,12 @@ VARIABLES: Mapping[str, Variable] = {
         ("telemetry_year",), "1", "effective number of draws that telemetry leaves, median", _NONNEGATIVE
     ),
     "premium_change": Variable(("change",), _RATE, "premium with a change less that without"),
+    "attachment": Variable(_CESSION, _RATE, "attachment of a layer without limit that is tried", _NONNEGATIVE),
+    "cession_price": Variable(_CESSION, _RATE, "what the reinsurer asks for the layer", _NONNEGATIVE),
+    "cession_saving": Variable(_CESSION, _RATE, "what the layer makes the loss cheaper by, load for risk included"),
+    "cession_saving_interval": Variable(
+        _CESSION, _RATE, "half-width of the interval of: what the layer makes the loss cheaper by", _NONNEGATIVE
+    ),
     "premium_change_interval": Variable(("change",), _RATE, "half-width of the interval of the change of the premium"),
     "expected_loss_change": Variable(("change",), _RATE, "expected loss with a change less that without"),
     "expected_loss_change_interval": Variable(

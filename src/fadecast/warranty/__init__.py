@@ -1,8 +1,9 @@
 """From fade to a warranty price: contract, claims, premium."""
 
+from fadecast.warranty.attachment import attachments
 from fadecast.warranty.contract import Conditions, Contract
 from fadecast.warranty.inspection import Failures, Termination, Test
-from fadecast.warranty.layers import Layer
+from fadecast.warranty.layers import Layer, Reinsurer
 from fadecast.warranty.premium import Capital, Premium, Warranty
 from fadecast.warranty.pricing import price
 from fadecast.warranty.principles import Loadings
@@ -19,11 +20,13 @@ __all__ = [
     "Layer",
     "Loadings",
     "Premium",
+    "Reinsurer",
     "RepairRemedy",
     "ReplacementRemedy",
     "Termination",
     "Test",
     "Warranty",
+    "attachments",
     "exceedance",
     "full_table",
     "price",

@@ -14,7 +14,9 @@ from jaxtyping import Float
 from fadecast.settings import settings
 from fadecast.warranty.remedies import Array
 
-_ORDER = ("quota_share", "excess_of_loss", "stop_loss")
+Kind = Literal["quota_share", "excess_of_loss", "stop_loss"]
+
+_ORDER: tuple[Kind, ...] = ("quota_share", "excess_of_loss", "stop_loss")
 _ROUNDING = 1e-9
 
 
@@ -22,7 +24,7 @@ _ROUNDING = 1e-9
 class Layer:
     """One layer of reinsurance."""
 
-    kind: Literal["quota_share", "excess_of_loss", "stop_loss"]
+    kind: Kind
     """A share of each loss; of each pack's loss what exceeds the attachment; or of all packs' together."""
     share: Annotated[float, Gt(0.0), Le(1.0)] = 1.0
     """Share of the layer that is taken [1]; the one number of a quota share."""
@@ -37,6 +39,16 @@ class Layer:
             raise ValueError(
                 "a quota_share takes a share of every loss; give no attachment and no limit, or a stop_loss"
             )
+
+
+@settings
+class Reinsurer:
+    """What a reinsurer asks for beyond the expected loss of a layer."""
+
+    expected_value: Annotated[float, Ge(0.0), Le(10.0)] = 0.20
+    """Times the expected loss of the layer [1]. An assumption."""
+    standard_deviation: Annotated[float, Ge(0.0), Le(10.0)] = 0.10
+    """Times the standard deviation of its loss over draws [1]. An assumption."""
 
 
 class Split(NamedTuple):

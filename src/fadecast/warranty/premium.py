@@ -7,7 +7,7 @@ from annotated_types import Ge, Gt, Lt, MinLen
 
 from fadecast.settings import settings
 from fadecast.warranty.contract import Contract
-from fadecast.warranty.layers import Layer, check_layers
+from fadecast.warranty.layers import Layer, Reinsurer, check_layers
 from fadecast.warranty.principles import Loadings, PrincipleName
 from fadecast.warranty.remedies import Years
 
@@ -66,6 +66,8 @@ class Premium:
     reinsurance: tuple[Layer, ...] = ()
     """Layers that others take: quota shares first, then excess of loss, then stop loss. They are reported, and change
     no premium."""
+    reinsurer: Reinsurer = Reinsurer()
+    """What reinsurance would cost, for where it would best begin; changes no premium."""
     levels: Annotated[tuple[Probability, ...], MinLen(1)] = (0.90, 0.95, 0.99, 0.995)
     """Probability levels of the reported quantiles [1]; `capital_level` and 0.995 are always added."""
     telemetry_error: Annotated[float, Gt(0.0), Lt(1.0)] = 0.005

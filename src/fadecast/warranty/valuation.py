@@ -105,11 +105,16 @@ def quote(
 ) -> Quote:
     """Return the premium of weighted draws by a principle, by default that of the settings."""
     expected = (weights @ pool.loss) / (weights @ pool.energy)
-    duration = _ratio(weights @ pool.loss_years, weights @ pool.loss, 0.0)
+    duration = duration_of(pool, weights)
     name = principle or premium.principle
-    load = _load(name, pool.ratio, expected, weights, premium, levels, duration)
+    load = load_for_risk(name, pool.ratio, expected, weights, premium, levels, duration)
     gross = (expected + premium.fixed_expenses_usd_per_kwh + load) / kept_share(pool, premium, weights)
     return Quote(expected, load, gross * returned_share(pool, weights), gross)
+
+
+def duration_of(pool: Pool, weights: Float[Array, "replicate draw"]) -> Float[Array, " replicate"]:
+    """Return the mean time of payment [year]; 0 where nothing is paid."""
+    return _ratio(weights @ pool.loss_years, weights @ pool.loss, 0.0)
 
 
 def returned_share(pool: Pool, weights: Float[Array, "replicate draw"]) -> Float[Array, " replicate"]:
@@ -170,7 +175,7 @@ def evaluate(
     }
 
 
-def _load(
+def load_for_risk(
     name: PrincipleName,
     loss: Float[Array, " draw"],
     expected: Float[Array, " replicate"],
