@@ -66,7 +66,7 @@ class Cover:
             paid=zero,
             pack_claims=np.zeros(shape[0]),
             site_due=np.zeros(shape[0]),
-            ends=ends_early(contract.termination, seed, draws),
+            ends=ends_early(contract.termination, contract.failures, seed, draws),
             began=zero.copy(),
             covered=~no,
             dead=no,

@@ -4,11 +4,14 @@ Random numbers belong to a draw and a pack.
 """
 
 import zlib
+from functools import lru_cache
 from typing import Annotated
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
 from jaxtyping import Bool, Float
+from scipy.special import ndtri
+from scipy.stats.qmc import Sobol
 
 from fadecast.settings import settings
 from fadecast.warranty.remedies import Array
@@ -16,6 +19,7 @@ from fadecast.warranty.remedies import Array
 Probability = Annotated[float, Ge(0.0), Le(1.0)]
 
 _STAGE = zlib.crc32(b"warranty claims")
+_RATE, _END, _BATCHES = 0, 1, 2
 
 
 @settings
@@ -85,7 +89,7 @@ def ends_suddenly(
     """Return which packs fail by themselves in the years before an inspection: failures have no memory."""
     if failures.per_year == 0.0:
         return np.zeros((len(draws), packs), dtype=bool)
-    normal = np.array([_generator(seed, "failure rate", draw).normal() for draw in draws])
+    normal = ndtri(chances(seed, draws, failures.batches)[:, _RATE])
     probability = -np.expm1(-failures.per_year * np.exp(failures.log_sd * normal) * years)
     chance = np.stack([_generator(seed, f"failure {inspection}", draw).random(packs) for draw in draws])
     return np.asarray(chance < probability[:, None])
@@ -97,10 +101,10 @@ def defect_years(failures: Failures, seed: int, draws: range, packs: int, term: 
     if failures.defect_probability == 0.0:
         return found
     batch = np.arange(packs) % failures.batches
+    of_batches = chances(seed, draws, failures.batches)[:, _BATCHES:]
     for row, draw in enumerate(draws):
-        rng = _generator(seed, "defects of batches", draw)
-        defective = rng.random(failures.batches) < failures.defect_probability
-        onset = term * rng.random(failures.batches)
+        bad, when = np.split(of_batches[row], 2)
+        defective, onset = bad < failures.defect_probability, term * when
         # A stream each: what a pack has does not hang on how many there are.
         chance, delay = (_generator(seed, f"defects of packs, {what}", draw).random(packs) for what in ("ends", "when"))
         ends = defective[batch] & (chance < failures.defect_share)
@@ -108,12 +112,29 @@ def defect_years(failures: Failures, seed: int, draws: range, packs: int, term: 
     return found
 
 
-def ends_early(termination: Termination, seed: int, draws: range) -> Float[Array, " draws"]:
+def ends_early(termination: Termination, failures: Failures, seed: int, draws: range) -> Float[Array, " draws"]:
     """Return when the contract of each draw is ended by its owner [year]; infinite where none is."""
     if termination.per_year == 0.0:
         return np.full(len(draws), np.inf)
-    waits = np.array([_generator(seed, "end of the contract", draw).exponential() for draw in draws])
-    return np.asarray(waits / termination.per_year)
+    return np.asarray(-np.log1p(-chances(seed, draws, failures.batches)[:, _END]) / termination.per_year)
+
+
+@lru_cache(maxsize=8)
+def chances(seed: int, draws: range, batches: int) -> Float[Array, "draws chances"]:
+    """Return the uniform numbers that all packs of a draw share, each evenly spread over the draws.
+
+    They are the points of a Sobol sequence, scrambled (Matousek 1998, doi:10.1006/jcom.1998.0489): few draws hold close
+    to as many bad batches and high rates as there should be. Point i is of draw i, however many draws there are.
+
+    Returns
+    -------
+    In columns: the rate of failures, the end of the contract, and for each batch whether it is defective, and when.
+    """
+    engine = Sobol(_BATCHES + 2 * batches, rng=_generator(seed, "what packs share", 0))
+    if draws.start:
+        engine.fast_forward(draws.start)
+    # Of a power of two, which it is made for, only these are used.
+    return np.asarray(engine.random(2 ** (len(draws) - 1).bit_length())[: len(draws)])
 
 
 def _generator(seed: int, stream: str, draw: int) -> np.random.Generator:
