@@ -146,3 +146,26 @@ def guaranteed_level(contract: Contract, years: Float[Array, "..."], curve: str 
         return np.asarray(points[np.minimum(at, len(points) - 1), 1])
     levels: Array = np.interp(years, points[:, 0], points[:, 1])
     return levels
+
+
+def shortfall(
+    contract: Contract,
+    years: Float[Array, "..."],
+    capacity: Float[Array, "..."],
+    power: Float[Array, "..."] | None = None,
+) -> Float[Array, "..."]:
+    """Return what packs miss of their guarantee beyond the deductible [fraction of base energy]; below 0 they keep it.
+
+    Parameters
+    ----------
+    years
+        Ages [year].
+    capacity
+        What they keep [fraction of base energy].
+    power
+        Their power over that at the start [1]; only where the contract guarantees it.
+    """
+    missing = guaranteed_level(contract, years) - capacity
+    if power is not None:
+        missing = np.maximum(missing, guaranteed_level(contract, years, "power_guarantee") - power)
+    return missing - contract.deductible

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from fadecast.warranty.contract import Contract, guaranteed_level, inspection_times
+from fadecast.warranty.contract import Contract, guaranteed_level, inspection_times, shortfall
 from fadecast.warranty.inspection import defect_years, ends_early, ends_suddenly, test_error
 from fadecast.warranty.observed import Block, interpolate
 from fadecast.warranty.remedies import Array, CashRemedy, RepairRemedy, ReplacementRemedy
@@ -126,12 +126,12 @@ def inspect(cover: Cover, number: int, year: float) -> Costs:
     _end_packs(cover, number, year)
     _check_terms(cover, year)
     capacity = np.where(cover.dead, 0.0, _capacity(cover, year))
-    found = _shortfall(cover, capacity, year, 0.0) - contract.deductible
-    first = _shortfall(cover, capacity, year, _error(cover, number, again=False)) - contract.deductible
+    found = _shortfall(cover, capacity, year, 0.0)
+    first = _shortfall(cover, capacity, year, _error(cover, number, again=False))
     suspected = (first > 0.0) & cover.covered & (year > contract.waiting_period_years)
     owed = first
     if test.retest and test.noise_sd > 0.0:
-        owed = _shortfall(cover, capacity, year, _error(cover, number, again=True)) - contract.deductible
+        owed = _shortfall(cover, capacity, year, _error(cover, number, again=True))
     owed = np.where(suspected, np.maximum(owed, 0.0), 0.0)
     remedy = contract.remedy
     if isinstance(remedy, CashRemedy):
@@ -151,13 +151,9 @@ def inspect(cover: Cover, number: int, year: float) -> Costs:
     return Costs(np.where(known, amount, np.nan), np.where(known, beside, np.nan))
 
 
-def _measure(cover: Cover) -> Float[Array, "draw pack time"]:
-    return cover.block.retention if cover.contract.measure == "retention" else cover.block.soh
-
-
 def _capacity(cover: Cover, year: float) -> Float[Array, "draw pack"]:
     """Return what packs keep [fraction of base energy], with what repairs gave back."""
-    measure = _measure(cover)
+    measure = cover.block.measured(cover.contract)
     left = cover.at(measure, year)
     if not isinstance(cover.contract.remedy, RepairRemedy):
         return left
@@ -209,16 +205,12 @@ def _error(cover: Cover, number: int, *, again: bool) -> Float[Array, "draw pack
 def _shortfall(
     cover: Cover, capacity: Float[Array, "draw pack"], year: float, error: float | Float[Array, "draw pack"]
 ) -> Float[Array, "draw pack"]:
-    """Return what is missing to the guarantee by a test of capacity with an error [fraction of base energy]."""
-    age = year - cover.began
-    missing = guaranteed_level(cover.contract, age) - np.maximum(capacity + error, 0.0)
+    """Return the shortfall by a test of capacity with an error [fraction of base energy]."""
+    power = None
     if cover.contract.power_guarantee is not None:
-        resistance = cover.block.further["resistance"]
-        power = resistance[:, :, 0] / cover.at(resistance, year)
-        # A pack at the end of its life has no resistance, and no power.
-        power = np.where(cover.dead | (cover.block.exhausted & np.isnan(power)), 0.0, power)
-        missing = np.maximum(missing, guaranteed_level(cover.contract, age, "power_guarantee") - power)
-    return np.asarray(missing)
+        power = cover.block.power(cover.at(cover.block.further["resistance"], year))
+        power = np.where(cover.dead, 0.0, power)
+    return shortfall(cover.contract, year - cover.began, np.maximum(capacity + error, 0.0), power)
 
 
 def _cash(cover: Cover, remedy: CashRemedy, owed: Float[Array, "draw pack"]) -> Float[Array, "draw pack"]:

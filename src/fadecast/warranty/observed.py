@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 
 from fadecast.outcome import Outcome
 from fadecast.variables import VARIABLES
+from fadecast.warranty.contract import Contract
 from fadecast.warranty.remedies import Array
 
 _DIMS = ("draw", "pack", "time")
@@ -33,6 +34,16 @@ class Block:
     """Packs that could no longer be charged: the end of their life, not of the run."""
     further: Mapping[str, Float[Array, "draw pack time"]] = field(default_factory=dict)
     """What the terms need beside, by the names of `fadecast.variables`; NaN after the end of a pack."""
+
+    def measured(self, contract: Contract) -> Float[Array, "draw pack time"]:
+        """Return what a contract measures [fraction of base energy]."""
+        return self.retention if contract.measure == "retention" else self.soh
+
+    def power(self, resistance: Float[Array, "draw pack"]) -> Float[Array, "draw pack"]:
+        """Return the power that packs have left, by their resistance [ohm], over that at the start [1]."""
+        left = self.further["resistance"][:, :, 0] / resistance
+        # A pack at the end of its life has no resistance, and no power.
+        return np.where(self.exhausted & np.isnan(left), 0.0, left)
 
 
 def check_fade(fade: xr.Dataset, last_year: float, needs: Sequence[str] = ()) -> xr.Dataset:
