@@ -66,6 +66,7 @@ COORDINATES: Mapping[str, Variable] = {
     "attachment_level": Variable(("attachment_level",), "1", "probability level of the loss it begins at", _FRACTION),
     "layer": Variable(("layer",), "1", "layer of reinsurance", _NONNEGATIVE),
     "layer_kind": Variable(("layer",), "1", "kind of a layer of reinsurance"),
+    "inspection": Variable(("inspection",), "year", "inspection, since start of second-life service", _NONNEGATIVE),
     "policy_year": Variable(("policy_year",), "1", "year of the warranty term, from 1", (1.0, None)),
     "chain": Variable(("chain",), "1", "chain of the sampler"),
     "curve": Variable(("curve",), "1", "measured slow curve"),
@@ -218,6 +219,7 @@ VARIABLES: Mapping[str, Variable] = {
     **_with_interval("occurrence_exceedance", ("return_period",), "USD", "largest claim of one pack in a year so bad"),
     **_with_interval("reserve", ("policy_year",), _RATE, "expected claims unpaid at the end of a year"),
     **_with_interval("reserve_high", ("policy_year",), _RATE, "0.95 quantile of claims unpaid at the end of a year"),
+    **_with_interval("survival", ("inspection",), "1", "share of packs that have not yet fallen short, Kaplan-Meier"),
     **_with_interval("earned_share", ("policy_year",), "1", "share of expected discounted claims made until then"),
     "telemetry_deviation": Variable(
         ("telemetry_year",), _RATE, "standard deviation of claims still unpaid, if nothing is measured", _NONNEGATIVE

@@ -11,6 +11,7 @@ from fadecast.warranty.cover import Cover, inspect
 from fadecast.warranty.credibility import MOST_YEARS
 from fadecast.warranty.observed import Block, blocks, check_fade, interpolate
 from fadecast.warranty.remedies import Array, straight
+from fadecast.warranty.survival import follow
 
 TAIL_EVENT_YEARS = 3.0
 """The tail event is retention below `TAIL_EVENT_RETENTION` within this time [year]."""
@@ -57,6 +58,10 @@ class Claims:
     """Packs whose cover ended for breaking the terms of use, or by their full cycles [1]."""
     failures: Float[Array, " draw"]
     """Sudden ends of packs, by themselves or by a defect of their batch [1]."""
+    at_risk: Float[Array, "draw inspection"]
+    """Packs known at an inspection that did not fall short at an earlier one [1]."""
+    fallen: Float[Array, "draw inspection"]
+    """Packs that then fall short for the first time, by fade alone [1]."""
     tail_events: Float[Array, " draw"]
     """Packs with the tail event [1]."""
     tail_packs: Float[Array, " draw"]
@@ -102,12 +107,13 @@ def settle(fade: xr.Dataset, contract: Contract, discount: Discount, pack_energy
             f"pack_energy_kwh is {pack_energy_kwh:g}, expected the nameplate energy of a pack, above 0 kWh"
         )
     plain = check_fade(fade, contract.term_years, contract.needs)
-    claims = _no_claims(plain.sizes["draw"], plain.sizes["pack"], int(np.ceil(contract.term_years)))
+    claims = _no_claims(plain.sizes["draw"], plain.sizes["pack"], contract)
     time = plain["time"].values.astype(np.float64)
     for block in blocks(plain):
         _set_base_energy(claims, block, contract, time, pack_energy_kwh)
         cover = Cover.start(block, contract, time, claims.base_energy[block.draws], seed)
         _pay(claims, block, cover, discount)
+        claims.at_risk[block.draws], claims.fallen[block.draws] = follow(block, contract, time)
         _count_tail_events(claims, block, time)
     _aggregate(claims, contract)
     # Of packs that stand for others means are those of all; only this is an amount.
@@ -121,19 +127,21 @@ def discount_factor(discount: Discount, year: float) -> float:
     return float((1.0 + rate) ** -year)
 
 
-def _no_claims(draws: int, packs: int, policy_years: int) -> Claims:
+def _no_claims(draws: int, packs: int, contract: Contract) -> Claims:
+    policy_years = int(np.ceil(contract.term_years))
     by_pack = {name: np.zeros((draws, packs)) for name in ("loss", "base_energy")}
     yearly = ("paid", "discounted", "discounted_years", "count", "largest")
     by_year = {name: np.zeros((draws, policy_years)) for name in yearly}
     by_year["level"] = np.zeros((draws, min(MOST_YEARS, policy_years)))
+    by_inspection = {name: np.zeros((draws, len(inspection_times(contract)))) for name in ("at_risk", "fallen")}
     by_draw = ("refund", "ended", "false_claims", "voided", "failures", "tail_events", "tail_packs", "exhausted")
-    return Claims(**by_pack, **by_year, **{name: np.zeros(draws) for name in by_draw})
+    return Claims(**by_pack, **by_year, **by_inspection, **{name: np.zeros(draws) for name in by_draw})
 
 
 def _set_base_energy(claims: Claims, block: Block, contract: Contract, time: Array, pack_energy_kwh: float) -> None:
     start = block.soh[:, :, 0]
     known = np.isfinite(start)
-    values = block.retention if contract.measure == "retention" else block.soh
+    values = block.measured(contract)
     for year in inspection_times(contract):
         measured = interpolate(values, time, year)
         known &= np.isfinite(measured)

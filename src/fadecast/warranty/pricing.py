@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 
 from fadecast.variables import describe
 from fadecast.warranty.claims import Claims, settle
-from fadecast.warranty.contract import Contract
+from fadecast.warranty.contract import Contract, inspection_times
 from fadecast.warranty.credibility import telemetry
 from fadecast.warranty.emergence import RETURN_PERIODS, unpaid_after
 from fadecast.warranty.intervals import half_widths
@@ -75,7 +75,8 @@ def price(fade: xr.Dataset, contract: Contract, premium: Premium, pack_energy_kw
     told = telemetry(claims.level, unpaid_after(pool.yearly), premium.telemetry_error, seed)
     for name, found in told._asdict().items():
         dataset[f"telemetry_{name}"] = ("telemetry_year", found)
-    dataset = dataset.assign_coords(telemetry_year=np.arange(1, len(told.deviation) + 1))
+    years = np.arange(1, len(told.deviation) + 1)
+    dataset = dataset.assign_coords(telemetry_year=years, inspection=inspection_times(contract))
     dataset["weather_standard_deviation"] = of_weather(pool.moments, shared)
     dataset.attrs = {
         "coverage": _coverage(contract),
@@ -147,6 +148,7 @@ _DIMS = {
     "reserve": "policy_year",
     "reserve_high": "policy_year",
     "earned_share": "policy_year",
+    "survival": "inspection",
 }
 
 

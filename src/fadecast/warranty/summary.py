@@ -21,6 +21,8 @@ _FURTHER = (
 )
 _FURTHER_COUNTS = ("ended_share", "voided_share", "false_claim_share", "failures_per_pack")
 _CHANGE = "premium_change"
+_PARTS = ("earned_share", "survival")
+"""Shares by year: none is above 1."""
 _ALONG = {
     "principle_premium": ("principle", "premium"),
     "fleet_premium": ("fleet_size", "premium_of_packs"),
@@ -30,6 +32,7 @@ _ALONG = {
     "reserve": ("policy_year", "reserve_year"),
     "reserve_high": ("policy_year", "reserve_95_year"),
     "earned_share": ("policy_year", "earned_share_year"),
+    "survival": ("inspection", "survival_year"),
     "aggregate_exceedance": ("return_period", "aggregate_exceedance_years"),
     "occurrence_exceedance": ("return_period", "occurrence_exceedance_years"),
     "ceded_loss": ("layer", "ceded_loss_layer"),
@@ -86,7 +89,7 @@ def full_table(price: xr.Dataset) -> pd.DataFrame:
 
 def _row(quantity: str, value: xr.DataArray, half_width: xr.DataArray) -> dict[str, str | float]:
     units = str(value.attrs["units"])
-    largest = 1.0 if quantity.endswith(("_share", "_probability")) else np.inf
+    largest = 1.0 if quantity.endswith(("_share", "_probability")) or quantity.startswith(_PARTS) else np.inf
     least = -np.inf if quantity.startswith(_CHANGE) else 0.0
     low, high = (float(np.clip(value.item() + sign * half_width.item(), least, largest)) for sign in (-1.0, 1.0))
     return {"quantity": quantity, "value": value.item(), "units": units, "low": low, "high": high}

@@ -22,6 +22,7 @@ from fadecast.warranty.principles import (
 )
 from fadecast.warranty.remedies import Array
 from fadecast.warranty.risk_split import FLEET_SIZES, Moments, moments, scaled_deviation, split_risk
+from fadecast.warranty.survival import survival
 from fadecast.warranty.tails import draws_needed, resolved, value_at_risk
 
 
@@ -171,6 +172,7 @@ def evaluate(
         "fleet_premium": (charged[:, None] + load[:, None] * scale) / net,
         "aggregate_exceedance": return_levels(pool.yearly, weights),
         "occurrence_exceedance": return_levels(pool.claims.largest, weights),
+        "survival": survival(pool.claims.at_risk, pool.claims.fallen, weights),
         **emergence(unpaid_after(pool.yearly), pool.claims.discounted, weights),
     }
 
