@@ -26,6 +26,7 @@ from fadecast.figures.statistics import (
     yearly,
 )
 from fadecast.figures.style import WIDTH
+from fadecast.figures.survival import survival
 from fadecast.figures.terms import contract_of, resolution_note
 from fadecast.figures.units import readable
 from fadecast.outcome import Outcome
@@ -238,6 +239,35 @@ def test_the_exceedance_curve_steps_down_behind_each_draw():
     assert (np.diff(loss) > 0.0).all()
     np.testing.assert_allclose(x, [0.0, *loss, loss[-1]])
     np.testing.assert_allclose(y, [1.0, 1.0, 0.75, 0.5, 0.25, 0.0])
+
+
+def test_survival_steps_down_at_inspections_and_has_its_band():
+    fade = hand_made_study.fade(4, 30)
+    priced = hand_made_study.priced(fade, guarantee=((10.0, 0.8),), inspection_interval_years=2.5)
+    figure = survival(priced)
+    kept, half = (priced[name].to_numpy() for name in ("survival", "survival_interval"))
+    assert 0.1 < kept[-1] < 0.9
+    lines = labelled(figure)
+    assert lines["not yet fallen short"].get_drawstyle() == "steps-post"
+    assert lines["not yet fallen short"].get_xdata().tolist() == [0.0, 2.5, 5.0, 7.5, 10.0]
+    np.testing.assert_allclose(lines["not yet fallen short"].get_ydata(), [1.0, *kept])
+    (band,) = figure.axes[0].collections[:1]
+    assert band.get_label() == "90 % Monte-Carlo interval"
+    at = band.get_paths()[0].vertices
+    for low, high, year in zip(kept - half, kept + half, (2.5, 5.0, 7.5), strict=False):
+        edges = at[at[:, 0] == year, 1]
+        assert {low.clip(0.0), high.clip(max=1.0)} <= set(edges)
+    ends = [text.get_text() for text in figure.legends[0].get_texts() if "end of the term" in text.get_text()]
+    assert ends[0].startswith(f"at the end of the term: {100.0 * kept[-1]:.1f} % (")
+
+
+def test_survival_of_one_draw_has_no_band():
+    priced = hand_made_study.priced(hand_made_study.fade(1, 30))
+    figure = survival(priced)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "not yet fallen short",
+        f"at the end of the term: {100.0 * priced['survival'][-1].item():.1f} %",
+    ]
 
 
 def test_a_guarantee_on_state_of_health_is_drawn_on_state_of_health():

@@ -48,7 +48,7 @@ def test_a_sheet_needs_nothing_beside_it_and_runs_nothing(sheet):
     _, page = sheet
     assert "script" not in page.tags
     assert HOSTILE in page.text
-    assert len(page.sources) == 2
+    assert len(page.sources) == 3
     assert all(value.startswith("data:image/png;base64,") for _, _, value in page.sources)
 
 

@@ -72,10 +72,11 @@ def _drawn(drawings: Iterable[tuple[str, Callable[[], "Figure"]]], folder: Path)
 
 
 def _price_drawings(price: xr.Dataset) -> Iterator[tuple[str, Callable[[], "Figure"]]]:
-    from fadecast.figures import losses
+    from fadecast.figures import losses, survival
 
     yield "loss_exceedance", lambda: losses.loss_exceedance(price)
     yield "reserves", lambda: losses.reserves(price)
+    yield "survival", lambda: survival.survival(price)
 
 
 def _drawings(

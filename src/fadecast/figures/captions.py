@@ -51,6 +51,14 @@ CAPTIONS: Mapping[str, Caption] = {
         "The load for risk is scaled to other sizes as the standard deviation. Claims are those of the packs that were "
         "simulated.",
     ),
+    "survival": Caption(
+        "Packs that have not yet fallen short",
+        "Share of packs that kept what is guaranteed, less the deductible, at every inspection so far, by fade alone "
+        "(Kaplan-Meier: a pack whose forecast failed counts as long as it is known). The band is the Monte-Carlo "
+        "interval of the share over draws.",
+        "How far a pack falls short and what that costs: errors of tests, sudden failures, a waiting period and the "
+        "terms of use decide who is paid. The band is of the mean of all draws: one fleet may lie outside.",
+    ),
     "typical_day": Caption(
         "A typical day of one cell",
         "Power, state of charge and temperature of the representative cell of one pack near the median, over the "

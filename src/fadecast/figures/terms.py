@@ -12,15 +12,23 @@ def contract_of(price: xr.Dataset) -> Contract | None:
     return TypeAdapter(Contract).validate_json(price.attrs["contract"]) if "contract" in price.attrs else None
 
 
-def resolution_note(price: xr.Dataset) -> str:
-    """Return which quantiles of the loss the draws resolve, and how many draws the others need."""
+def draws_note(price: xr.Dataset) -> str:
+    """Return how many draws a price rests on, and what packs of one have in common."""
     draws = price.sizes["draw"]
-    missing = [float(level) for level in price["level"].values if draws < draws_needed(level)]
     years = int(price.attrs.get("years_of_duty", draws))
     note = f"{draws:,} draw{'s' if draws != 1 else ''}; packs of one draw share weather, load and ageing rates."
     if years < draws:
         of = f"{years:,} year{'s' if years != 1 else ''} of weather and load"
-        note += f" Draws share {of}, which intervals count; quantiles count draws."
+        note += f" Draws share {of}, which intervals count."
+    return note
+
+
+def resolution_note(price: xr.Dataset) -> str:
+    """Return which quantiles of the loss the draws resolve, and how many draws the others need."""
+    draws, note = price.sizes["draw"], draws_note(price)
+    if int(price.attrs.get("years_of_duty", draws)) < draws:
+        note += " Quantiles count draws."
+    missing = [float(level) for level in price["level"].values if draws < draws_needed(level)]
     if not missing:
         return f"{note} Every quantile asked for is resolved."
     wanted = ", ".join(f"{100 * level:g} % (needs {draws_needed(level):,} draws)" for level in missing)
