@@ -189,6 +189,19 @@ def _changes(price: xr.Dataset) -> Table:
     return Table("What the premium hangs on", ("Change", "Premium", "Interval"), rows, note)
 
 
+def _slopes(price: xr.Dataset) -> Table:
+    rows = []
+    for number, name in enumerate(price["sensitivity"].values if "sensitivity" in price else ()):
+        value, half = (float(price[f"premium_slope{part}"][number]) for part in ("", "_interval"))
+        span = f"{value - half:+.3f} to {value + half:+.3f}" if np.isfinite(half) else _NOT_RESOLVED
+        rows.append((str(name), f"{value:+.3f}" if np.isfinite(value) else _NOT_RESOLVED, span))
+    note = (
+        "Derivatives along the paths where these are continuous (cash by the first test); of replacements, repairs and "
+        "second tests the difference that a whole point or per cent makes."
+    )
+    return Table("What the premium rises by", ("For each", "Premium", "Interval"), rows, note)
+
+
 def _cessions(price: xr.Dataset) -> Table:
     rows = []
     for kind in price["cession"].values if "cession" in price else ():
@@ -244,6 +257,7 @@ _TABLES: tuple[Callable[[xr.Dataset], Table], ...] = (
     _bad_terms,
     _bad_years,
     _changes,
+    _slopes,
     _risk,
     _reserves,
     _telemetry,

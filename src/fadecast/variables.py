@@ -62,6 +62,7 @@ COORDINATES: Mapping[str, Variable] = {
     "return_period": Variable(("return_period",), "year", "mean time between years at least so bad", (1.0, None)),
     "telemetry_year": Variable(("telemetry_year",), "1", "years of telemetry"),
     "change": Variable(("change",), "1", "what is otherwise"),
+    "sensitivity": Variable(("sensitivity",), "1", "what the premium is differentiated by"),
     "cession": Variable(("cession",), "1", "kind of the layer that is tried"),
     "attachment_level": Variable(("attachment_level",), "1", "probability level of the loss it begins at", _FRACTION),
     "layer": Variable(("layer",), "1", "layer of reinsurance", _NONNEGATIVE),
@@ -237,6 +238,10 @@ VARIABLES: Mapping[str, Variable] = {
         ("telemetry_year",), "1", "effective number of draws that telemetry leaves, median", _NONNEGATIVE
     ),
     "premium_change": Variable(("change",), _RATE, "premium with a change less that without"),
+    "premium_slope": Variable(("sensitivity",), _RATE, "change of the premium for each unit of a parameter"),
+    "premium_slope_interval": Variable(
+        ("sensitivity",), _RATE, "half-width of the interval of: change of the premium for each unit of a parameter"
+    ),
     "attachment": Variable(_CESSION, _RATE, "attachment of a layer without limit that is tried", _NONNEGATIVE),
     "cession_price": Variable(_CESSION, _RATE, "what the reinsurer asks for the layer", _NONNEGATIVE),
     "cession_saving": Variable(_CESSION, _RATE, "what the layer makes the loss cheaper by, load for risk included"),

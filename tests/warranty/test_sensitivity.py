@@ -90,3 +90,41 @@ def test_packs_at_the_end_of_their_life_fade_most_and_failed_ones_least():
     premium = replace(PURE, max_failed_share=0.5)
     # The one that ended measures 0 of 0.70: 70 USD/kWh, of three that are known, or of two.
     assert change(found(fade, premium=premium), "will fade most") == pytest.approx(70.0 / 2.0 - 70.0 / 3.0)
+
+
+def slope(dataset, words, name="premium_slope"):
+    (place,) = (n for n, what in enumerate(dataset["sensitivity"].values) if words in str(what))
+    return float(dataset[name][place])
+
+
+def test_derivatives_of_uniform_losses_are_the_closed_forms():
+    a, b, draws = 0.5, 0.9, 2000
+    kept = a + (b - a) * (np.arange(draws) + 0.5) / draws
+    dataset = found(linear_fade(kept[:, None], times=2), premium=replace(PURE, discount_rate=0.03))
+    worth = 1.03**-10
+    # The loss is 100 (0.7 - m) of those that keep m < 0.7: a share of (0.7 - a) / (b - a).
+    short, mean = (0.7 - a) / (b - a), (0.7 + a) / 2.0
+    for words, expected in (
+        ("deductible", -1.0 * short * worth),
+        ("faster fade", (1.0 - mean) * short * worth),
+        ("price of the remedy", 0.01 * 100.0 * (0.7 - mean) * short * worth),
+        ("risk-free rate", -0.1 / 1.03 * 100.0 * (0.7 - mean) * short * worth),
+    ):
+        assert slope(dataset, words) == pytest.approx(expected, rel=2e-3, abs=1e-9)
+    assert slope(dataset, "deductible", "premium_slope_interval") > 0.0
+
+
+def test_a_derivative_by_the_cost_of_capital_is_capital_times_its_time():
+    fade = fade_with_loss(np.random.default_rng(0).uniform(5.0, 20.0, 60))
+    premium = replace(PURE, capital=Capital(cost_of_capital=0.05))
+    load = price(fade, ONE_INSPECTION, premium, PACK_KWH, 1)["capital_load"].item()
+    assert slope(found(fade, premium=premium), "cost of capital") == pytest.approx(0.01 * load / 0.05, rel=1e-6)
+
+
+def test_where_paths_jump_it_is_the_difference_of_a_whole_step():
+    fade = linear_fade(np.random.default_rng(2).uniform(0.6, 0.8, (40, 5)))
+    contract = replace(ONE_INSPECTION, remedy=ReplacementRemedy(kind="replacement"))
+    less = replace(contract, deductible=0.01)
+    one, other = (price(fade, each, PURE, PACK_KWH, 1)["premium"].item() for each in (contract, less))
+    assert slope(found(fade, contract), "deductible") == pytest.approx(other - one, rel=1e-9)
+    assert other < one

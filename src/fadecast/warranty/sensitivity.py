@@ -22,6 +22,8 @@ LARGEST = 50_000_000
 """Values of retention that a forecast may have for this: all are held in memory."""
 
 _POINTS = 0.05
+_SMALL = 1e-4
+"""Step of a derivative in points or per cent: so small that hardly a pack comes to another side of a corner."""
 _LEAST_LEVEL = 0.01
 
 
@@ -37,22 +39,19 @@ class Change(NamedTuple):
     """Which packs of a draw: the half that starts weakest, or the half that will have kept least."""
 
 
+class Slope(NamedTuple):
+    """A change by a step, in the unit of the parameter's name."""
+
+    step: float
+    change: Change
+
+
 def changes(contract: Contract, premium: Premium) -> Iterator[Change]:
     """Yield what is changed, one thing at a time."""
     lower = replace(contract, guarantee=_lower(contract.guarantee))
     yield Change("guaranteed capacity 5 points lower", lower, premium)
     yield Change("deductible 2 points more", replace(contract, deductible=contract.deductible + 0.02), premium)
-    remedy = contract.remedy
-    if isinstance(remedy, CashRemedy):
-        dearer = replace(contract, remedy=replace(remedy, usd_per_kwh=1.1 * remedy.usd_per_kwh))
-    elif isinstance(remedy, RepairRemedy):
-        restored, labour = 1.1 * remedy.usd_per_kwh_restored, 1.1 * remedy.labour_usd
-        cash = replace(remedy.cash, usd_per_kwh=1.1 * remedy.cash.usd_per_kwh)
-        dearer = replace(contract, remedy=replace(remedy, usd_per_kwh_restored=restored, labour_usd=labour, cash=cash))
-    else:
-        price = tuple((year, 1.1 * usd) for year, usd in remedy.price)
-        dearer = replace(contract, remedy=replace(remedy, price=price))
-    yield Change("remedy 10 % dearer", dearer, premium)
+    yield Change("remedy 10 % dearer", _dearer(contract, 1.1), premium)
     test = contract.test
     unsure = replace(test, bias_sd=test.bias_sd + 0.01, noise_sd=test.noise_sd + 0.01)
     yield Change("tests err by a point more, lasting and not", replace(contract, test=unsure), premium)
@@ -68,18 +67,35 @@ def changes(contract: Contract, premium: Premium) -> Iterator[Change]:
     yield Change("fade 25 % faster", contract, premium, 1.25)
     yield Change("only the half that starts weakest is insured", contract, premium, insured="weak")
     yield Change("only the half that will fade most is insured", contract, premium, insured="fading")
-    curve = premium.yield_curve
-    steeper = None if curve is None else tuple((year, rate + 0.01) for year, rate in curve)
-    higher = replace(premium, discount_rate=premium.discount_rate + 0.01, yield_curve=steeper)
-    yield Change("risk-free rate a point higher", contract, higher)
+    yield Change("risk-free rate a point higher", contract, _higher(premium, 0.01))
     capital = replace(premium.capital, cost_of_capital=premium.capital.cost_of_capital + 0.02)
     yield Change("cost of capital 2 points higher", contract, replace(premium, capital=capital))
+
+
+def slopes(contract: Contract, premium: Premium) -> Iterator[Slope]:
+    """Yield what the premium is differentiated by.
+
+    Under the same draws, errors and failures a small step gives the derivative of each path, which is that of the
+    price where paths are continuous: of cash paid by the first test. A replacement, a repair or a second test makes
+    paths jump; their step is a whole one, a finite difference.
+    """
+    jumps = not isinstance(contract.remedy, CashRemedy) or (contract.test.retest and contract.test.noise_sd > 0.0)
+    step = 1.0 if jumps else _SMALL
+    if contract.deductible + 0.01 * step < 1.0:
+        less = replace(contract, deductible=contract.deductible + 0.01 * step)
+        yield Slope(step, Change("a point of deductible", less, premium))
+    yield Slope(step, Change("a per cent of faster fade", contract, premium, 1.0 + 0.01 * step))
+    yield Slope(step, Change("a per cent on the price of the remedy", _dearer(contract, 1.0 + 0.01 * step), premium))
+    rate = _higher(premium, 0.01 * _SMALL)
+    yield Slope(_SMALL, Change("a point on the risk-free rate", contract, rate))
+    capital = replace(premium.capital, cost_of_capital=premium.capital.cost_of_capital + 0.01 * _SMALL)
+    yield Slope(_SMALL, Change("a point on the cost of capital", contract, replace(premium, capital=capital)))
 
 
 def sensitivities(
     fade: xr.Dataset, contract: Contract, premium: Premium, pack_energy_kwh: float, seed: int
 ) -> xr.Dataset:
-    """Price a contract again with one thing changed at a time.
+    """Price a contract again with one thing changed at a time, and differentiate its premium.
 
     Parameters
     ----------
@@ -88,8 +104,9 @@ def sensitivities(
 
     Returns
     -------
-    `premium_change` and `expected_loss_change` on `change`, with the half-widths of their Monte-Carlo intervals. All
-    share draws, errors of tests and failures, so that a change is known better than the price.
+    `premium_change` and `expected_loss_change` on `change`, and `premium_slope` on `sensitivity`, per unit that its name
+    has, with the half-widths of their Monte-Carlo intervals. All share draws, errors of tests and failures, so that a
+    change is known better than the price.
     """
     weight, levels = float(fade.get("pack_weight", 1.0)), levels_of(premium)
 
@@ -98,7 +115,9 @@ def sensitivities(
         claims = settle(forecast, change.contract, discount, pack_energy_kwh, seed)
         return pool_of(claims, change.premium, weight)
 
-    every = [Change("as it is", contract, premium), *changes(contract, premium)]
+    listed, small = list(changes(contract, premium)), list(slopes(contract, premium))
+    every = [Change("as it is", contract, premium), *listed, *(slope.change for slope in small)]
+    steps = np.array([slope.step for slope in small])
     pools = [pool(every[0], fade)]
     known = pools[0].claims.base_energy > 0.0
     for change in every[1:]:
@@ -108,16 +127,41 @@ def sensitivities(
     def differences(weights: Float[Array, "replicate draw"]) -> dict[str, Array]:
         quotes = [quote(each, change.premium, levels, weights) for each, change in zip(pools, every, strict=True)]
         now, *others = quotes
+        dearer = np.stack([other.gross - now.gross for other in others], axis=1)
+        expected = np.stack([other.expected - now.expected for other in others], axis=1)
         return {
-            "premium_change": np.stack([other.gross - now.gross for other in others], axis=1),
-            "expected_loss_change": np.stack([other.expected - now.expected for other in others], axis=1),
+            "premium_change": dearer[:, : len(listed)],
+            "expected_loss_change": expected[:, : len(listed)],
+            "premium_slope": dearer[:, len(listed) :] / steps,
         }
 
     values = differences(np.ones((1, pools[0].loss.size)))
     widths = half_widths(differences, clusters(fade), premium.confidence, seed)
-    arrays = {name: ("change", value[0]) for name, value in values.items()}
-    arrays |= {f"{name}_interval": ("change", width) for name, width in widths.items()}
-    return describe(xr.Dataset(arrays, coords={"change": [change.name for change in every[1:]]}))
+    dims = {"premium_slope": "sensitivity"}
+    arrays = {name: (dims.get(name, "change"), value[0]) for name, value in values.items()}
+    arrays |= {f"{name}_interval": (dims.get(name, "change"), width) for name, width in widths.items()}
+    coords = {"change": [change.name for change in listed], "sensitivity": [slope.change.name for slope in small]}
+    return describe(xr.Dataset(arrays, coords=coords))
+
+
+def _dearer(contract: Contract, factor: float) -> Contract:
+    """Return a contract whose remedy costs so many times as much."""
+    remedy = contract.remedy
+    if isinstance(remedy, CashRemedy):
+        return replace(contract, remedy=replace(remedy, usd_per_kwh=factor * remedy.usd_per_kwh))
+    if isinstance(remedy, RepairRemedy):
+        restored, labour = factor * remedy.usd_per_kwh_restored, factor * remedy.labour_usd
+        cash = replace(remedy.cash, usd_per_kwh=factor * remedy.cash.usd_per_kwh)
+        return replace(contract, remedy=replace(remedy, usd_per_kwh_restored=restored, labour_usd=labour, cash=cash))
+    price = tuple((year, factor * usd) for year, usd in remedy.price)
+    return replace(contract, remedy=replace(remedy, price=price))
+
+
+def _higher(premium: Premium, rate: float) -> Premium:
+    """Return the same with a higher risk-free rate."""
+    curve = premium.yield_curve
+    steeper = None if curve is None else tuple((year, here + rate) for year, here in curve)
+    return replace(premium, discount_rate=premium.discount_rate + rate, yield_curve=steeper)
 
 
 def _lower(curve: Curve) -> Curve:

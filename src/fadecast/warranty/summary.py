@@ -20,13 +20,15 @@ _FURTHER = (
     "retained_standard_deviation",
 )
 _FURTHER_COUNTS = ("ended_share", "voided_share", "false_claim_share", "failures_per_pack")
-_CHANGE = "premium_change"
+_CHANGE, _SLOPE, _SAVING = "premium_change", "premium_slope", "cession_saving"
 _PARTS = ("earned_share", "survival")
 """Shares by year: none is above 1."""
+_CESSION = ("attachment", "cession_price")
 _ALONG = {
     "principle_premium": ("principle", "premium"),
     "fleet_premium": ("fleet_size", "premium_of_packs"),
     _CHANGE: ("change", _CHANGE),
+    _SLOPE: ("sensitivity", _SLOPE),
     "telemetry_deviation": ("telemetry_year", "unpaid_deviation_year"),
     "telemetry_deviation_left": ("telemetry_year", "unpaid_deviation_telemetry_year"),
     "reserve": ("policy_year", "reserve_year"),
@@ -84,13 +86,19 @@ def full_table(price: xr.Dataset) -> pd.DataFrame:
         for at, place in enumerate(price[dim].to_numpy()):
             label = f"{place:g}" if isinstance(place, int | float | np.number) else str(place)
             rows.append(_row(f"{prefix}_{label}", price[name].isel({dim: at}), half.isel({dim: at})))
+    for kind in price["cession"].to_numpy() if "cession" in price else ():
+        for level in price["attachment_level"].to_numpy():
+            at = price.sel(cession=kind, attachment_level=level)
+            place = f"{kind}_{100 * level:g}"
+            rows += [_row(f"{name}_{place}", at[name], xr.zeros_like(at[name])) for name in _CESSION]
+            rows.append(_row(f"{_SAVING}_{place}", at[_SAVING], at[f"{_SAVING}_interval"]))
     return pd.concat([price_table(price), pd.DataFrame(rows)], ignore_index=True)
 
 
 def _row(quantity: str, value: xr.DataArray, half_width: xr.DataArray) -> dict[str, str | float]:
     units = str(value.attrs["units"])
     largest = 1.0 if quantity.endswith(("_share", "_probability")) or quantity.startswith(_PARTS) else np.inf
-    least = -np.inf if quantity.startswith(_CHANGE) else 0.0
+    least = -np.inf if quantity.startswith((_CHANGE, _SLOPE, _SAVING)) else 0.0
     low, high = (float(np.clip(value.item() + sign * half_width.item(), least, largest)) for sign in (-1.0, 1.0))
     return {"quantity": quantity, "value": value.item(), "units": units, "low": low, "high": high}
 
