@@ -104,9 +104,9 @@ def sensitivities(
 
     Returns
     -------
-    `premium_change` and `expected_loss_change` on `change`, and `premium_slope` on `sensitivity`, per unit that its name
-    has, with the half-widths of their Monte-Carlo intervals. All share draws, errors of tests and failures, so that a
-    change is known better than the price.
+    `premium_change` and `expected_loss_change` on `change`, and `premium_slope` on `sensitivity`, per unit named there,
+    with the half-widths of their Monte-Carlo intervals. All share draws, errors of tests and failures, so that a change
+    is known better than the price.
     """
     weight, levels = float(fade.get("pack_weight", 1.0)), levels_of(premium)
 
