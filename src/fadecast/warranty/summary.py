@@ -88,10 +88,9 @@ def full_table(price: xr.Dataset) -> pd.DataFrame:
             rows.append(_row(f"{prefix}_{label}", price[name].isel({dim: at}), half.isel({dim: at})))
     for kind in price["cession"].to_numpy() if "cession" in price else ():
         for level in price["attachment_level"].to_numpy():
-            at = price.sel(cession=kind, attachment_level=level)
-            place = f"{kind}_{100 * level:g}"
-            rows += [_row(f"{name}_{place}", at[name], xr.zeros_like(at[name])) for name in _CESSION]
-            rows.append(_row(f"{_SAVING}_{place}", at[_SAVING], at[f"{_SAVING}_interval"]))
+            tried, label = price.sel(cession=kind, attachment_level=level), f"{kind}_{100 * level:g}"
+            rows += [_row(f"{name}_{label}", tried[name], xr.zeros_like(tried[name])) for name in _CESSION]
+            rows.append(_row(f"{_SAVING}_{label}", tried[_SAVING], tried[f"{_SAVING}_interval"]))
     return pd.concat([price_table(price), pd.DataFrame(rows)], ignore_index=True)
 
 
