@@ -1,10 +1,12 @@
-"""How far chance moves a price, given a forecast: evenly spread numbers of draws against independent ones.
+"""How far chance moves a price, given a forecast: evenly spread and tilted numbers of draws against independent ones.
 
     python benchmarks/chance_points.py
 
 The same fades, by formula, are priced under 200 seeds of failures, defects of batches and early ends. What is held
 against each other is the standard deviation of the expected loss over seeds; its square is as many times smaller as
-independent draws would have to be more. Writes `results/chance_points/chance_points.csv`.
+independent draws would have to be more. The last row is of the tail mean at 99.5 % where batches can be defective:
+defects sampled at a probability of 0.2 and weighed back (`premium.defect_sampling`), against as many draws as they are.
+Writes `results/chance_points/chance_points.csv`.
 """
 
 from pathlib import Path
@@ -18,6 +20,7 @@ from jaxtyping import Float
 from fadecast.warranty import Contract, Failures, ReplacementRemedy, Termination, inspection
 from fadecast.warranty.claims import settle
 from fadecast.warranty.remedies import Array
+from fadecast.warranty.tails import value_at_risk
 
 OUT = Path(__file__).parents[1] / "results" / "chance_points"
 YEARS = np.arange(11.0)
@@ -46,6 +49,16 @@ def main() -> None:
             even, alone = spreads
             rows.append({"draws": draws, "case": name, "independent": alone, "even": even, "gain": (alone / even) ** 2})
             print(rows[-1], flush=True)
+    fade = faded(1000)
+    with patch.object(inspection, "chances", independent):
+        alone, even = (
+            np.std([tail_mean(fade, CASES["defects of batches"], seed, sampled) for seed in range(SEEDS)], ddof=1)
+            for sampled in (None, 0.2)
+        )
+    rows.append(
+        {"draws": 1000, "case": "tail of defects", "independent": alone, "even": even, "gain": (alone / even) ** 2}
+    )
+    print(rows[-1], flush=True)
     OUT.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(rows).to_csv(OUT / "chance_points.csv", index=False, float_format="%.4g")
 
@@ -69,6 +82,13 @@ def expected_loss(fade: xr.Dataset, contract: Contract, seed: int) -> float:
     """Return the expected loss [USD per kWh of base energy]."""
     claims = settle(fade, contract, 0.04, 78.0, seed)
     return float(claims.loss.sum() / claims.base_energy.sum())
+
+
+def tail_mean(fade: xr.Dataset, contract: Contract, seed: int, sampled: float | None) -> float:
+    """Return the mean loss of the worst 0.5 % [USD per kWh of base energy]."""
+    claims = settle(fade, contract, 0.04, 78.0, seed, sampled)
+    loss = claims.loss.sum(axis=1) / claims.base_energy.sum(axis=1)
+    return float(value_at_risk(loss, claims.weight[None], np.array([0.995]))[1].item())
 
 
 if __name__ == "__main__":

@@ -208,6 +208,9 @@ def _economics_problems(study: Study) -> Iterable[str]:
     """Say what keeps a kWh of the site from being priced."""
     if study.economics is None:
         return
+    if study.warranty.premium.defect_sampling is not None:
+        sampled = study.warranty.premium.defect_sampling
+        yield f"warranty.premium.defect_sampling: got {sampled:g}; must be null with economics, which count draws once"
     if study.economics.years > study.years:
         yield f"economics.years: got {study.economics.years}; must be at most years ({study.years:g})"
     if study.fleet.sharing == "fixed" or study.fleet.sites > 1:

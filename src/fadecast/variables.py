@@ -167,6 +167,7 @@ VARIABLES: Mapping[str, Variable] = {
     "trace_state_of_charge": Variable(("hour",), "1", "state of charge of the aged cell", (-0.1, 1.1)),
     "trace_temperature": Variable(("hour",), "degC", "temperature of the representative cell", (-60.0, 150.0)),
     # price
+    "draw_weight": Variable(("draw",), "1", "how much a draw counts: 1, but for importance sampling", _NONNEGATIVE),
     "loss": Variable(_STATE, "USD", "discounted warranty loss of a pack over the term", _NONNEGATIVE),
     "claim_amount": Variable(
         ("draw", "policy_year"), "USD", "undiscounted claims of all packs by policy year", _NONNEGATIVE

@@ -27,9 +27,9 @@ def test_the_high_reserve_is_the_quantile_over_draws():
     rng = np.random.default_rng(2)
     yearly = rng.exponential(size=(400, 3))
     unpaid = unpaid_after(yearly)
-    found = emergence(unpaid, yearly, np.ones((1, 400)))
+    found = emergence(unpaid, yearly, np.ones((1, 400)), np.ones(400))
     np.testing.assert_allclose(found["reserve_high"][0, 0], np.sort(yearly[:, 1:].sum(axis=1))[379])
-    assert np.isnan(emergence(unpaid[:399], yearly[:399], np.ones((1, 399)))["reserve_high"]).all()
+    assert np.isnan(emergence(unpaid[:399], yearly[:399], np.ones((1, 399)), np.ones(399))["reserve_high"]).all()
 
 
 def test_nothing_claimed_is_nothing_earned():
@@ -44,14 +44,14 @@ def test_nothing_claimed_is_nothing_earned():
 
 def test_return_levels_of_exponential_years():
     yearly = np.random.default_rng(1).exponential(7.0, size=(20_000, 10))
-    (found,) = return_levels(yearly, np.ones((1, 20_000)))
+    (found,) = return_levels(yearly, np.ones((1, 20_000)), np.ones(20_000))
     np.testing.assert_allclose(found, 7.0 * np.log(RETURN_PERIODS), rtol=0.03)
 
 
 def test_a_draw_that_weighs_three_is_there_three_times():
     yearly = np.random.default_rng(2).exponential(7.0, size=(600, 5))
     weights = np.random.default_rng(3).integers(0, 4, size=(2, 600))
-    for row, found in zip(weights, return_levels(yearly, weights.astype(float)), strict=True):
+    for row, found in zip(weights, return_levels(yearly, weights.astype(float), np.ones(600)), strict=True):
         expected = np.quantile(np.repeat(yearly, row, axis=0), 1.0 - 1.0 / RETURN_PERIODS, method="inverted_cdf")
         np.testing.assert_array_equal(found[:4], expected[:4])
 
@@ -61,9 +61,9 @@ def test_intervals_of_return_levels_hold_the_truth_as_often_as_they_say(monkeypa
     truth, hits = 7.0 * np.log(RETURN_PERIODS[:4]), 0.0
     for seed in range(400):
         yearly = np.random.default_rng(seed).exponential(7.0, size=(400, 10))
-        (value,) = return_levels(yearly, np.ones((1, 400)))
+        (value,) = return_levels(yearly, np.ones((1, 400)), np.ones(400))
         width = half_widths(
-            lambda weights, of=yearly: {"level": return_levels(of, weights)}, np.arange(400), 0.90, seed
+            lambda weights, of=yearly: {"level": return_levels(of, weights, np.ones(400))}, np.arange(400), 0.90, seed
         )
         hits += np.abs(value[:4] - truth) <= width["level"][:4]
     np.testing.assert_allclose(hits / 400, 0.90, atol=0.04)
@@ -71,7 +71,7 @@ def test_intervals_of_return_levels_hold_the_truth_as_often_as_they_say(monkeypa
 
 def test_a_return_level_needs_twenty_draws_that_reach_it():
     yearly = np.random.default_rng(1).exponential(7.0, size=(200, 10))
-    (found,) = return_levels(yearly, np.ones((1, 200)))
+    (found,) = return_levels(yearly, np.ones((1, 200)), np.ones(200))
     # 2,000 years: 20 of them are beyond once in a hundred, in at most as many draws.
     assert np.isfinite(found[RETURN_PERIODS <= 50.0]).all()
     assert np.isnan(found[RETURN_PERIODS == 250.0]).all()

@@ -10,8 +10,19 @@ from fadecast.warranty.tails import draws_needed, resolved, value_at_risk
 @pytest.mark.parametrize(("level", "draws"), [(0.5, 40), (0.9, 200), (0.95, 400), (0.99, 2000), (0.995, 4000)])
 def test_twenty_draws_beyond_resolve_a_level(level, draws):
     assert draws_needed(level) == draws
-    assert resolved(np.array([level]), draws).all()
-    assert not resolved(np.array([level]), draws - 1).any()
+    for count, told in ((draws, True), (draws - 1, False)):
+        assert resolved(np.array([level]), np.random.default_rng(0).random(count), np.ones(count)).item() is told
+
+
+def test_draws_of_unlike_weight_tell_less_and_light_ones_tell_of_a_tail():
+    # Of 1,000 draws the worst 40 count a tenth: they are 0.4 % of all.
+    loss = np.arange(1000.0)
+    weight = np.where(loss >= 960.0, 0.1, 960.0 * 1.0041 / 960.0)
+    np.testing.assert_array_equal(resolved(np.array([0.97, 0.995]), loss, np.ones(1000)), [True, False])
+    np.testing.assert_array_equal(resolved(np.array([0.97, 0.995, 0.999]), loss, weight), [True, True, False])
+    # All but one of the worst count for next to nothing.
+    weight[loss >= 960.0] = np.where(loss[loss >= 960.0] == 999.0, 1.0, 1e-3)
+    assert not resolved(np.array([0.998]), loss, weight).any()
 
 
 def test_quantile_and_tail_mean_by_hand():

@@ -56,7 +56,7 @@ def reserves(price: xr.Dataset) -> Figure:
     figure = style.page(3.3)
     unpaid, fleets = figure.subplots(1, 2)
     years = np.concatenate([[0.0], price["policy_year"].values])
-    all_claims = price["claim_amount"].sum(("draw", "policy_year")) / _energy(price)
+    all_claims = (price["draw_weight"] * price["claim_amount"]).sum() / _energy(price)
     expected = np.concatenate([[all_claims.item()], price["reserve"].values])
     half = np.concatenate([[np.nan], price["reserve_interval"].values])
     unpaid.plot(years, expected, color=style.BLUE, label="expected")
@@ -81,7 +81,7 @@ def reserves(price: xr.Dataset) -> Figure:
 
 def _energy(price: xr.Dataset) -> float:
     """Return the base energy of all packs of all draws [kWh], those included that packs stand for."""
-    return float(price["base_energy"].sum()) * float(price.attrs.get("pack_weight", 1.0))
+    return float((price["draw_weight"] * price["base_energy"]).sum()) * float(price.attrs.get("pack_weight", 1.0))
 
 
 def _mark(axes: Axes, price: xr.Dataset, name: str, color: str, line: str, label: str) -> None:

@@ -1,5 +1,6 @@
 """What a price dataset says of itself: the terms of its contract, and which quantiles its draws resolve."""
 
+import numpy as np
 import xarray as xr
 from pydantic import TypeAdapter
 
@@ -28,7 +29,7 @@ def resolution_note(price: xr.Dataset) -> str:
     draws, note = price.sizes["draw"], draws_note(price)
     if int(price.attrs.get("years_of_duty", draws)) < draws:
         note += " Quantiles count draws."
-    missing = [float(level) for level in price["level"].values if draws < draws_needed(level)]
+    missing = [float(level) for level in price["level"].values[np.isnan(price["value_at_risk"].values)]]
     if not missing:
         return f"{note} Every quantile asked for is resolved."
     wanted = ", ".join(f"{100 * level:g} % (needs {draws_needed(level):,} draws)" for level in missing)

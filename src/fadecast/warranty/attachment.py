@@ -15,7 +15,7 @@ from fadecast.warranty.observed import clusters
 from fadecast.warranty.premium import Premium, levels_of
 from fadecast.warranty.principles import mean_and_deviation
 from fadecast.warranty.remedies import Array
-from fadecast.warranty.valuation import Pool, duration_of, load_for_risk, pool_of
+from fadecast.warranty.valuation import Pool, load_for_risk, pool_of
 
 LEVELS = np.array([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99])
 """Quantiles that are tried as attachments [1], of losses of packs (excess of loss) or draws (stop loss)."""
@@ -52,16 +52,16 @@ def attachments(
     reinsurance, with its Monte-Carlo interval by pairs.
     """
     discount = premium.yield_curve or premium.discount_rate
-    claims = settle(fade, contract, discount, pack_energy_kwh, seed)
+    claims = settle(fade, contract, discount, pack_energy_kwh, seed, premium.defect_sampling)
     pool, levels = pool_of(claims, premium, float(fade.get("pack_weight", 1.0))), levels_of(premium)
     layers = [[_ceded(pool, kind, level) for level in LEVELS] for kind in KINDS]
 
     def tried(weights: Float[Array, "replicate draw"]) -> dict[str, Array]:
-        duration = duration_of(pool, weights)
+        weights = weights * pool.weight
 
         def kept(loss: Float[Array, " draw"]) -> Float[Array, " replicate"]:
             expected = (weights @ (loss * pool.energy)) / (weights @ pool.energy)
-            return expected + load_for_risk(premium.principle, loss, expected, weights, premium, levels, duration)
+            return expected + load_for_risk(pool, premium, levels, loss, expected, weights)
 
         whole = [kept(each[0].taken + each[0].kept) for each in layers]
         prices = [[_asked(pool, premium, layer.taken, weights) for layer in each] for each in layers]

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from fadecast.warranty.contract import Contract, inspection_times
 from fadecast.warranty.cover import Cover, inspect
 from fadecast.warranty.credibility import MOST_YEARS
+from fadecast.warranty.inspection import likelihood_ratio
 from fadecast.warranty.observed import Block, blocks, check_fade, interpolate
 from fadecast.warranty.remedies import Array, straight
 from fadecast.warranty.survival import follow
@@ -48,6 +49,8 @@ class Claims:
     level: Float[Array, "draw year"]
     """Mean over packs of what the contract measures, after each of the first years, none replaced [fraction of base
     energy]."""
+    weight: Float[Array, " draw"]
+    """How much each draw counts: 1, but for importance sampling [1]."""
     refund: Float[Array, " draw"]
     """Present value of what an owner who ends the contract early is given back of the premium, over the premium [1]."""
     ended: Float[Array, " draw"]
@@ -80,7 +83,14 @@ class Claims:
         return np.asarray(self.discounted_years.sum(axis=1))
 
 
-def settle(fade: xr.Dataset, contract: Contract, discount: Discount, pack_energy_kwh: float, seed: int = 0) -> Claims:
+def settle(
+    fade: xr.Dataset,
+    contract: Contract,
+    discount: Discount,
+    pack_energy_kwh: float,
+    seed: int = 0,
+    defect_sampling: float | None = None,
+) -> Claims:
     """Hold a fade forecast against a contract.
 
     Parameters
@@ -96,6 +106,9 @@ def settle(fade: xr.Dataset, contract: Contract, discount: Discount, pack_energy
     seed
         Of the errors of tests, and of ends of packs besides fade. Draw i and pack j have the same whatever the number
         of draws and packs.
+    defect_sampling
+        Probability that a batch is defective in the sample, which draws are weighed back from; None: as the contract
+        has it.
 
     Raises
     ------
@@ -111,7 +124,8 @@ def settle(fade: xr.Dataset, contract: Contract, discount: Discount, pack_energy
     time = plain["time"].values.astype(np.float64)
     for block in blocks(plain):
         _set_base_energy(claims, block, contract, time, pack_energy_kwh)
-        cover = Cover.start(block, contract, time, claims.base_energy[block.draws], seed)
+        cover = Cover.start(block, contract, time, claims.base_energy[block.draws], seed, defect_sampling)
+        claims.weight[block.draws] = likelihood_ratio(contract.failures, defect_sampling, seed, cover.draws)
         _pay(claims, block, cover, discount)
         claims.at_risk[block.draws], claims.fallen[block.draws] = follow(block, contract, time)
         _count_tail_events(claims, block, time)
@@ -134,7 +148,17 @@ def _no_claims(draws: int, packs: int, contract: Contract) -> Claims:
     by_year = {name: np.zeros((draws, policy_years)) for name in yearly}
     by_year["level"] = np.zeros((draws, min(MOST_YEARS, policy_years)))
     by_inspection = {name: np.zeros((draws, len(inspection_times(contract)))) for name in ("at_risk", "fallen")}
-    by_draw = ("refund", "ended", "false_claims", "voided", "failures", "tail_events", "tail_packs", "exhausted")
+    by_draw = (
+        "weight",
+        "refund",
+        "ended",
+        "false_claims",
+        "voided",
+        "failures",
+        "tail_events",
+        "tail_packs",
+        "exhausted",
+    )
     return Claims(**by_pack, **by_year, **by_inspection, **{name: np.zeros(draws) for name in by_draw})
 
 

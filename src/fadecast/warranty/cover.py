@@ -50,12 +50,18 @@ class Cover:
 
     @classmethod
     def start(
-        cls, block: Block, contract: Contract, time: Float[Array, " time"], base: Float[Array, "draw pack"], seed: int
+        cls,
+        block: Block,
+        contract: Contract,
+        time: Float[Array, " time"],
+        base: Float[Array, "draw pack"],
+        seed: int,
+        defect_sampling: float | None = None,
     ) -> "Cover":
-        """Begin the cover of a block."""
+        """Begin the cover of a block; see `fadecast.warranty.inspection.defect_years` for the sampling of defects."""
         shape, no = base.shape, np.zeros(base.shape, dtype=bool)
         draws = range(block.draws.start, block.draws.start + shape[0])
-        defects = defect_years(contract.failures, seed, draws, shape[1], contract.term_years)
+        defects = defect_years(contract.failures, defect_sampling, seed, draws, shape[1], contract.term_years)
         zero = np.zeros(shape)
         return cls(
             contract=contract,

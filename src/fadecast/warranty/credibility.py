@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from fadecast.warranty.principles import mean_and_deviation
 from fadecast.warranty.remedies import Array
 from fadecast.warranty.tails import DRAWS_BEYOND
 
@@ -40,7 +41,11 @@ class Telemetry(NamedTuple):
 
 
 def telemetry(
-    level: Float[Array, "draw year"], unpaid: Float[Array, "draw policy_year"], error: float, seed: int
+    level: Float[Array, "draw year"],
+    unpaid: Float[Array, "draw policy_year"],
+    error: float,
+    seed: int,
+    weight: Float[Array, " draw"] | None = None,
 ) -> Telemetry:
     """Weigh draws by what is measured of their fleets, year after year.
 
@@ -54,13 +59,19 @@ def telemetry(
         Standard deviation of an error that the mean of a fleet is measured with, another each year [fraction].
     seed
         Of these errors.
+    weight
+        How much each draw counts [1]; None: as much as any other.
     """
+    weight = np.ones(len(level)) if weight is None else weight
     years = min(level.shape[1], unpaid.shape[1] - 1)
-    truths = np.unique(np.linspace(0, len(level) - 1, min(len(level), _MOST_TRUTHS)).astype(int))
+    count = min(len(level), _MOST_TRUTHS)
+    # As many truths as each draw counts for.
+    truths = np.searchsorted(np.cumsum(weight) / weight.sum(), (np.arange(count) + 0.5) / count)
     noise = error * np.random.default_rng([seed, _STAGE]).normal(size=(len(truths), level.shape[1]))
     measured = level[truths] + noise
     after = [
-        _after(measured[:, : year + 1], level[:, : year + 1], truths, unpaid[:, year], error) for year in range(years)
+        _after(measured[:, : year + 1], level[:, : year + 1], truths, unpaid[:, year], error, weight)
+        for year in range(years)
     ]
     return Telemetry(*np.array(after).reshape(-1, len(Telemetry._fields)).T)
 
@@ -71,16 +82,18 @@ def _after(
     truths: Int[np.ndarray, " truth"],
     rest: Float[Array, " draw"],
     error: float,
+    prior: Float[Array, " draw"],
 ) -> tuple[float, ...]:
     """Return the fields of `Telemetry` after some years."""
     draws = len(level)
+    deviation = mean_and_deviation(rest, prior[None])[1].item() if draws > 1 else np.nan
     if draws < DRAWS_BEYOND:
-        return float(rest.std(ddof=1)) if draws > 1 else np.nan, np.nan, np.nan, np.nan, draws - 1.0
+        return deviation, np.nan, np.nan, np.nan, draws - 1.0
     expected, variance, effective = np.empty((3, len(truths)))
     step = max(1, _BLOCK // draws)
     for first in range(0, len(truths), step):
         some = slice(first, first + step)
-        log = -0.5 * (((measured[some, None] - level[None]) / error) ** 2).sum(axis=2)
+        log = np.log(prior) - 0.5 * (((measured[some, None] - level[None]) / error) ** 2).sum(axis=2)
         # A draw is no evidence for itself.
         log[np.arange(len(log)), truths[some]] = -np.inf
         weight = np.exp(log - log.max(axis=1, keepdims=True))
@@ -91,4 +104,4 @@ def _after(
     left = float(np.median(effective))
     told = left >= DRAWS_BEYOND
     low, high = np.quantile(expected, RANGE) if told else (np.nan, np.nan)
-    return float(rest.std(ddof=1)), float(np.sqrt(variance.mean())) if told else np.nan, low, high, left
+    return deviation, float(np.sqrt(variance.mean())) if told else np.nan, low, high, left

@@ -16,6 +16,7 @@ def emergence(
     unpaid: Float[Array, "draw policy_year"],
     discounted: Float[Array, "draw policy_year"],
     weights: Float[Array, "replicate draw"],
+    weight: Float[Array, " draw"],
 ) -> dict[str, Array]:
     """Follow the losses of weighted draws through the term.
 
@@ -27,6 +28,8 @@ def emergence(
         Discounted claims of each policy year [USD].
     weights
         How often each draw counts.
+    weight
+        The same, of the draws as they are.
 
     Returns
     -------
@@ -36,7 +39,7 @@ def emergence(
     """
     level = np.array([RESERVE_LEVEL])
     columns = [value_at_risk(year, weights, level)[0][:, 0] for year in unpaid.T]
-    high = np.stack(columns, axis=1) if resolved(level, len(unpaid)).all() else np.nan
+    high = np.stack(columns, axis=1) if resolved(level, unpaid[:, 0], weight).all() else np.nan
     made = np.cumsum(weights @ discounted, axis=1)
     all_made = made[:, -1:]
     return {
@@ -52,21 +55,26 @@ def unpaid_after(yearly: Float[Array, "draw policy_year"]) -> Float[Array, "draw
 
 
 def return_levels(
-    yearly: Float[Array, "draw policy_year"], weights: Float[Array, "replicate draw"]
+    yearly: Float[Array, "draw policy_year"], weights: Float[Array, "replicate draw"], weight: Float[Array, " draw"]
 ) -> Float[Array, "replicate return_period"]:
     """Return what a year reaches once in each of `RETURN_PERIODS`, the years of all weighted draws taken together.
 
-    Years of a draw are not independent: a level counts as resolved where 20 draws have a year that reaches it, each
-    counting once.
+    Years of a draw are not independent: a level counts as resolved where 20 draws have a year that reaches it, by
+    their `weight`, each counting once.
     """
     order = np.argsort(yearly, axis=None, kind="stable")
     ranked, draw = yearly.ravel()[order], order // yearly.shape[1]
     at = np.stack([_ranks(row[draw]) for row in weights])
-    once = ranked[_ranks(np.ones(yearly.size))]
-    reached = (yearly.max(axis=1)[:, None] >= once).sum(axis=0)
+    once = ranked[_ranks(weight[draw])]
+    reach = weight[:, None] * (yearly.max(axis=1)[:, None] >= once)
     # Of nothing all years are as bad: there must have been years enough to show worse.
-    enough = np.where(once > 0.0, reached, yearly.size / RETURN_PERIODS)
+    enough = np.where(once > 0.0, _effective(reach), _effective(weight) * yearly.shape[1] / RETURN_PERIODS)
     return np.where(enough >= DRAWS_BEYOND, ranked[at], np.nan)
+
+
+def _effective(weight: Float[Array, "draw ..."]) -> Float[Array, "..."]:
+    """Return how many draws of one weight would tell as much [1]."""
+    return np.asarray(weight.sum(axis=0) ** 2 / np.maximum((weight**2).sum(axis=0), 1e-300))
 
 
 def _ranks(weights: Float[Array, " year"]) -> Int[np.ndarray, " return_period"]:

@@ -95,21 +95,36 @@ def ends_suddenly(
     return np.asarray(chance < probability[:, None])
 
 
-def defect_years(failures: Failures, seed: int, draws: range, packs: int, term: float) -> Float[Array, "draws packs"]:
-    """Return when each pack ends by the defect of its batch [year]; infinite where it does not."""
+def defect_years(
+    failures: Failures, sampled: float | None, seed: int, draws: range, packs: int, term: float
+) -> Float[Array, "draws packs"]:
+    """Return when each pack ends by the defect of its batch [year]; infinite where it does not.
+
+    `sampled` is the probability of a defective batch in the sample, None for that of the failures.
+    """
     found = np.full((len(draws), packs), np.inf)
     if failures.defect_probability == 0.0:
         return found
+    probability = failures.defect_probability if sampled is None else sampled
     batch = np.arange(packs) % failures.batches
     of_batches = chances(seed, draws, failures.batches)[:, _BATCHES:]
     for row, draw in enumerate(draws):
         bad, when = np.split(of_batches[row], 2)
-        defective, onset = bad < failures.defect_probability, term * when
+        defective, onset = bad < probability, term * when
         # A stream each: what a pack has does not hang on how many there are.
         chance, delay = (_generator(seed, f"defects of packs, {what}", draw).random(packs) for what in ("ends", "when"))
         ends = defective[batch] & (chance < failures.defect_share)
         found[row] = np.where(ends, onset[batch] + failures.defect_years * delay, np.inf)
     return found
+
+
+def likelihood_ratio(failures: Failures, sampled: float | None, seed: int, draws: range) -> Float[Array, " draws"]:
+    """Return how much more likely the bad batches of each draw are than in the sample [1]."""
+    right = failures.defect_probability
+    if sampled is None or right == 0.0:
+        return np.ones(len(draws))
+    bad = np.sum(chances(seed, draws, failures.batches)[:, _BATCHES : _BATCHES + failures.batches] < sampled, axis=1)
+    return np.asarray((right / sampled) ** bad * ((1.0 - right) / (1.0 - sampled)) ** (failures.batches - bad))
 
 
 def ends_early(termination: Termination, failures: Failures, seed: int, draws: range) -> Float[Array, " draws"]:

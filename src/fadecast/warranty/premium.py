@@ -70,6 +70,9 @@ class Premium:
     """What reinsurance would cost, for where it would best begin; changes no premium."""
     levels: Annotated[tuple[Probability, ...], MinLen(1)] = (0.90, 0.95, 0.99, 0.995)
     """Probability levels of the reported quantiles [1]; `capital_level` and 0.995 are always added."""
+    defect_sampling: Probability | None = None
+    """Probability that a batch is defective in the sample, where `contract.failures` has defects (importance sampling):
+    draws are weighed back, and more of them tell of the tail that defects make [1]. Null: as the contract has it."""
     telemetry_error: Annotated[float, Gt(0.0), Lt(1.0)] = 0.005
     """Error that the mean capacity of a whole fleet is measured with each year, common to its packs [fraction of base
     energy]; for what years of telemetry will tell. Default, an assumption: that of a tester."""

@@ -6,7 +6,6 @@ All rates and loads are per kWh of base energy, a portfolio ratio: total USD ove
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -56,7 +55,9 @@ def price(fade: xr.Dataset, contract: Contract, premium: Premium, pack_energy_kw
         If the dataset is not as described, more packs failed than `max_failed_share`, or a single draw is to
         carry a capital load.
     """
-    claims = settle(fade, contract, premium.yield_curve or premium.discount_rate, pack_energy_kwh, seed)
+    claims = settle(
+        fade, contract, premium.yield_curve or premium.discount_rate, pack_energy_kwh, seed, premium.defect_sampling
+    )
     _refuse_failed(claims, premium, contract)
     pool = pool_of(claims, premium, float(fade.get("pack_weight", 1.0)))
     draws = pool.loss.size
@@ -66,22 +67,26 @@ def price(fade: xr.Dataset, contract: Contract, premium: Premium, pack_energy_kw
             "premium.capital.cost_of_capital to 0 or premium.principle to expected_value"
         )
     levels = levels_of(premium)
-    evaluated = partial(evaluate, pool, premium, levels)
+
+    def evaluated(weights: Float[Array, "replicate draw"]) -> dict[str, Array]:
+        return evaluate(pool, premium, levels, weights * pool.weight)
+
     _refuse_refunds(pool, premium)
     values = {name: value[0] for name, value in evaluated(np.ones((1, draws))).items()}
     shared = clusters(fade)
     widths = half_widths(evaluated, shared, premium.confidence, seed)
     dataset = _dataset(fade, pool, levels, values, widths, [layer.kind for layer in premium.reinsurance])
-    told = telemetry(claims.level, unpaid_after(pool.yearly), premium.telemetry_error, seed)
+    told = telemetry(claims.level, unpaid_after(pool.yearly), premium.telemetry_error, seed, pool.weight)
     for name, found in told._asdict().items():
         dataset[f"telemetry_{name}"] = ("telemetry_year", found)
     years = np.arange(1, len(told.deviation) + 1)
     dataset = dataset.assign_coords(telemetry_year=years, inspection=inspection_times(contract))
-    dataset["weather_standard_deviation"] = of_weather(pool.moments, shared)
+    # Draws of unlike weight are no analysis of variance.
+    dataset["weather_standard_deviation"] = np.nan if np.ptp(pool.weight) else of_weather(pool.moments, shared)
     dataset.attrs = {
         "coverage": _coverage(contract),
         "principle": premium.principle,
-        "capital_basis": capital_basis(premium.capital, levels, draws)[1],
+        "capital_basis": capital_basis(premium.capital, levels, pool)[1],
         "interval": f"{premium.confidence:g} Monte-Carlo interval from {_basis(shared)}, without model error",
         "contract": json.dumps(asdict(contract)),
         "premium_settings": json.dumps(asdict(premium)),
@@ -113,7 +118,7 @@ def _refuse_failed(claims: Claims, premium: Premium, contract: Contract) -> None
 
 
 def _refuse_refunds(pool: Pool, premium: Premium) -> None:
-    returned = returned_share(pool, np.ones((1, pool.loss.size))).item()
+    returned = returned_share(pool, pool.weight[None]).item()
     if premium.expense_ratio + returned >= 1.0:
         raise ValueError(
             f"expenses take {premium.expense_ratio:g} of the premium and contracts that end early give {returned:g} of "
@@ -162,17 +167,18 @@ def _dataset(
 ) -> xr.Dataset:
     claims = pool.claims
     packs = claims.base_energy.size
-    known = np.isfinite(claims.base_energy).sum()
+    known = float(claims.weight @ np.isfinite(claims.base_energy).sum(axis=1))
     arrays: dict[str, tuple[tuple[str, ...], Array]] = {
         "loss": (("draw", "pack"), claims.loss),
         "base_energy": (("draw", "pack"), claims.base_energy),
+        "draw_weight": (("draw",), claims.weight),
         "claim_amount": (("draw", "policy_year"), claims.paid),
         "failed_share": ((), np.asarray(claims.excluded / packs)),
         "exhausted_share": ((), np.asarray(claims.exhausted.sum() / packs)),
-        "false_claim_share": ((), np.asarray(claims.false_claims.sum() / known)),
-        "voided_share": ((), np.asarray(claims.voided.sum() / known)),
-        "ended_share": ((), np.asarray(claims.ended.mean())),
-        "failures_per_pack": ((), np.asarray(claims.failures.sum() / known)),
+        "false_claim_share": ((), np.asarray(claims.weight @ claims.false_claims / known)),
+        "voided_share": ((), np.asarray(claims.weight @ claims.voided / known)),
+        "ended_share": ((), np.asarray(np.average(claims.ended, weights=claims.weight))),
+        "failures_per_pack": ((), np.asarray(claims.weight @ claims.failures / known)),
     }
     for name, value in values.items():
         dims = (_DIMS[name],) if name in _DIMS else ()

@@ -112,7 +112,7 @@ def sensitivities(
 
     def pool(change: Change, forecast: xr.Dataset) -> Pool:
         discount = change.premium.yield_curve or change.premium.discount_rate
-        claims = settle(forecast, change.contract, discount, pack_energy_kwh, seed)
+        claims = settle(forecast, change.contract, discount, pack_energy_kwh, seed, premium.defect_sampling)
         return pool_of(claims, change.premium, weight)
 
     listed, small = list(changes(contract, premium)), list(slopes(contract, premium))
@@ -125,7 +125,10 @@ def sensitivities(
         pools.append(pool(change, _chosen(faded, change.insured, contract.term_years, known)))
 
     def differences(weights: Float[Array, "replicate draw"]) -> dict[str, Array]:
-        quotes = [quote(each, change.premium, levels, weights) for each, change in zip(pools, every, strict=True)]
+        quotes = [
+            quote(each, change.premium, levels, weights * each.weight)
+            for each, change in zip(pools, every, strict=True)
+        ]
         now, *others = quotes
         dearer = np.stack([other.gross - now.gross for other in others], axis=1)
         expected = np.stack([other.expected - now.expected for other in others], axis=1)

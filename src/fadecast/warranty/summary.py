@@ -107,9 +107,12 @@ def exceedance(price: xr.Dataset) -> pd.DataFrame:
 
     Returns
     -------
-    One row per draw, worst last: `loss` [USD per kWh of base energy], discounted, and `probability`, the
-    share of draws that lose at least as much.
+    One row per draw, worst last: `loss` [USD per kWh of base energy], discounted, and `probability`, that of losing at
+    least as much, each draw counting by its weight.
     """
-    loss = np.sort((price["loss"].sum("pack") / price["base_energy"].sum("pack")).values)
-    reached = loss.size - np.searchsorted(loss, loss, side="left")
-    return pd.DataFrame({"loss": loss, "probability": reached / loss.size})
+    loss = (price["loss"].sum("pack") / price["base_energy"].sum("pack")).to_numpy()
+    order = np.argsort(loss, kind="stable")
+    loss, weight = loss[order], price["draw_weight"].to_numpy()[order]
+    below = np.concatenate([[0.0], np.cumsum(weight)])
+    probability = (below[-1] - below[np.searchsorted(loss, loss, side="left")]) / below[-1]
+    return pd.DataFrame({"loss": loss, "probability": probability})

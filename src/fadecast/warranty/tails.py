@@ -14,9 +14,15 @@ def draws_needed(level: float) -> int:
     return int(np.ceil(np.round(DRAWS_BEYOND / (1.0 - level), 6)))
 
 
-def resolved(levels: Float[Array, " level"], draws: int) -> Bool[np.ndarray, " level"]:
-    """Return which levels have at least `DRAWS_BEYOND` of the draws beyond them."""
-    return np.array([draws >= draws_needed(level) for level in levels], dtype=bool)
+def resolved(
+    levels: Float[Array, " level"], loss: Float[Array, " draw"], weight: Float[Array, " draw"]
+) -> Bool[np.ndarray, " level"]:
+    """Return which levels have at least `DRAWS_BEYOND` draws beyond them; draws of unlike weight count for fewer."""
+    worst = weight[np.argsort(-loss, kind="stable")]
+    mass, squares = np.cumsum(worst), np.cumsum(worst**2)
+    beyond = np.searchsorted(mass, (1.0 - levels) * mass[-1] * (1.0 + 1e-9), side="right")
+    effective = np.where(beyond > 0, mass[beyond - 1] ** 2 / squares[beyond - 1], 0.0)
+    return np.asarray(np.round(effective, 6) >= DRAWS_BEYOND)
 
 
 def value_at_risk(

@@ -46,6 +46,8 @@ class Pool:
     """What reinsurance takes and leaves [USD]."""
     packs: float
     """Packs that those of the forecast stand for, in the mean over draws [1]."""
+    weight: Float[Array, " draw"]
+    """How much each draw counts [1]."""
     moments: Moments
     """Losses of single packs per base energy."""
     yearly: Float[Array, "draw policy_year"]
@@ -61,31 +63,35 @@ def pool_of(claims: Claims, premium: Premium, pack_weight: float) -> Pool:
     of_packs = moments(claims.loss, claims.base_energy)
     return Pool(
         loss=loss,
-        ratio=_of_all(loss / energy, of_packs, pack_weight),
+        ratio=_of_all(loss / energy, of_packs, pack_weight, claims.weight),
         loss_years=claims.loss_years,
         energy=energy,
         tail_events=claims.tail_events,
         tail_packs=claims.tail_packs,
         split=cede(premium.reinsurance, claims.loss, claims.base_energy),
         packs=float(of_packs.packs.mean() * pack_weight),
+        weight=claims.weight,
         moments=of_packs,
         yearly=claims.paid / (energy[:, None] * pack_weight),
         claims=claims,
     )
 
 
-def _of_all(ratio: Float[Array, " draw"], of: Moments, pack_weight: float) -> Float[Array, " draw"]:
+def _of_all(
+    ratio: Float[Array, " draw"], of: Moments, pack_weight: float, weight: Float[Array, " draw"]
+) -> Float[Array, " draw"]:
     """Return the losses of draws had all packs been simulated: closer to their mean, for chance evens out more.
 
     The spread of the sample is brought to that of the whole, as the split of risk says; its shape is kept.
     """
     if pack_weight == 1.0:
         return ratio
-    systematic, individual = (float(part[0]) for part in split_risk(of, np.ones((1, ratio.size))).values())
+    systematic, individual = (float(part[0]) for part in split_risk(of, weight[None]).values())
     few, all_packs = of.packs.mean(), of.packs.mean() * pack_weight
     spreads = [np.sqrt(systematic**2 + individual**2 / size) for size in (all_packs, few)]
     scale = spreads[0] / spreads[1] if spreads[1] > 0.0 else 1.0
-    return np.maximum(ratio.mean() + scale * (ratio - ratio.mean()), 0.0)
+    mean = np.average(ratio, weights=weight)
+    return np.maximum(mean + scale * (ratio - mean), 0.0)
 
 
 class Quote(NamedTuple):
@@ -106,16 +112,9 @@ def quote(
 ) -> Quote:
     """Return the premium of weighted draws by a principle, by default that of the settings."""
     expected = (weights @ pool.loss) / (weights @ pool.energy)
-    duration = duration_of(pool, weights)
-    name = principle or premium.principle
-    load = load_for_risk(name, pool.ratio, expected, weights, premium, levels, duration)
+    load = load_for_risk(pool, premium, levels, pool.ratio, expected, weights, principle)
     gross = (expected + premium.fixed_expenses_usd_per_kwh + load) / kept_share(pool, premium, weights)
     return Quote(expected, load, gross * returned_share(pool, weights), gross)
-
-
-def duration_of(pool: Pool, weights: Float[Array, "replicate draw"]) -> Float[Array, " replicate"]:
-    """Return the mean time of payment [year]; 0 where nothing is paid."""
-    return _ratio(weights @ pool.loss_years, weights @ pool.loss, 0.0)
 
 
 def returned_share(pool: Pool, weights: Float[Array, "replicate draw"]) -> Float[Array, " replicate"]:
@@ -134,7 +133,7 @@ def evaluate(
 ) -> dict[str, Array]:
     """Price the portfolio when each draw counts as often as its weight says."""
     energy = weights @ pool.energy
-    enough = resolved(levels, pool.ratio.size)
+    enough = resolved(levels, pool.ratio, pool.weight)
     quantile, tail = (np.where(enough, v, np.nan) for v in value_at_risk(pool.ratio, weights, levels))
     quotes = {name: quote(pool, premium, levels, weights, name) for name in PRINCIPLES}
     expected, load, refund, gross = quotes[premium.principle]
@@ -170,24 +169,27 @@ def evaluate(
         "retained_standard_deviation": spreads[-1],
         **parts,
         "fleet_premium": (charged[:, None] + load[:, None] * scale) / net,
-        "aggregate_exceedance": return_levels(pool.yearly, weights),
-        "occurrence_exceedance": return_levels(pool.claims.largest, weights),
+        "aggregate_exceedance": return_levels(pool.yearly, weights, pool.weight),
+        "occurrence_exceedance": return_levels(pool.claims.largest, weights, pool.weight),
         "survival": survival(pool.claims.at_risk, pool.claims.fallen, weights),
-        **emergence(unpaid_after(pool.yearly), pool.claims.discounted, weights),
+        **emergence(unpaid_after(pool.yearly), pool.claims.discounted, weights, pool.weight),
     }
 
 
 def load_for_risk(
-    name: PrincipleName,
+    pool: Pool,
+    premium: Premium,
+    levels: Float[Array, " level"],
     loss: Float[Array, " draw"],
     expected: Float[Array, " replicate"],
     weights: Float[Array, "replicate draw"],
-    premium: Premium,
-    levels: Float[Array, " level"],
-    duration: Float[Array, " replicate"],
+    principle: PrincipleName | None = None,
 ) -> Float[Array, " replicate"]:
-    """Return what a principle asks for beyond the expected loss [USD/kWh]; NaN where draws do not resolve its level."""
-    loadings = premium.loadings
+    """Return what a principle asks for beyond an expected loss of draws, paid as that of the pool is [USD/kWh].
+
+    NaN where draws do not resolve its level.
+    """
+    loadings, name = premium.loadings, principle or premium.principle
     mean, deviation = mean_and_deviation(loss, weights)
     match name:
         case "expected_value":
@@ -197,22 +199,23 @@ def load_for_risk(
         case "value_at_risk" | "tail_value_at_risk":
             level = np.array([loadings.level])
             quantile, tail = value_at_risk(loss, weights, level)
+            told = resolved(level, pool.ratio, pool.weight).all()
             bad = (tail if name == "tail_value_at_risk" else quantile)[:, 0]
-            return np.maximum(bad - expected, 0.0) if resolved(level, loss.size).all() else np.full_like(bad, np.nan)
+            return np.maximum(bad - expected, 0.0) if told else np.full_like(bad, np.nan)
         case "cost_of_capital":
-            return _capital_load(loss, expected, weights, premium.capital, levels, duration)
+            return _capital_load(pool, loss, expected, weights, premium.capital, levels)
     return distorted_mean(loss, weights, distortions(loadings)[name]) - mean
 
 
 def _capital_load(
+    pool: Pool,
     loss: Float[Array, " draw"],
     expected: Float[Array, " replicate"],
     weights: Float[Array, "replicate draw"],
     settings: Capital,
     levels: Float[Array, " level"],
-    duration: Float[Array, " replicate"],
 ) -> Float[Array, " replicate"]:
-    level, _ = capital_basis(settings, levels, loss.size)
+    level, _ = capital_basis(settings, levels, pool)
     if level is None:
         capital = settings.standard_deviation_factor * mean_and_deviation(loss, weights)[1]
     else:
@@ -220,14 +223,16 @@ def _capital_load(
         bad = tail if settings.risk_measure == "tvar" else quantile
         # A quantile can lie below the mean.
         capital = np.maximum(bad[:, level] - expected, 0.0)
+    # Mean time of payment; 0 where nothing is paid.
+    duration = _ratio(weights @ pool.loss_years, weights @ pool.loss, 0.0)
     return np.asarray(settings.cost_of_capital * capital * duration)
 
 
-def capital_basis(capital: Capital, levels: Float[Array, " level"], draws: int) -> tuple[int | None, str]:
+def capital_basis(capital: Capital, levels: Float[Array, " level"], pool: Pool) -> tuple[int | None, str]:
     """Return the index of the level that the capital rests on (None: standard deviation), and its name."""
-    usable = np.flatnonzero(resolved(levels, draws) & (levels <= capital.capital_level))
+    usable = np.flatnonzero(resolved(levels, pool.ratio, pool.weight) & (levels <= capital.capital_level))
     needed = draws_needed(capital.capital_level)
-    wanted = f"{draws} draws do not resolve {capital.capital_level:g}, which needs {needed}"
+    wanted = f"{pool.ratio.size} draws do not resolve {capital.capital_level:g}, which needs {needed}"
     if not usable.size:
         return None, f"standard_deviation times {capital.standard_deviation_factor:g} ({wanted})"
     name = "tail_value_at_risk" if capital.risk_measure == "tvar" else "value_at_risk"
