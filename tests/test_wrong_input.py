@@ -212,6 +212,15 @@ VALUES = {
         "fleet: {sharing: equal}\neconomics: {years: 30}",
         "economics.years: got 30; must be at most years (10)",
     ),
+    "demand response of a site that no grid reaches": (
+        "fleet: {sharing: equal}\neconomics: {demand_response: {kw_per_pack: 5.0}}",
+        "economics.demand_response.kw_per_pack: got 5 where no grid reaches the site; set duty.grid.export_kw_per_pack",
+    ),
+    "demand response of packs that serve a grid already": (
+        "fleet: {sharing: equal}\nduty: {service: regulation, grid: {export_kw_per_pack: 5.0}}\n"
+        "economics: {demand_response: {kw_per_pack: 5.0}}",
+        "economics.demand_response.kw_per_pack: got 5 where no grid reaches the site;",
+    ),
     "rising guarantee": (
         "warranty: {contract: {guarantee: [[1, 0.7], [2, 0.8]]}}",
         "guarantee point (2, 0.8)",

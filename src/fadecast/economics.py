@@ -12,12 +12,12 @@ import xarray as xr
 from annotated_types import Ge, Le, Lt
 from jaxtyping import Float
 
+from fadecast.demand_response import DemandResponse, Usd, cost, delivered
 from fadecast.settings import settings
 from fadecast.warranty.intervals import half_widths
 from fadecast.warranty.observed import clusters
 from fadecast.warranty.remedies import Array
 
-Usd = Annotated[float, Ge(0.0)]
 Share = Annotated[float, Ge(0.0), Le(1.0)]
 
 
@@ -46,6 +46,8 @@ class Economics:
     """Credit for each kWh of packs remanufactured (US Internal Revenue Code 45X) [USD/kWh]; 0: none."""
     solar_credit_usd_per_kwh: Usd = 0.03
     """Credit for each kWh of sun used, for ten years (45Y with its labour terms, 2024) [USD/kWh]; 0: none."""
+    demand_response: DemandResponse = DemandResponse()
+    """What a grid pays for power held ready, and what that costs."""
     emission_kg_per_kwh: Usd = 84.0
     """Emission of making a new pack [kg CO2-equivalent per kWh]. Default: middle of 61 to 106 (Emilsson and Dahllof
     2019, IVL report C 444)."""
@@ -60,6 +62,12 @@ class Plant(NamedTuple):
     pack_kwh: float
     """First-life nameplate of a pack [kWh]."""
     solar_kw: float
+    converter_kw: float = 0.0
+    """Highest power of the converters, at the bus."""
+    battery_kwh: float = 0.0
+    """Energy that a full battery gives at the bus at the start of service [kWh]."""
+    export_kw: float = 0.0
+    """Highest power given to a grid."""
 
 
 class Yearly(NamedTuple):
@@ -77,13 +85,26 @@ class Yearly(NamedTuple):
     """Capacity of the packs that run over that of all at the start, in the middle of the year [1]."""
     replaced: Float[Array, "draw year"]
     """Packs replaced [1]."""
+    imported: Float[Array, "draw year"]
+    """Energy taken from a grid in the year as first dispatched [kWh]."""
 
 
-COMPONENTS = ("packs", "sun", "operation", "replacement", "warranty", "claims", "module credit", "solar credit")
+COMPONENTS = (
+    "packs",
+    "sun",
+    "operation",
+    "replacement",
+    "warranty",
+    "claims",
+    "module credit",
+    "solar credit",
+    "demand response",
+)
 """Parts of a cash flow; costs are positive."""
 
 _SITE = ("site_unserved", "site_spilled", "site_curtailed", "site_capability", "site_replacements")
 _CREDIT_YEARS = 10
+_HOURS = 8760.0
 
 
 def yearly(duty: xr.Dataset, fade: xr.Dataset, years: int) -> Yearly:
@@ -118,12 +139,12 @@ def yearly(duty: xr.Dataset, fade: xr.Dataset, years: int) -> Yearly:
 
     capability = fade["site_capability"].isel(site=0).transpose("draw", "time").to_numpy()
     hours = float(duty["hour"][1] - duty["hour"][0])
-    of_duty = {name: np.empty(duty.sizes["draw"]) for name in ("load", "solar", "battery")}
+    of_duty = {name: np.empty(duty.sizes["draw"]) for name in ("load", "solar", "battery", "grid")}
     for draw in range(duty.sizes["draw"]):
         for name, values in of_duty.items():
             values[draw] = hours * float(np.maximum(duty[f"{name}_power"].isel(draw=draw).to_numpy(), 0.0).sum())
     follows = fade["duty_draw"].to_numpy()
-    load, sun, battery = (values[follows][:, None] for values in of_duty.values())
+    load, sun, battery, grid = (values[follows][:, None] for values in of_duty.values())
     unserved = in_years("site_unserved") + in_years("site_curtailed")
     first = unserved[:, :1]
     return Yearly(
@@ -134,6 +155,7 @@ def yearly(duty: xr.Dataset, fade: xr.Dataset, years: int) -> Yearly:
         discharged=np.maximum(battery - (unserved - first), 0.0),
         capability=np.stack([np.interp(ends[:-1] + 0.5, time, row) for row in capability]),
         replaced=in_years("site_replacements"),
+        imported=np.broadcast_to(grid, unserved.shape),
     )
 
 
@@ -163,7 +185,19 @@ def cash_flow(
     flow[6, :, 0] = -economics.module_credit_usd_per_kwh * nameplate
     credited = min(years, _CREDIT_YEARS)
     flow[7, :, 1 : credited + 1] = -economics.solar_credit_usd_per_kwh * done.sun[:, :credited]
+    flow[8, :, 1:] = cost(economics.demand_response, _in_an_event(economics.demand_response, plant, done))
     return flow
+
+
+def _in_an_event(terms: DemandResponse, plant: Plant, done: Yearly) -> Float[Array, "draw year"]:
+    """Return the energy given in an event of each year [kWh].
+
+    Own load and what is taken from the grid are those of a mean hour of the year; all of the load that the grid does
+    not serve counts as carried by the converters, sun or not.
+    """
+    imported = done.imported / _HOURS
+    free = plant.converter_kw - np.maximum(done.served / _HOURS - imported, 0.0)
+    return delivered(terms, plant.packs, free, imported + plant.export_kw, plant.battery_kwh * done.capability)
 
 
 def levelised_price(

@@ -24,6 +24,7 @@ from fadecast.cell.model import build_cell
 from fadecast.decades.years import represented
 from fadecast.devices import on_host
 from fadecast.duty import duty_years, years_drawn
+from fadecast.duty.year import site_plant
 from fadecast.economics import Plant, economics_table
 from fadecast.ensemble import make_ensemble
 from fadecast.errors import InputError, RunError
@@ -255,12 +256,24 @@ def _write_price(run: RunFolder, study: Pricing, priced: xr.Dataset) -> list[str
     return [run.write_dataset("price.nc", priced, study), "price.csv", "price_sheet.html"]
 
 
+def plant_of(study: Study) -> Plant:
+    """Return what stands at the site of a study, as its cash flow sees it."""
+    site = site_plant(study.duty, study.packs)
+    return Plant(
+        study.packs,
+        study.pack_energy_kwh,
+        study.packs * study.duty.solar.kw_per_pack,
+        converter_kw=float(site.converter),
+        battery_kwh=float((site.high - site.low) * site.one_way),
+        export_kw=float(site.exports),
+    )
+
+
 def _make_economics(study: Study, run: RunFolder, observe: Observer) -> list[str]:
     if study.economics is None:
         return []
     duty, fade, priced = run.open_dataset("duty.nc"), run.open_dataset("fade.nc"), run.read_dataset("price.nc")
-    plant = Plant(study.packs, study.pack_energy_kwh, study.packs * study.duty.solar.kw_per_pack)
-    table = economics_table(study.economics, plant, duty, fade, priced, study.seed)
+    table = economics_table(study.economics, plant_of(study), duty, fade, priced, study.seed)
     write_text(run.path / "economics.csv", table.to_csv(index=False, lineterminator="\n"))
     return ["economics.csv"]
 

@@ -218,6 +218,13 @@ def _economics_problems(study: Study) -> Iterable[str]:
             f"economics: needs one site whose packs feel each other; got fleet.sharing {study.fleet.sharing} and "
             f"fleet.sites {study.fleet.sites}; must be equal, health or remaining_warranty, and 1, or economics null"
         )
+    grid, enrolled = study.duty.grid, study.economics.demand_response.kw_per_pack
+    reached = study.duty.service == "site" and grid.import_kw_per_pack + grid.export_kw_per_pack > 0.0
+    if enrolled > 0.0 and not reached:
+        yield (
+            f"economics.demand_response.kw_per_pack: got {enrolled:g} where no grid reaches the site; set "
+            "duty.grid.export_kw_per_pack or import_kw_per_pack above 0 with duty.service site, or kw_per_pack to 0"
+        )
 
 
 def _parameter_problems(study: Study) -> Iterable[str]:
