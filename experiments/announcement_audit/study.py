@@ -14,6 +14,7 @@ import pandas as pd
 import xarray as xr
 
 from fadecast.economics import Economics, Plant, Yearly, carbon, economics_table, yearly
+from fadecast.pipeline import plant_of
 from fadecast.runs import RunFolder
 from fadecast.study import Study, load_study
 
@@ -76,10 +77,8 @@ def opened(path: Path) -> Run:
     folder = RunFolder(path)
     study = load_study(folder.study_file)
     duty, fade = folder.open_dataset("duty.nc"), folder.open_dataset("fade.nc")
-    dispatch, solar = study.duty.dispatch, study.duty.solar
-    plant = Plant(study.packs, dispatch.pack_kwh, study.packs * solar.kw_per_pack)
     done = yearly(duty, fade, Economics().years)
-    return Run(study, duty, fade, folder.read_dataset("price.nc"), done, plant)
+    return Run(study, duty, fade, folder.read_dataset("price.nc"), done, plant_of(study))
 
 
 def of_figures(run: Run) -> Iterator[Verdict]:
