@@ -16,6 +16,7 @@ import numpy as np
 import xarray as xr
 
 from fadecast import variables
+from fadecast.files import open_netcdf
 from fadecast.streams import Block, write_blocks
 from fadecast.warranty import Contract, Failures, Premium, Test, price, summary_line
 
@@ -39,7 +40,7 @@ def main() -> None:
         header = xr.Dataset(coords={"draw": np.arange(given.draws), "pack": np.arange(given.packs), "time": YEARS})
         write_blocks(path, variables.describe(header), fades(given.draws, given.packs))
         for name, contract in (("plain", CONTRACT), ("tests that err, failures", FULL)):
-            with xr.open_dataset(path, engine="h5netcdf") as fade:
+            with open_netcdf(path) as fade:
                 began = time.perf_counter()
                 priced = price(fade, contract, Premium(), 78.0, 1)
                 seconds = time.perf_counter() - began

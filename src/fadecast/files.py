@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import xarray as xr
 
+from fadecast.unpacking import unpacked_outside
+
 _ENGINE: Literal["h5netcdf"] = "h5netcdf"
 _COMPRESSION: Mapping[str, Any] = {"zlib": True, "complevel": 4, "shuffle": True}
 _TEMPORARY = ".tmp"
@@ -74,7 +76,7 @@ def read_netcdf(path: Path) -> xr.Dataset:
 
 def open_netcdf(path: Path) -> xr.Dataset:
     """Open a dataset whose variables are read when they are needed."""
-    return xr.open_dataset(path, engine=_ENGINE, decode_timedelta=False)
+    return unpacked_outside(xr.open_dataset(path, engine=_ENGINE, decode_timedelta=False), path)
 
 
 def sha256(path: Path) -> str:

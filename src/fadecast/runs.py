@@ -42,6 +42,7 @@ from fadecast.netcdf_file import open_foreign
 from fadecast.shards import Shards
 from fadecast.streams import Block, write_blocks
 from fadecast.study import Pricing, Study, plain_study, study_of, to_yaml
+from fadecast.unpacking import unpacked_outside
 
 STUDY_FILE = "study.yaml"
 
@@ -60,7 +61,7 @@ def open_fade(path: Path) -> xr.Dataset:
     if not path.is_file():
         raise InputError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}; --fade must be a netCDF file")
     try:
-        return open_foreign(path)
+        return unpacked_outside(open_foreign(path), path)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: {error}; --fade must be a fade dataset, netCDF-4") from None
 
