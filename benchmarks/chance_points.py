@@ -38,7 +38,7 @@ CASES = {
 
 def main() -> None:
     """Price under many seeds by both; print what draws are worth."""
-    rows = []
+    rows: list[dict[str, float | str]] = []
     for draws in (16, 64, 256):
         fade = faded(draws)
         for name, contract in CASES.items():

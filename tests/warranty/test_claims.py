@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from fadecast.outcome import Outcome
-from fadecast.warranty import CashRemedy, Contract, observed
+from fadecast.warranty import (
+    CashRemedy,
+    Contract,
+    Failures,
+    Layer,
+    Premium,
+    ReplacementRemedy,
+    Test,
+    observed,
+    price,
+)
 from fadecast.warranty.claims import settle
 
 from .hand_made import ONE_INSPECTION, PACK_KWH, fade_of, linear_fade
@@ -141,6 +151,29 @@ def test_reading_in_blocks_changes_nothing(monkeypatch):
     parts = settle(fade, YEARLY, 0.03, PACK_KWH)
     for name in vars(whole):
         np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name), err_msg=name)
+
+
+UNSURE = {"test": Test(bias_sd=0.01, noise_sd=0.01), "failures": Failures(per_year=0.02, defect_probability=0.3)}
+
+
+@pytest.mark.parametrize("threads", [1, 5])
+@pytest.mark.parametrize(
+    "contract",
+    [
+        replace(YEARLY, site_guarantee=((0.0, 0.8),)),
+        replace(YEARLY, **UNSURE, aggregate_deductible_usd_per_kwh=5.0),
+        replace(YEARLY, **UNSURE, remedy=ReplacementRemedy(kind="replacement")),
+    ],
+)
+def test_no_price_hangs_on_threads_or_on_how_many_draws_are_looked_at_together(monkeypatch, contract, threads):
+    fade = linear_fade(np.random.default_rng(1).uniform(0.4, 0.9, (25, 4)))
+    layers = (Layer(kind="excess_of_loss", attachment_usd_per_kwh=10.0), Layer(kind="stop_loss", share=0.5))
+    whole = price(fade, contract, Premium(reinsurance=layers), PACK_KWH, seed=2)
+    monkeypatch.setattr("fadecast.warranty.claims._THREADS", threads)
+    monkeypatch.setattr(observed, "_BLOCK", 5 * fade.retention[0].size)
+    monkeypatch.setattr(observed, "_PART", 2 * fade.retention[0].size)
+    monkeypatch.setattr("fadecast.warranty.valuation._PART", 3 * 4)
+    assert price(fade, contract, Premium(reinsurance=layers), PACK_KWH, seed=2).identical(whole)
 
 
 def test_failed_packs_carry_neither_loss_nor_energy():

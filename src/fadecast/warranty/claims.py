@@ -1,5 +1,6 @@
 """From fade to money: what every pack claims over the term, draw by draw."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from fadecast.warranty.contract import Contract, inspection_times
 from fadecast.warranty.cover import Cover, inspect
 from fadecast.warranty.credibility import MOST_YEARS
 from fadecast.warranty.inspection import likelihood_ratio
-from fadecast.warranty.observed import Block, blocks, check_fade, interpolate
+from fadecast.warranty.observed import Block, check_fade, interpolate, read_blocks, spans
 from fadecast.warranty.remedies import Array, straight
 from fadecast.warranty.survival import follow
 
@@ -18,6 +19,8 @@ TAIL_EVENT_YEARS = 3.0
 """The tail event is retention below `TAIL_EVENT_RETENTION` within this time [year]."""
 TAIL_EVENT_RETENTION = 0.80
 """Retention that marks the tail event [1]."""
+_THREADS = 2
+"""One reads while the other works out claims. No claim hangs on their number."""
 
 Discount = float | tuple[tuple[float, float], ...]
 """A risk-free rate compounded yearly [1/year], or points (year, rate) of such rates by maturity."""
@@ -113,7 +116,7 @@ def settle(
     Raises
     ------
     ValueError
-        If the dataset is not as `check_fade` and `blocks` want it, or the pack energy is not positive.
+        If the dataset is not as `check_fade` and `read_blocks` want it, or the pack energy is not positive.
     """
     if not (np.isfinite(pack_energy_kwh) and pack_energy_kwh > 0.0):
         raise ValueError(
@@ -122,13 +125,18 @@ def settle(
     plain = check_fade(fade, contract.term_years, contract.needs)
     claims = _no_claims(plain.sizes["draw"], plain.sizes["pack"], contract)
     time = plain["time"].values.astype(np.float64)
-    for block in blocks(plain):
-        _set_base_energy(claims, block, contract, time, pack_energy_kwh)
-        cover = Cover.start(block, contract, time, claims.base_energy[block.draws], seed, defect_sampling)
-        claims.weight[block.draws] = likelihood_ratio(contract.failures, defect_sampling, seed, cover.draws)
-        _pay(claims, block, cover, discount)
-        claims.at_risk[block.draws], claims.fallen[block.draws] = follow(block, contract, time)
-        _count_tail_events(claims, block, time)
+
+    def settle_draws(draws: slice) -> None:
+        for block in read_blocks(plain, draws):
+            _set_base_energy(claims, block, contract, time, pack_energy_kwh)
+            cover = Cover.start(block, contract, time, claims.base_energy[block.draws], seed, defect_sampling)
+            claims.weight[block.draws] = likelihood_ratio(contract.failures, defect_sampling, seed, cover.draws)
+            _pay(claims, block, cover, discount)
+            claims.at_risk[block.draws], claims.fallen[block.draws] = follow(block, contract, time)
+            _count_tail_events(claims, block, time)
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        list(pool.map(settle_draws, spans(plain)))
     _aggregate(claims, contract)
     # Of packs that stand for others means are those of all; only this is an amount.
     claims.paid[...] *= float(fade.get("pack_weight", 1.0))

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from fadecast.warranty.contract import Contract, guaranteed_level, inspection_times, shortfall
-from fadecast.warranty.inspection import defect_years, ends_early, ends_suddenly, test_error
+from fadecast.warranty.inspection import defect_years, ends_early, ends_suddenly, lasting_error, passing_error
 from fadecast.warranty.observed import Block, interpolate
 from fadecast.warranty.remedies import Array, CashRemedy, RepairRemedy, ReplacementRemedy
 
@@ -37,6 +37,8 @@ class Cover:
     dead: Bool[np.ndarray, "draw pack"]
     defects: Float[Array, "draw pack"]
     """When a first pack ends by the defect of its batch [year]."""
+    bias: Float[Array, "draw pack"]
+    """Error of every test of a pack [fraction of base energy]."""
     buried: Bool[np.ndarray, "draw pack"]
     """Packs that were found to have ended."""
     voided: Bool[np.ndarray, "draw pack"]
@@ -77,6 +79,7 @@ class Cover:
             covered=~no,
             dead=no,
             defects=defects,
+            bias=lasting_error(contract.test, seed, draws, shape[1]),
             buried=no.copy(),
             voided=no.copy(),
             paid_falsely=no.copy(),
@@ -133,12 +136,14 @@ def inspect(cover: Cover, number: int, year: float) -> Costs:
     _check_terms(cover, year)
     capacity = np.where(cover.dead, 0.0, _capacity(cover, year))
     found = _shortfall(cover, capacity, year, 0.0)
-    first = _shortfall(cover, capacity, year, _error(cover, number, again=False))
+    first = found
+    if test.bias_sd > 0.0 or test.noise_sd > 0.0:
+        first = _shortfall(cover, capacity, year, _error(cover, number, again=False))
     suspected = (first > 0.0) & cover.covered & (year > contract.waiting_period_years)
     owed = first
     if test.retest and test.noise_sd > 0.0:
         owed = _shortfall(cover, capacity, year, _error(cover, number, again=True))
-    owed = np.where(suspected, np.maximum(owed, 0.0), 0.0)
+    owed = np.fmax(owed, 0.0) * suspected
     remedy = contract.remedy
     if isinstance(remedy, CashRemedy):
         amount = _cash(cover, remedy, owed)
@@ -171,6 +176,8 @@ def _capacity(cover: Cover, year: float) -> Float[Array, "draw pack"]:
 def _end_packs(cover: Cover, number: int, year: float) -> None:
     """Let packs end that fail between the inspection before and this one."""
     contract = cover.contract
+    if contract.failures.per_year == 0.0 and contract.failures.defect_probability == 0.0:
+        return
     before = float(inspection_times(contract)[number - 1]) if number else 0.0
     packs = cover.base.shape[1]
     ends = ends_suddenly(contract.failures, cover.seed, cover.draws, packs, number, year - before)
@@ -204,8 +211,8 @@ def _check_terms(cover: Cover, year: float) -> None:
 
 
 def _error(cover: Cover, number: int, *, again: bool) -> Float[Array, "draw pack"]:
-    error = test_error(cover.contract.test, cover.seed, cover.draws, cover.base.shape[1], number, again)
-    return np.where(cover.dead, 0.0, error)
+    error = passing_error(cover.contract.test, cover.seed, cover.draws, cover.base.shape[1], number, again)
+    return np.where(cover.dead, 0.0, cover.bias + error)
 
 
 def _shortfall(
@@ -216,7 +223,9 @@ def _shortfall(
     if cover.contract.power_guarantee is not None:
         power = cover.block.power(cover.at(cover.block.further["resistance"], year))
         power = np.where(cover.dead, 0.0, power)
-    return shortfall(cover.contract, year - cover.began, np.maximum(capacity + error, 0.0), power)
+    # Of one age, as all packs are until one is replaced, the level is looked up once.
+    age = year - (cover.began if cover.began.any() else np.zeros((1, 1)))
+    return shortfall(cover.contract, age, np.maximum(capacity + error, 0.0), power)
 
 
 def _cash(cover: Cover, remedy: CashRemedy, owed: Float[Array, "draw pack"]) -> Float[Array, "draw pack"]:

@@ -72,15 +72,25 @@ class Termination:
     Default: all of it (pro rata); less is a penalty on ending early (short rate)."""
 
 
-def test_error(test: Test, seed: int, draws: range, packs: int, inspection: int, again: bool) -> Float[Array, "..."]:
-    """Return the error of a test of each pack at an inspection [fraction of base energy], `(draws, packs)`."""
-    error = np.zeros((len(draws), packs))
-    if test.bias_sd > 0.0:
-        error += test.bias_sd * np.stack([_generator(seed, "bias", draw).normal(size=packs) for draw in draws])
-    if test.noise_sd > 0.0:
-        stream = f"noise {inspection}{' again' if again else ''}"
-        error += test.noise_sd * np.stack([_generator(seed, stream, draw).normal(size=packs) for draw in draws])
-    return error
+def lasting_error(test: Test, seed: int, draws: range, packs: int) -> Float[Array, "draws packs"]:
+    """Return the error that each pack has in every test [fraction of base energy]."""
+    return _normal(test.bias_sd, seed, "bias", draws, packs)
+
+
+def passing_error(
+    test: Test, seed: int, draws: range, packs: int, inspection: int, again: bool
+) -> Float[Array, "draws packs"]:
+    """Return the error that each pack has beside in a test at an inspection [fraction of base energy]."""
+    return _normal(test.noise_sd, seed, f"noise {inspection}{' again' if again else ''}", draws, packs)
+
+
+def _normal(deviation: float, seed: int, stream: str, draws: range, packs: int) -> Float[Array, "draws packs"]:
+    found = np.zeros((len(draws), packs))
+    if deviation > 0.0:
+        for row, draw in zip(found, draws, strict=True):
+            _generator(seed, stream, draw).standard_normal(out=row)
+    found *= deviation
+    return found
 
 
 def ends_suddenly(
@@ -134,7 +144,6 @@ def ends_early(termination: Termination, failures: Failures, seed: int, draws: r
     return np.asarray(-np.log1p(-chances(seed, draws, failures.batches)[:, _END]) / termination.per_year)
 
 
-@lru_cache(maxsize=8)
 def chances(seed: int, draws: range, batches: int) -> Float[Array, "draws chances"]:
     """Return the uniform numbers that all packs of a draw share, each evenly spread over the draws.
 
@@ -145,11 +154,12 @@ def chances(seed: int, draws: range, batches: int) -> Float[Array, "draws chance
     -------
     In columns: the rate of failures, the end of the contract, and for each batch whether it is defective, and when.
     """
-    engine = Sobol(_BATCHES + 2 * batches, rng=_generator(seed, "what packs share", 0))
-    if draws.start:
-        engine.fast_forward(draws.start)
-    # Of a power of two, which it is made for, only these are used.
-    return np.asarray(engine.random(2 ** (len(draws) - 1).bit_length())[: len(draws)])
+    return _points(seed, batches, (draws.stop - 1).bit_length())[draws.start : draws.stop]
+
+
+@lru_cache(maxsize=2)
+def _points(seed: int, batches: int, power: int) -> Float[Array, "draws chances"]:
+    return np.asarray(Sobol(_BATCHES + 2 * batches, rng=_generator(seed, "what packs share", 0)).random_base2(power))
 
 
 def _generator(seed: int, stream: str, draw: int) -> np.random.Generator:

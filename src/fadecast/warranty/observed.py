@@ -17,7 +17,9 @@ _MEASURES = ("retention", "soh")
 _SAME_TIME = 1e-6
 """A forecast that ends this much before the term still covers it [year]: half a minute, rounding of dates."""
 _BLOCK = 2**23
-"""Numbers of one variable held at once (64 MB): the forecast is read draw by draw, never as a whole."""
+"""Numbers of one variable read at once (64 MB): the forecast is read draw by draw, never as a whole."""
+_PART = 2**20
+"""Numbers of one variable in a block (8 MB): what is worked out from it stays in the cache of a processor."""
 
 
 @dataclass(frozen=True)
@@ -139,28 +141,47 @@ def blocks(fade: xr.Dataset) -> Iterator[Block]:
     ValueError
         If a finite value is outside the range that `fadecast.variables` declares.
     """
+    for draws in spans(fade):
+        yield from read_blocks(fade, draws)
+
+
+def read_blocks(fade: xr.Dataset, draws: slice) -> Iterator[Block]:
+    """Read some draws of a checked fade dataset, see `blocks`, which says what is raised."""
+    part = fade.isel(draw=draws)
+    values = {str(name): _values(part[name]) for name in part.data_vars}
+    ends = [outcome for outcome in Outcome if outcome.end_of_life]
+    ended = np.isin(values.pop("outcome"), ends) if "outcome" in values else np.zeros(part["soh"].shape[:2], dtype=bool)
+    for name, stored in values.items():
+        _check_values(name, stored)
+    step = max(1, _PART // values["soh"][0].size)
+    for first in range(0, len(ended), step):
+        some = slice(first, first + step)
+        held, exhausted = {name: _by_time(stored[some]) for name, stored in values.items()}, ended[some]
+        retention, soh = (held.pop(name) for name in _MEASURES)
+        if exhausted.any():
+            for measure in (retention, soh):
+                measure[:, :, 1:][exhausted[:, :, None] & np.isnan(measure[:, :, 1:])] = 0.0
+        begin = draws.start + first
+        yield Block(slice(begin, begin + len(soh)), retention=retention, soh=soh, exhausted=exhausted, further=held)
+
+
+def spans(fade: xr.Dataset) -> list[slice]:
+    """Return which draws of a checked fade dataset are read together."""
     step = max(1, _BLOCK // (fade.sizes["pack"] * fade.sizes["time"]))
-    for first in range(0, fade.sizes["draw"], step):
-        draws = slice(first, first + step)
-        part = fade.isel(draw=draws)
-        retention, soh = (_read(part, name) for name in _MEASURES)
-        exhausted = np.zeros(retention.shape[:2], dtype=bool)
-        if "outcome" in part:
-            exhausted = np.isin(_values(part["outcome"]), [outcome for outcome in Outcome if outcome.end_of_life])
-            for values in (retention, soh):
-                values[:, :, 1:][exhausted[:, :, None] & np.isnan(values[:, :, 1:])] = 0.0
-        further = {str(name): _read(part, str(name)) for name in part.data_vars if name not in (*_MEASURES, "outcome")}
-        yield Block(draws=draws, retention=retention, soh=soh, exhausted=exhausted, further=further)
+    return [slice(first, first + step) for first in range(0, fade.sizes["draw"], step)]
 
 
-def _read(part: xr.Dataset, name: str) -> Float[Array, "draw pack time"]:
-    stored = _values(part[name])
+def _by_time(stored: np.ndarray) -> Float[Array, "draw pack time"]:
+    """Return a copy in which the packs of one time lie side by side, for they are looked at time by time."""
+    return np.array(stored.transpose(2, 0, 1), dtype=np.float64, order="C").transpose(1, 2, 0)
+
+
+def _check_values(name: str, stored: np.ndarray) -> None:
     if stored.dtype.kind not in "fiu":
         raise ValueError(f"{name!r} is {stored.dtype}; must be numbers")
-    values = np.array(stored, dtype=np.float64)
     low, high = VARIABLES[name].valid_range
     low, high = -np.inf if low is None else low, np.inf if high is None else high
-    smallest, largest = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
+    smallest, largest = (float(extreme.reduce(stored, axis=None)) for extreme in (np.fmin, np.fmax))
     # A resistance of nothing, or without end, says nothing of power.
     beyond = np.isinf(smallest) or np.isinf(largest) or (name == "resistance" and smallest <= 0.0)
     if smallest < low or largest > high or beyond:
@@ -169,7 +190,6 @@ def _read(part: xr.Dataset, name: str) -> Float[Array, "draw pack time"]:
             f"{name!r} runs from {smallest:g} to {largest:g}, allowed is {low:g} to {high:g}"
             f"{', both exclusive' if beyond else ''}: {percent}mask failed packs with NaN"
         )
-    return values
 
 
 def _values(array: xr.DataArray) -> np.ndarray:

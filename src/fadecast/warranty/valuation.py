@@ -3,7 +3,9 @@
 All rates and loads are per kWh of base energy, a portfolio ratio: total USD over total kWh.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +26,9 @@ from fadecast.warranty.remedies import Array
 from fadecast.warranty.risk_split import FLEET_SIZES, Moments, moments, scaled_deviation, split_risk
 from fadecast.warranty.survival import survival
 from fadecast.warranty.tails import draws_needed, resolved, value_at_risk
+
+_PART = 2**18
+"""Packs whose losses are looked at together (2 MB)."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +63,8 @@ class Pool:
 
 def pool_of(claims: Claims, premium: Premium, pack_weight: float) -> Pool:
     """Add up claims, of packs that each stand for `pack_weight`, by draw."""
-    energy = np.nansum(claims.base_energy, axis=1)
-    loss = np.nansum(claims.loss, axis=1)
-    of_packs = moments(claims.loss, claims.base_energy)
+    loss, energy = _by_draws(_totals, claims)
+    of_packs = Moments(*_by_draws(moments, claims))
     return Pool(
         loss=loss,
         ratio=_of_all(loss / energy, of_packs, pack_weight, claims.weight),
@@ -68,13 +72,25 @@ def pool_of(claims: Claims, premium: Premium, pack_weight: float) -> Pool:
         energy=energy,
         tail_events=claims.tail_events,
         tail_packs=claims.tail_packs,
-        split=cede(premium.reinsurance, claims.loss, claims.base_energy),
+        split=Split(*_by_draws(partial(cede, premium.reinsurance), claims)),
         packs=float(of_packs.packs.mean() * pack_weight),
         weight=claims.weight,
         moments=of_packs,
         yearly=claims.paid / (energy[:, None] * pack_weight),
         claims=claims,
     )
+
+
+def _by_draws(of: Callable[[Array, Array], tuple[Array, ...]], claims: Claims) -> list[Array]:
+    """Work out what is of loss and energy of each draw, a few at a time: all packs at once take gigabytes."""
+    step = max(1, _PART // claims.loss.shape[1])
+    some = [slice(first, first + step) for first in range(0, len(claims.loss), step)]
+    parts = [of(claims.loss[draws], claims.base_energy[draws]) for draws in some]
+    return [np.concatenate(part, axis=-1) for part in zip(*parts, strict=True)]
+
+
+def _totals(loss: Array, energy: Array) -> tuple[Array, Array]:
+    return np.nansum(loss, axis=1), np.nansum(energy, axis=1)
 
 
 def _of_all(
