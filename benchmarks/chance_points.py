@@ -45,7 +45,9 @@ def main() -> None:
             spreads = []
             for points in (inspection.chances, independent):
                 with patch.object(inspection, "chances", points):
-                    spreads.append(np.std([expected_loss(fade, contract, seed) for seed in range(SEEDS)], ddof=1))
+                    spreads.append(
+                        float(np.std([expected_loss(fade, contract, seed) for seed in range(SEEDS)], ddof=1))
+                    )
             even, alone = spreads
             rows.append({"draws": draws, "case": name, "independent": alone, "even": even, "gain": (alone / even) ** 2})
             print(rows[-1], flush=True)
