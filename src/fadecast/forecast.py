@@ -79,7 +79,12 @@ class Forecast:
             When a shard that was made is gone.
         """
         self.make(self.keys, progress)
-        return self.attributes()
+        return self._attributes()
+
+    @cached_property
+    def _seen(self) -> dict[int, tuple[float, np.ndarray]]:
+        """Days simulated, and how many packs ended how, of the shards that this process made or read."""
+        return {}
 
     def make(self, keys: Collection[str], progress: Observer) -> None:
         """Make and keep those of some keys that are not kept yet.
@@ -120,6 +125,8 @@ class Forecast:
 
     def _tell(self, progress: Observer, number: int, count: int, shard: xr.Dataset, seconds: float | None) -> None:
         real = _packs_in(self.shards[number])
+        ends = np.bincount(shard["outcome"].values[:real], minlength=len(Outcome))
+        self._seen[number] = float(shard.attrs["cell_days"]), ends
         details = {
             "shard": number,
             "shards": count,
@@ -172,19 +179,10 @@ class Forecast:
             header["site_of_pack"] = ("pack", np.array([ensemble.site_of(pack) for pack in range(ensemble.packs)]))
         return variables.describe(header)
 
-    def attributes(self) -> dict[str, Any]:
-        """Return what the dataset says of the forecast as a whole.
-
-        Raises
-        ------
-        RuntimeError
-            When a shard is gone or damaged.
-        """
-        days, outcomes = np.zeros(len(self.shards)), np.zeros(len(Outcome), dtype=int)
-        for number, lanes in enumerate(self.shards):
-            shard = self._kept(self.keys[number])
-            days[number] = shard.attrs["cell_days"]
-            outcomes += np.bincount(shard["outcome"].values[: _packs_in(lanes)], minlength=len(Outcome))
+    def _attributes(self) -> dict[str, Any]:
+        """Return what the dataset says of the forecast as a whole, all shards of which have been seen."""
+        days = np.array([self._seen[number][0] for number in range(len(self.shards))])
+        outcomes = np.sum([self._seen[number][1] for number in range(len(self.shards))], axis=0)
         decades = self.ensemble.decades
         found = {
             "title": "fade forecast of second-life battery packs",

@@ -4,6 +4,7 @@
 approaches. `laboratory_check_up` follows a tester's protocol instruction by instruction.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import jax
@@ -252,6 +253,7 @@ def _pulse_resistance(cell: CellModel, y: Float[Array, "states lanes"], inputs: 
     return (at_rest - cell.voltage(y, {**inputs, CURRENT: current})) / current
 
 
+@lru_cache(maxsize=8)
 def fresh_mid_stoichiometry(cell: CellModel) -> tuple[float, float]:
     """Negative and positive stoichiometry of the fresh cell at half charge [1]."""
     slow = fresh_state(cell, 1)
