@@ -18,7 +18,7 @@ class Extremes(NamedTuple):
     current: Values
     """Largest current at the start or end of a load step, of charge or discharge [A]; swings inside do not count."""
     fullest: Values
-    """Highest state of charge of the aged cell at the end of a load step [1]."""
+    """Highest state of charge of the aged cell at the start of a load step [1]."""
     emptiest: Values
     """Lowest state of charge there [1]."""
 

@@ -234,9 +234,12 @@ def run_profile(
         if ripple is not None:
             ripple = stepping.working(ripple).delivered(_served(asked, jump))
         moment = _load_step(cell, stepping, load_step, index * load_step, here, control, missed, moment, ripple)
-        end, charge = moment.delivery, state_of_charge(cell, moment.y, window)
-        extremes = of_load_step(moment.sums.hottest, jump.current, end.current, charge)
-        trace = Trace(end.voltage[0], end.current[0], moment.sums.hottest[0], charge[0])
+        end = moment.delivery
+        # The charge at the start is worked out already, for the limits; that at the end would take a tenth more time.
+        extremes = of_load_step(moment.sums.hottest, jump.current, end.current, state_of_charge(cell, y, window))
+        trace = Trace(
+            end.voltage[0], end.current[0], moment.sums.hottest[0], state_of_charge(cell, moment.y, window)[0]
+        )
         means = moment.sums.energy / load_step, moment.sums.heat / load_step
         return (moment.y, start, moment.aged, moment.delivery.voltage), (power, *means, extremes, trace)
 
