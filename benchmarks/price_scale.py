@@ -39,14 +39,20 @@ def main() -> None:
         path = Path(folder) / "fade.nc"
         header = xr.Dataset(coords={"draw": np.arange(given.draws), "pack": np.arange(given.packs), "time": YEARS})
         write_blocks(path, variables.describe(header), fades(given.draws, given.packs))
-        for name, contract in (("plain", CONTRACT), ("tests that err, failures", FULL)):
-            with open_netcdf(path) as fade:
-                began = time.perf_counter()
-                priced = price(fade, contract, Premium(), 78.0, 1)
-                seconds = time.perf_counter() - began
-            print(f"{name}: {summary_line(priced)}")
-            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-            print(f"draws: {given.draws} packs: {given.packs} seconds: {seconds:.1f} memory_gb: {memory:.2f}")
+        timed(path, "plain", CONTRACT)
+        timed(path, "tests that err, failures", FULL)
+
+
+def timed(path: Path, name: str, contract: Contract) -> None:
+    """Price a contract, and print how long that took and the most memory that there was in use until now."""
+    with open_netcdf(path) as fade:
+        began, used = time.perf_counter(), time.process_time()
+        priced = price(fade, contract, Premium(), 78.0, 1)
+        seconds, used = time.perf_counter() - began, time.process_time() - used
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"{name}: {summary_line(priced)}")
+    print(f"draws: {priced.sizes['draw']} packs: {priced.sizes['pack']} memory_gb: {memory:.2f}")
+    print(f"seconds: {seconds:.1f} core_seconds: {used:.1f}")
 
 
 def fades(draws: int, packs: int) -> Iterator[Block]:

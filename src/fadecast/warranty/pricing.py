@@ -112,7 +112,7 @@ def _refuse_failed(claims: Claims, premium: Premium, contract: Contract) -> None
             f"{premium.max_failed_share:g}. Mend them (their outcome says how) or allow more: those left out "
             "may be the worst"
         )
-    empty = np.flatnonzero(~(np.nansum(claims.base_energy, axis=1) > 0.0))
+    empty = np.flatnonzero(~(claims.base_energy > 0.0).any(axis=1))
     if empty.size:
         raise ValueError(f"draw number {empty[0]} has no base energy left: all its packs failed or start at soh 0")
 
