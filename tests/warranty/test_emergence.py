@@ -56,6 +56,7 @@ def test_a_draw_that_weighs_three_is_there_three_times():
         np.testing.assert_array_equal(found[:4], expected[:4])
 
 
+@pytest.mark.slow
 def test_intervals_of_return_levels_hold_the_truth_as_often_as_they_say(monkeypatch):
     monkeypatch.setattr("fadecast.warranty.intervals.REPLICATES", 400)
     truth, hits = 7.0 * np.log(RETURN_PERIODS[:4]), 0.0
