@@ -205,14 +205,17 @@ def _slopes(price: xr.Dataset) -> Table:
 def _cessions(price: xr.Dataset) -> Table:
     rows = []
     for kind in price["cession"].values if "cession" in price else ():
-        saving = price["cession_saving"].sel(cession=kind)
-        best = int(np.nanargmax(saving)) if np.isfinite(saving).any() and saving.max() > 0.0 else None
-        for number, level in enumerate(price["attachment_level"].values):
-            at = price.sel(cession=kind).isel(attachment_level=number)
+        tried = price.sel(cession=kind)
+        # Where most lose nothing, many levels begin at the same loss.
+        _, apart = np.unique(tried["attachment"].values, return_index=True)
+        savings = tried["cession_saving"].values[apart]
+        best = apart[int(np.nanargmax(savings))] if np.nanmax(savings, initial=0.0) > 0.0 else None
+        for number in apart:
+            at = tried.isel(attachment_level=number)
             value, half = at["cession_saving"].item(), at["cession_saving_interval"].item()
             span = f"{value - half:+.2f} to {value + half:+.2f}" if np.isfinite(half) else _NOT_RESOLVED
-            name = f"{words(str(kind))} above {percent(level)} of losses{', the cheapest' if number == best else ''}"
-            numbers = (_value(at[name].item(), money) for name in ("attachment", "cession_price"))
+            name = f"{words(str(kind))}{', the cheapest' if number == best else ''}"
+            numbers = (_value(at[part].item(), money) for part in ("attachment", "cession_price"))
             rows.append((name, *numbers, f"{value:+.2f}" if np.isfinite(value) else _NOT_RESOLVED, span))
     note = (
         "A layer without limit in place of those below, against none: by how much losses and load for risk are "
