@@ -1,16 +1,25 @@
 """`fadecast calibrate` of rates as a user calls it."""
 
+import json
 import re
+from functools import partial
 
+import jax
+import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
 import yaml
 
+from calibration.test_joint_model import engine
 from fadecast.calibration.diagnostics import arviz
+from fadecast.calibration.law_weights import left_out
+from fadecast.calibration.rate_tables import tabulate
 from fadecast.cli import main
 from fadecast.measured.catalogue import MissingDataError, fetch
+from fadecast.rate_calibrating import RateCalibration, calibrate_rates, measured_series
 from fadecast.scored_cells import SETS
+from fadecast.shards import Shards
 
 SUMMARY = re.compile(r"^laws: (\d+) conditions: (\d+) r_hat_max: ([\d.]+) ess_min: (\d+) seconds: \d+$")
 SMALL = {
@@ -32,6 +41,15 @@ def config(tmp_path):
     path = tmp_path / "small.yaml"
     path.write_text(yaml.safe_dump(SMALL))
     return path
+
+
+@pytest.fixture
+def measured():
+    for name in SETS:
+        try:
+            fetch(name)
+        except MissingDataError as error:
+            pytest.skip(str(error))
 
 
 @pytest.mark.parametrize(
@@ -68,12 +86,8 @@ def test_data_that_are_not_there_are_named(config, tmp_path, capsys, monkeypatch
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("measured")
 def test_a_calibration_leaves_what_the_package_ships(config, tmp_path, capsys):
-    for name in SETS:
-        try:
-            fetch(name)
-        except MissingDataError as error:
-            pytest.skip(str(error))
     out = tmp_path / "out"
     with pytest.raises(SystemExit) as stop:
         main(["calibrate", str(config), "--out", str(out)])
@@ -89,4 +103,57 @@ def test_a_calibration_leaves_what_the_package_ships(config, tmp_path, capsys):
     assert rates.set_index("quantity").loc["check_up", "p05"] > 0.004
     data = arviz().from_netcdf(str(out / "posterior_solvent.nc"))
     assert data.posterior.sizes["draw"] == 60
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "check_up_material" in page
+    assert page.count("<figure>") == 4
+    events = [json.loads(line) for line in (out / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [each["event"] for each in events if each["event"] != "fold"] == ["start", *["part"] * 4, "done"]
+    assert [each["done"] for each in events if each["event"] == "fold"] == list(range(1, 40))
+    assert not (out / "shards").exists()
     assert {path.name for path in (out / "figures").iterdir()} == {"stored.png", "cycled.png", "laws.png", "told.png"}
+
+
+class StoppedError(Exception):
+    """In place of a person who loses patience."""
+
+
+class Impatient:
+    """Keeps some parts, then stops."""
+
+    def __init__(self, store, parts):
+        self.store, self.left = store, parts
+
+    def load(self, key):
+        return self.store.load(key)
+
+    def save(self, key, dataset):
+        if self.left == 0:
+            raise StoppedError
+        self.left -= 1
+        self.store.save(key, dataset)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("measured")
+def test_an_interrupted_calibration_goes_on_and_ends_as_if_it_had_not_been(tmp_path, monkeypatch):
+    """Stopped within tables, before the posterior and within the folds; the engine is a formula, the rest is real."""
+    monkeypatch.setattr("fadecast.rate_calibrating.build_cell", lambda chemistry, inputs: None)
+    monkeypatch.setattr("fadecast.rate_calibrating.tabulate", partial(tabulate, run=engine))
+    monkeypatch.setattr("fadecast.rate_calibrating.left_out", lambda evidence: left_out(evidence)[::13])
+    monkeypatch.setattr("fadecast.calibration.law_weights.left_out", lambda evidence: left_out(evidence)[::13])
+    calibration = RateCalibration(**{**SMALL, "laws": ("solvent",), "pilot": 50, "warmup": 50, "draws": 50})
+    cells = measured_series()
+    whole = calibrate_rates(calibration, cells, Shards(tmp_path / "whole"))
+    store, loaded = Shards(tmp_path / "parts"), []
+    for parts in (1, 1, 2):
+        with pytest.raises(StoppedError):
+            calibrate_rates(calibration, cells, Impatient(store, parts))
+
+    def observe(event, details):
+        loaded.extend([details["part"]] * details.get("loaded", False))
+
+    again = calibrate_rates(calibration, cells, store, observe)
+    assert loaded == ["storage", "cycling", "posterior"]
+    jax.tree.map(np.testing.assert_array_equal, again.laws[0].sampled, whole.laws[0].sampled)
+    np.testing.assert_array_equal(again.laws[0].folds, whole.laws[0].folds)
+    np.testing.assert_array_equal(again.laws[0].foretold, whole.laws[0].foretold)

@@ -10,7 +10,7 @@ import typer
 
 from fadecast.cli_cluster import cluster
 from fadecast.cli_data import data
-from fadecast.cli_display import Fitting
+from fadecast.cli_display import Fitting, RateSampling
 from fadecast.cli_runs import Config, Out, Overrides, bring, print_price, print_run
 from fadecast.document import Document, read_document
 from fadecast.errors import InputError, RunError
@@ -123,8 +123,9 @@ def _calibrate_rates(document: Document, out: Path | None) -> None:
     from fadecast.rate_calibration_run import rate_lines, run_rate_calibration
 
     folder = _own_folder(out, calibration.name)
-    found = run_rate_calibration(calibration, document, folder, _say)
-    print(f"{folder.path / 'rates.csv'}  {folder.path / 'laws.csv'}")
+    with RateSampling() as sampling:
+        found = run_rate_calibration(calibration, document, folder, sampling)
+    print(f"{folder.path / 'rates.csv'}  {folder.path / 'laws.csv'}  report: {folder.path / 'report.html'}")
     print("\n".join(rate_lines(found)))
 
 

@@ -108,3 +108,32 @@ class Fitting:
     def __call__(self, done: int, what: str) -> None:
         """Show how many curves are done."""
         self._progress.update(self._task, completed=done, description=f"curves {what}")
+
+
+class RateSampling:
+    """What a person sees while rates are sampled, on stderr: what is done, and on a terminal the folds passing by."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        console = Console(stderr=True, highlight=False)
+        columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._progress.add_task("rates", total=None)
+
+    def __enter__(self) -> "RateSampling":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def __call__(self, event: str, details: Mapping[str, Any]) -> None:
+        """Show one event."""
+        if event == "fold":
+            shown = f"{details['law']}: condition {details['done']} of {details['folds']} left out"
+            self._progress.update(self._task, description=shown)
+        else:
+            how = "kept from before" if details["loaded"] else f"done in {details['seconds']:.0f} s"
+            self._progress.console.print(f"{details['law']}: {details['part']} {how}", markup=False, soft_wrap=True)

@@ -3,26 +3,30 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+import xarray as xr
 from annotated_types import Ge, Gt, Le, MinLen
+from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
 
 from fadecast.calibration.joint_fit import Effort, Sampled, sample, sample_folds
 from fadecast.calibration.joint_model import Evidence, Series, conditions
 from fadecast.calibration.law_weights import foretold, left_out, stacked
 from fadecast.calibration.laws import LAWS, AgeingLaw, LawName
-from fadecast.calibration.rate_tables import QUANTITIES, Place, tabulate
+from fadecast.calibration.rate_tables import QUANTITIES, Place, Table, tabulate
 from fadecast.cell.model import build_cell
 from fadecast.document import Document, shown
 from fadecast.measured import lgm50
 from fadecast.measured.catalogue import MeasuredDataError, MissingDataError
 from fadecast.scored_cells import STORED, cycled_steps, stored_name
 from fadecast.validation import validated
+
+_Fields = TypeVar("_Fields", Table, Sampled)
 
 
 class RateCalibration(BaseModel):
@@ -69,12 +73,10 @@ class FittedLaw:
     law: AgeingLaw
     evidence: Evidence
     sampled: Sampled
-    folds: np.ndarray
-    """Draws without each condition, `(folds, draws, n)`."""
-    foretold: np.ndarray
+    folds: Float[np.ndarray, "folds chains draws n"]
+    """Draws without each condition."""
+    foretold: Float[np.ndarray, " folds"]
     """Log predictive density of what each fold is without, per check-up."""
-    seconds: Mapping[str, float]
-    """By stage."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,30 @@ class FittedRates:
     """Of the laws in the mixture."""
     folds: tuple[str, ...]
     """Names of the conditions that the folds are without."""
+    seconds: float
+    """That this process took, compilation included."""
 
 
-Observe = Callable[[str], None]
+class Measured(NamedTuple):
+    """What rates are found from."""
+
+    stored: Series
+    cycled: Series
+    hours: float
+    """That a cycle takes."""
+
+
+class PartStore(Protocol):
+    """Keeps what is done, so that an interrupted calibration goes on where it stopped."""
+
+    def load(self, key: str) -> xr.Dataset | None:
+        """Return a part that was saved whole, else None."""
+
+    def save(self, key: str, dataset: xr.Dataset) -> None:
+        """Keep a part."""
+
+
+Observe = Callable[[str, Mapping[str, Any]], None]
 
 
 def check_rate_calibration(document: Document) -> RateCalibration:
@@ -102,10 +125,8 @@ def check_rate_calibration(document: Document) -> RateCalibration:
     return validated(RateCalibration, document)
 
 
-def calibrate_rates(
-    calibration: RateCalibration, document: Document, observe: Observe = lambda what: None
-) -> FittedRates:
-    """Sample the rates of all laws, given all conditions and without each in turn.
+def read_series(document: Document) -> Measured:
+    """Read what was measured of the cells that a calibration names.
 
     Raises
     ------
@@ -113,16 +134,40 @@ def calibrate_rates(
         When measured files are not there or not what they should be.
     """
     try:
-        stored, cycled, hours = measured_series()
+        return measured_series()
     except (MissingDataError, MeasuredDataError) as error:
         raise document.refuse([f"rates: {error}"]) from None
-    fitted = [_fit(LAWS[name], stored, cycled, hours, calibration, observe) for name in calibration.laws]
+
+
+def calibrate_rates(
+    calibration: RateCalibration,
+    measured: Measured,
+    store: PartStore,
+    observe: Observe = lambda event, details: None,
+) -> FittedRates:
+    """Sample the rates of all laws, given all conditions and without each in turn.
+
+    Parameters
+    ----------
+    calibration
+        What is asked for.
+    measured
+        What was measured.
+    store
+        Keeps tables, posteriors and folds one by one; those that it has are not made again.
+    observe
+        Told, as `part`, of every part that is there: `law`, `part`, `seconds`, `loaded`; and, as `fold`, of `law`,
+        how many folds are `done` and how many `folds` there are.
+    """
+    began = time.perf_counter()
+    fitted = [_fit(LAWS[name], measured, calibration, store, observe) for name in calibration.laws]
     weights = stacked(np.stack([each.foretold for each in fitted]))
-    return FittedRates(tuple(fitted), weights, fold_names(stored, cycled))
+    names = fold_names(measured.stored, measured.cycled)
+    return FittedRates(tuple(fitted), weights, names, time.perf_counter() - began)
 
 
-def measured_series() -> tuple[Series, Series, float]:
-    """Read all storage series and cycled cells of the LG M50; and the hours that a cycle takes.
+def measured_series() -> Measured:
+    """Read all storage series and cycled cells of the LG M50.
 
     Raises
     ------
@@ -157,7 +202,7 @@ def measured_series() -> tuple[Series, Series, float]:
     hours = 24.0 * float(times[0, -1]) / float(cells[0]["cycles"].iloc[-1])
     # Charged at 0.3C and discharged at 1C, then at rest where the discharge ends.
     charge = np.full(len(cells), 0.70 + 0.075 * (0.15 / 0.3 + 0.15) / hours)
-    return stored, Series(celsius, charge, times, lost, np.zeros_like(times)), hours
+    return Measured(stored, Series(celsius, charge, times, lost, np.zeros_like(times)), hours)
 
 
 def _padded(tables: Sequence[pd.DataFrame], longest: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -178,28 +223,29 @@ def fold_names(stored: Series, cycled: Series) -> tuple[str, ...]:
 
 
 def _fit(
-    law: AgeingLaw, stored: Series, cycled: Series, hours: float, calibration: RateCalibration, observe: Observe
+    law: AgeingLaw, measured: Measured, calibration: RateCalibration, store: PartStore, observe: Observe
 ) -> FittedLaw:
-    began = time.perf_counter()
-    seconds: dict[str, float] = {}
+    def part(name: str, kind: type[_Fields], make: Callable[[], _Fields]) -> _Fields:
+        began, key = time.perf_counter(), f"{law.name}-{name}"
+        kept = store.load(key)
+        if kept is None:
+            # As it will be read again: a calibration that goes on is to end as one that was never interrupted.
+            kept = _packed(make())
+            store.save(key, kept)
+            loaded = False
+        else:
+            loaded = True
+        seconds = round(time.perf_counter() - began, 3)
+        observe("part", {"law": law.name, "part": name, "seconds": seconds, "loaded": loaded})
+        fields: Any = (kept[field].to_numpy() for field in kind._fields)
+        return kind(*fields)
 
-    def passed(stage: str) -> None:
-        seconds[stage] = time.perf_counter() - began - sum(seconds.values())
-        observe(f"{law.name}: {stage} done in {seconds[stage]:.0f} s")
-
-    tolerance, groups = calibration.tolerance, conditions(cycled.temperature)
-    cell = build_cell(law.chemistry, tuple(unknown.parameter for unknown in law.stored))
-    place = Place(stored.temperature, stored.charge)
-    own = np.arange(len(stored.temperature))
-    stored_table = tabulate(cell, law.stored, place, (STORED,), stored.days, own, tolerance)
-    passed("table of storage")
-    cell = build_cell(law.chemistry, tuple(unknown.parameter for unknown in law.cycled))
-    means = np.array([cycled.temperature[groups == n].mean() for n in range(groups.max() + 1)])
-    steps = cycled_steps(hours)
-    place = Place(means, np.full(len(means), steps[1].until_soc))
-    cycled_table = tabulate(cell, law.cycled, place, steps, cycled.days, groups, tolerance)
-    passed("table of cycling")
-    evidence = Evidence(stored, cycled, *jax.tree.map(jnp.asarray, (stored_table, cycled_table)))
+    stored, cycled, _ = measured
+    tables = (
+        part("storage", Table, lambda: _stored_table(law, stored, calibration.tolerance)),
+        part("cycling", Table, lambda: _cycled_table(law, measured, calibration.tolerance)),
+    )
+    evidence = Evidence(stored, cycled, *jax.tree.map(jnp.asarray, tables))
     effort = Effort(
         calibration.chains,
         calibration.pilot,
@@ -210,10 +256,51 @@ def _fit(
         calibration.fold_draws,
         calibration.fold_thinning,
     )
-    sampled = sample(law, evidence, effort, calibration.seed)
-    passed("posterior")
-    folds = sample_folds(law, evidence, sampled, 1.0 - left_out(evidence), effort, calibration.seed)
-    folds = folds.reshape(len(folds), -1, folds.shape[-1])
-    scores = foretold(law, evidence, folds)
-    passed("folds")
-    return FittedLaw(law, evidence, sampled, folds, scores, seconds)
+    sampled = part("posterior", Sampled, lambda: sample(law, evidence, effort, calibration.seed))
+    folds = _folds(law, evidence, sampled, effort, calibration.seed, store, observe)
+    scores = foretold(law, evidence, folds.reshape(len(folds), -1, folds.shape[-1]))
+    return FittedLaw(law, evidence, sampled, folds, scores)
+
+
+def _stored_table(law: AgeingLaw, stored: Series, tolerance: float) -> Table:
+    cell = build_cell(law.chemistry, tuple(unknown.parameter for unknown in law.stored))
+    place = Place(stored.temperature, stored.charge)
+    return tabulate(cell, law.stored, place, (STORED,), stored.days, np.arange(len(stored.temperature)), tolerance)
+
+
+def _cycled_table(law: AgeingLaw, measured: Measured, tolerance: float) -> Table:
+    cycled, groups = measured.cycled, conditions(measured.cycled.temperature)
+    cell = build_cell(law.chemistry, tuple(unknown.parameter for unknown in law.cycled))
+    means = np.array([cycled.temperature[groups == n].mean() for n in range(groups.max() + 1)])
+    steps = cycled_steps(measured.hours)
+    place = Place(means, np.full(len(means), steps[1].until_soc))
+    return tabulate(cell, law.cycled, place, steps, cycled.days, groups, tolerance)
+
+
+def _folds(
+    law: AgeingLaw,
+    evidence: Evidence,
+    sampled: Sampled,
+    effort: Effort,
+    seed: int,
+    store: PartStore,
+    observe: Observe,
+) -> Float[np.ndarray, "folds chains draws n"]:
+    """Return the draws without each condition: those that are kept, and the others."""
+    began, known = time.perf_counter(), 1.0 - left_out(evidence)
+    keys = [f"{law.name}-fold-{number:03d}" for number in range(len(known))]
+    parts = {n: kept["z"].to_numpy() for n, key in enumerate(keys) if (kept := store.load(key)) is not None}
+    missing = [number for number in range(len(known)) if number not in parts]
+    for number, z in sample_folds(law, evidence, sampled, known, effort, seed, missing):
+        store.save(keys[number], xr.Dataset({"z": (("chain", "draw", "n"), z)}))
+        parts[number] = z
+        observe("fold", {"law": law.name, "done": len(parts), "folds": len(known)})
+    seconds = round(time.perf_counter() - began, 3)
+    observe("part", {"law": law.name, "part": "folds", "seconds": seconds, "loaded": not missing})
+    return np.stack([parts[number] for number in range(len(known))])
+
+
+def _packed(values: Any) -> xr.Dataset:
+    """Return a named tuple of arrays as a dataset."""
+    fields = ((name, np.asarray(value)) for name, value in zip(values._fields, values, strict=True))
+    return xr.Dataset({name: ([f"{name}_{n}" for n in range(value.ndim)], value) for name, value in fields})

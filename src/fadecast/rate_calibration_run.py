@@ -1,8 +1,13 @@
 """What a calibration of rates leaves in its folder: posteriors, tables, what the package ships, and figures."""
 
+import hashlib
+import json
 import shutil
+import traceback
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,17 +16,29 @@ import pandas as pd
 import xarray as xr
 import yaml
 
+from fadecast import __version__
 from fadecast.calibration.diagnostics import arviz
 from fadecast.calibration.joint_model import COMMON, SIDES, conditions, places, predicted, unfold
 from fadecast.calibration.laws import LAWS
 from fadecast.calibration.rate_tables import QUANTITIES
 from fadecast.document import Document
+from fadecast.figures.captions import RATE_CAPTIONS
 from fadecast.figures.rates import draw_rates
 from fadecast.files import write_netcdf, write_text, write_whole
 from fadecast.measured.catalogue import CATALOGUE
-from fadecast.rate_calibrating import FittedLaw, FittedRates, Observe, RateCalibration, calibrate_rates
+from fadecast.pages import embedded, render
+from fadecast.rate_calibrating import (
+    FittedLaw,
+    FittedRates,
+    Measured,
+    Observe,
+    RateCalibration,
+    calibrate_rates,
+    read_series,
+)
 from fadecast.runs import RunFolder, origin, refuse_study_folder
 from fadecast.scored_cells import SETS
+from fadecast.wording import percent, significant, words
 
 _LEVELS = (0.05, 0.95)
 _SHIPPED = 400
@@ -30,12 +47,17 @@ _SHIPPED_FOLD = 64
 _FIGURE_DRAWS = 200
 _CORRELATED = 0.9
 _LARGEST_R_HAT = 1.02
+_LARGEST_FOLD_R_HAT = 1.1
+"""Of chains without a condition, which are short: they are there for what they foretell together."""
 
 
 def run_rate_calibration(
-    calibration: RateCalibration, document: Document, run: RunFolder, observe: Observe
+    calibration: RateCalibration, document: Document, run: RunFolder, observe: Observe = lambda event, details: None
 ) -> FittedRates:
     """Sample the rates of a calibration and write what was found.
+
+    Tables, posteriors and folds are kept in the folder until all is written: the same call goes on after an
+    interruption, and ends as if there had been none.
 
     Raises
     ------
@@ -45,26 +67,90 @@ def run_rate_calibration(
         When another process works in the folder.
     """
     refuse_study_folder(run)
-    found = calibrate_rates(calibration, document, observe)
-    made_by = {**origin(), "seed": str(calibration.seed)}
+    measured = read_series(document)
+
+    def tell(event: str, details: Mapping[str, Any]) -> None:
+        run.log("calibrate", event, **details)
+        observe(event, details)
+
     with run.locked():
-        settings = yaml.safe_dump(calibration.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
-        write_text(run.path / "calibration.yaml", settings)
-        for each in found.laws:
-            write_whole(run.path / f"posterior_{each.law.name}.nc", partial(_write_posterior, each, made_by))
-        tables = {"rates": rate_table(found), "laws": law_table(found), "correlated": correlated(found)}
-        for name, table in tables.items():
-            write_text(run.path / f"{name}.csv", table.to_csv(index=False, lineterminator="\n", float_format="%.5g"))
-        for name, dataset in zip(("lgm50_posterior.nc", "lgm50_folds.nc"), shipped_posteriors(found), strict=True):
-            write_netcdf(run.path / name, dataset.assign_attrs(made_by))
-        figures = run.path / "figures"
-        figures.mkdir(exist_ok=True)
-        best = found.laws[int(np.argmax(found.weights))]
-        with run.scratch("figures") as scratch:
-            for path in draw_rates(predictions(best), tables["rates"], tables["laws"], scratch):
-                write_whole(figures / path.name, partial(shutil.copyfile, path))
-        run.log("calibrate", "done", seconds=round(sum(sum(each.seconds.values()) for each in found.laws), 3))
+        run.log("calibrate", "start", laws=list(calibration.laws))
+        try:
+            found = calibrate_rates(calibration, measured, run.shards(_key(calibration, measured)), tell)
+            _write(calibration, found, run)
+        except Exception:
+            run.log("calibrate", "failed", error=traceback.format_exc())
+            raise
+        run.drop_shards()
+        run.log("calibrate", "done", seconds=round(found.seconds, 3))
     return found
+
+
+def _key(calibration: RateCalibration, measured: Measured) -> str:
+    """Name what parts are made from, so that none is taken for one of other settings, data or another version."""
+    settings = calibration.model_dump(mode="json", exclude={"name"})
+    content = hashlib.sha256(json.dumps([__version__, settings], sort_keys=True).encode())
+    for array in jax.tree.leaves(measured):
+        content.update(np.ascontiguousarray(array).tobytes())
+    return content.hexdigest()
+
+
+def _write(calibration: RateCalibration, found: FittedRates, run: RunFolder) -> None:
+    made_by = {**origin(), "seed": str(calibration.seed)}
+    settings = yaml.safe_dump(calibration.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+    write_text(run.path / "calibration.yaml", settings)
+    for each in found.laws:
+        write_whole(run.path / f"posterior_{each.law.name}.nc", partial(_write_posterior, each, made_by))
+    tables = {"rates": rate_table(found), "laws": law_table(found), "correlated": correlated(found)}
+    for name, table in tables.items():
+        write_text(run.path / f"{name}.csv", table.to_csv(index=False, lineterminator="\n", float_format="%.5g"))
+    for name, dataset in zip(("lgm50_posterior.nc", "lgm50_folds.nc"), shipped_posteriors(found), strict=True):
+        write_netcdf(run.path / name, dataset.assign_attrs(made_by))
+    figures = run.path / "figures"
+    figures.mkdir(exist_ok=True)
+    best = found.laws[int(np.argmax(found.weights))]
+    with run.scratch("figures") as scratch:
+        drawn = draw_rates(predictions(best), tables["rates"], tables["laws"], scratch)
+        for path in drawn:
+            write_whole(figures / path.name, partial(shutil.copyfile, path))
+    page = render(
+        "rates.html.jinja",
+        name=calibration.name,
+        best=best.law.name,
+        laws=[_law_row(each, weight) for each, weight in zip(found.laws, found.weights, strict=True)],
+        notes=rate_notes(found),
+        quantities=[_quantity_row(row) for row in tables["rates"].to_dict("records")],
+        correlated=tables["correlated"].to_dict("records"),
+        figures=embedded([figures / path.name for path in drawn], RATE_CAPTIONS),
+        settings=settings,
+        origin={words(key): value for key, value in made_by.items()},
+    )
+    write_text(run.path / "report.html", page)
+
+
+def _law_row(each: FittedLaw, weight: float) -> list[str]:
+    foretold = significant(float(each.foretold.mean()), 4)
+    return [each.law.name, percent(weight), foretold, str(int(each.sampled.divergent.sum()))]
+
+
+def _quantity_row(row: Mapping[Any, Any]) -> list[str]:
+    """Return law, name, prior, median, interval, narrowing, R-hat and effective draws."""
+    if row["scale"] == "logarithmic":
+        prior = f"{significant(row['prior_middle'], 3)}, within a factor of {significant(np.exp(row['prior_sd']), 2)}"
+    else:
+        prior = f"{significant(row['prior_middle'], 3)} ± {significant(row['prior_sd'], 2)}"
+    low, middle, high = (significant(row[name], 3) for name in ("p05", "median", "p95"))
+    narrowing = significant(row["posterior_over_prior_sd"], 2)
+    return [
+        row["law"],
+        row["quantity"],
+        prior,
+        middle,
+        f"{low} to {high}",
+        narrowing,
+        f"{row['r_hat']:.3f}",
+        f"{row['ess']:,.0f}",
+    ]
 
 
 def _write_posterior(fitted: FittedLaw, origin: dict[str, str], path: Path) -> None:
@@ -117,13 +203,21 @@ def rate_table(found: FittedRates) -> pd.DataFrame:
 
 
 def law_table(found: FittedRates) -> pd.DataFrame:
-    """Return what every law foretold of each condition it did not know [log density per check-up], and its weight."""
+    """Return what every law foretold of each condition it did not know [log density per check-up], and its weight.
+
+    With the largest R-hat of the common quantities and rates in the chains without that condition.
+    """
     rows = [
-        {"law": each.law.name, "weight": weight, "condition": name, "log_density": score}
+        {"law": each.law.name, "weight": weight, "condition": name, "log_density": score, "r_hat": r_hat}
         for each, weight in zip(found.laws, found.weights, strict=True)
-        for name, score in zip(found.folds, each.foretold, strict=True)
+        for name, score, r_hat in zip(found.folds, each.foretold, _fold_disagreement(each), strict=True)
     ]
     return pd.DataFrame(rows)
+
+
+def _fold_disagreement(each: FittedLaw) -> list[float]:
+    count = len(COMMON) + len(each.law.cycled)
+    return [max(float(arviz().rhat(z[..., n])) for n in range(count)) for z in each.folds]
 
 
 def correlated(found: FittedRates) -> pd.DataFrame:
@@ -144,7 +238,8 @@ def shipped_posteriors(found: FittedRates) -> tuple[xr.Dataset, xr.Dataset]:
     for each in found.laws:
         flat = each.sampled.z.reshape(-1, each.sampled.z.shape[-1])
         whole.append(_draws(each, flat[_thinned(len(flat), _SHIPPED)]))
-        without = [_draws(each, draws[_thinned(len(draws), _SHIPPED_FOLD)]) for draws in each.folds]
+        folded = each.folds.reshape(len(each.folds), -1, each.folds.shape[-1])
+        without = [_draws(each, draws[_thinned(len(draws), _SHIPPED_FOLD)]) for draws in folded]
         folds.append(xr.concat([_of_fold(part, n) for n, part in enumerate(without)], "fold"))
     laws = [each.law.name for each in found.laws]
     evidence = found.laws[0].evidence
@@ -225,6 +320,22 @@ def predictions(each: FittedLaw) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True)
 
 
+def rate_notes(found: FittedRates) -> list[str]:
+    """Return what speaks against trusting what was found."""
+    table, laws = rate_table(found), law_table(found)
+    apart = table.groupby("law", sort=False)["r_hat"].max()
+    notes = [
+        f"{law}: chains disagree (R-hat {r_hat:.3f}); neither its posterior nor its weight is to be trusted"
+        for law, r_hat in apart[apart > _LARGEST_R_HAT].items()
+    ]
+    for law, rows in laws[laws["r_hat"] > _LARGEST_FOLD_R_HAT].groupby("law", sort=False):
+        worst = rows.sort_values("r_hat").iloc[-1]
+        count = f"{len(rows)} of {len(found.folds)} conditions"
+        worst_is = f"R-hat {worst['r_hat']:.2f} at most, without {worst['condition']}"
+        notes.append(f"{law}: chains without a condition disagree for {count} ({worst_is}); sample them longer")
+    return notes
+
+
 def rate_lines(found: FittedRates) -> list[str]:
     """Return what a calibration of rates found, the summary last."""
     lines = [
@@ -233,15 +344,8 @@ def rate_lines(found: FittedRates) -> list[str]:
         for each, weight in zip(found.laws, found.weights, strict=True)
     ]
     table = rate_table(found)
-    apart = table.groupby("law", sort=False)["r_hat"].max()
-    lines += [
-        f"{law}: chains disagree (R-hat {r_hat:.3f}); neither its posterior nor its weight is to be trusted"
-        for law, r_hat in apart[apart > _LARGEST_R_HAT].items()
-    ]
-    seconds = sum(sum(each.seconds.values()) for each in found.laws)
-    conditions_left = len(found.folds)
     summary = (
-        f"laws: {len(found.laws)} conditions: {conditions_left} r_hat_max: {table['r_hat'].max():.3f} "
-        f"ess_min: {table['ess'].min():.0f} seconds: {seconds:.0f}"
+        f"laws: {len(found.laws)} conditions: {len(found.folds)} r_hat_max: {table['r_hat'].max():.3f} "
+        f"ess_min: {table['ess'].min():.0f} seconds: {found.seconds:.0f}"
     )
-    return [*lines, summary]
+    return [*lines, *rate_notes(found), summary]

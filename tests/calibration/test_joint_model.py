@@ -104,8 +104,11 @@ def test_folds_foretell_what_they_do_not_know(evidence, posterior):
     """A condition is foretold worse without it, though far better than by the prior."""
     given, truth = evidence
     effort = Effort(fold_chains=2, fold_warmup=40, fold_draws=60, fold_thinning=4)
-    folds = sample_folds(LAW, given, posterior, 1.0 - left_out(given), effort, 0)
-    without = foretold(LAW, given, folds.reshape(len(folds), -1, len(truth)))
+    known = 1.0 - left_out(given)
+    folds = dict(sample_folds(LAW, given, posterior, known, effort, 0, range(len(known))))
+    ((_, alone),) = sample_folds(LAW, given, posterior, known, effort, 0, [3])
+    np.testing.assert_array_equal(alone, folds[3])
+    without = foretold(LAW, given, np.stack([folds[n].reshape(-1, len(truth)) for n in range(len(known))]))
     knowing = foretold(LAW, given, np.tile(posterior.z.reshape(1, -1, len(truth))[:, ::4], (8, 1, 1)))
     prior = np.random.default_rng(0).normal(size=(1, 400, len(truth)))
     blind = foretold(LAW, given, np.tile(prior, (8, 1, 1)))

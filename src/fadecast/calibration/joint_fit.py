@@ -1,6 +1,6 @@
 """Sample what is not known of ageing: the No-U-Turn sampler on all cells, then again without each condition in turn."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -125,9 +125,11 @@ def sample_folds(
     kept: Float[np.ndarray, "folds cells"],
     effort: Effort,
     seed: int,
-    observe: Callable[[int], None] = lambda done: None,
-) -> Float[np.ndarray, "folds chains draws n"]:
+    numbers: Sequence[int],
+) -> Iterator[tuple[int, Float[np.ndarray, "chains draws n"]]]:
     """Draw from the posteriors given some of the cells, in the coordinates that the posterior of all is round in.
+
+    What a fold gives does not hang on which others are asked for.
 
     Parameters
     ----------
@@ -135,24 +137,26 @@ def sample_folds(
         Given all cells.
     kept
         1 for the cells that a fold knows, stored first.
-    observe
-        Told how many folds are done.
+    numbers
+        Of the folds that are asked for.
+
+    Yields
+    ------
+    The number of a fold, and its draws.
     """
     flat = whole.z.reshape(-1, whole.z.shape[-1])
     _, wide = spread_of(whole.z, jnp.asarray(whole.wide))
     rng = np.random.default_rng([seed, 1])
+    starts = [flat[rng.choice(len(flat), effort.fold_chains, replace=False)] for _ in kept]
 
     @jax.jit
-    def run(kept: Array, start: Array, key: Array) -> Array:
-        density = partial(log_density, law, evidence, kept)
+    def run(known: Array, start: Array, key: Array) -> Array:
+        density = partial(log_density, law, evidence, known)
         places, _, _ = run_chains(
             density, wide, start, key, effort.fold_warmup + effort.fold_draws, jnp.asarray(effort.fold_thinning)
         )
         return places[:, effort.fold_warmup :]
 
-    parts = []
-    for number, known in enumerate(kept):
-        start = jnp.asarray(flat[rng.choice(len(flat), effort.fold_chains, replace=False)])
-        parts.append(np.asarray(run(jnp.asarray(known), start, jax.random.key(seed + 1 + number))))
-        observe(number + 1)
-    return np.stack(parts)
+    for number in numbers:
+        key = jax.random.key(seed + 1 + number)
+        yield number, np.asarray(run(jnp.asarray(kept[number]), jnp.asarray(starts[number]), key))

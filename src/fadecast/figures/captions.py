@@ -150,3 +150,29 @@ STATE_CAPTIONS: Mapping[str, Caption] = {
     ),
 }
 """Captions of the figures of a calibration, in the order of its page."""
+
+RATE_CAPTIONS: Mapping[str, Caption] = {
+    "stored": Caption(
+        "Capacity lost in storage",
+        "Measured losses at check-ups (points) and those of the posterior of the heaviest law: median and 90 %, by "
+        "temperature and state of charge.",
+        "All of these were fitted. What is foretold of a condition that was left out is in the figure of the laws.",
+    ),
+    "cycled": Caption(
+        "Losses of cycled cells",
+        "Loss of capacity and of active material of both electrodes, measured (points) and by the same posterior.",
+        "Six cells at three temperatures, under one window of charge and one pair of currents.",
+    ),
+    "laws": Caption(
+        "What laws foretell",
+        "Log predictive density of the capacity of each condition, per check-up, by draws that did not know it. The "
+        "weights are those of the mixture that foretells all of them best.",
+        "The form of the laws was chosen by people who had seen all conditions.",
+    ),
+    "told": Caption(
+        "What is known that was not before",
+        "Standard deviation of the posterior over that of the prior, of every quantity. At 1 the data said nothing.",
+        "A quantity with a narrow prior may be well known at 1.",
+    ),
+}
+"""Captions of a calibration of rates, as above."""
