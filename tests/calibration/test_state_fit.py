@@ -106,9 +106,9 @@ def test_silicon_comes_back_beside_graphite():
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(("discrepancy", "most"), [(5e-3, 0.95), (0.0, 1.0)])
-def test_ninety_per_cent_intervals_hold_ninety_per_cent(discrepancy, most):
-    """Of 200 cells; binomial noise is 2 points. With noise alone they are wider, by the discrepancy they allow for."""
+@pytest.mark.parametrize("discrepancy", [5e-3, 0.0])
+def test_ninety_per_cent_intervals_hold_ninety_per_cent(discrepancy):
+    """Of 200 cells; binomial noise is 2 points."""
     cells = made_up(graphite_nmc(), 200, seed=2024, noise=1e-3, discrepancy=discrepancy)
     found = fit(graphite_nmc(), cells.curves)
     pairs = {name: (getattr(found.state, name), getattr(cells.truth, name)) for name in State._fields[:4]}
@@ -118,4 +118,4 @@ def test_ninety_per_cent_intervals_hold_ninety_per_cent(discrepancy, most):
         low, high = np.quantile(np.asarray(values), (0.05, 0.95), axis=(1, 2))
         held[name] = float(np.mean((np.asarray(truth) >= low) & (np.asarray(truth) <= high)))
     print(f"discrepancy {1e3 * discrepancy:g} mV: {held}")
-    assert all(0.85 <= share <= most for share in held.values()), held
+    assert all(0.85 <= share <= 0.95 for share in held.values()), held
