@@ -264,6 +264,7 @@ def tasks_of(folder):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_jobs_that_are_stopped_killed_and_spoilt_come_to_the_same_result(tiny, tiny_run, tmp_path, command):
     folder = tmp_path / "run"

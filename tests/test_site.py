@@ -99,6 +99,7 @@ def test_sites_that_fit_into_one_tile_are_forecast_together(population):
         np.testing.assert_allclose(together[name].values[0, 1], alone[name].values[0, 0], rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_packs_that_stand_for_others_make_a_site_of_the_whole(equal):
     settings = Population(representatives=6)
     few = made(settings)

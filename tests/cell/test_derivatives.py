@@ -78,6 +78,7 @@ def test_forward_derivatives_are_those_of_finite_differences():
         assert (np.abs(exact[own[name]]) > 0).all()
 
 
+@pytest.mark.slow
 def test_a_contact_resistance_adds_itself_and_its_heat():
     """At one temperature the pulse resistance rises by the contact's own; its heat makes the other parts smaller."""
     slopes = {}

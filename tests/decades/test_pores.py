@@ -79,6 +79,7 @@ def leapt(closing):
     return closing.days.leap(closing.start, TIMES, Leap())
 
 
+@pytest.mark.slow
 def test_macro_steps_shrink_where_pores_close(closing, leapt):
     """The last cell is taken out at a porosity of 0.05, its salt limiting what it takes before; the others go on."""
     assert leapt.outcome.tolist() == [0, 0, Outcome.PORES_CLOSED]
@@ -92,6 +93,7 @@ def test_macro_steps_shrink_where_pores_close(closing, leapt):
     assert spilled[2] > 1.01 * spilled[0]
 
 
+@pytest.mark.slow
 def test_a_cell_that_starts_with_closed_pores_is_infeasible(closing):
     """Not at the end of its life: that its films take all pores is the parameter set's word."""
     cell, slow = closing.operation.cell, closing.aged(0.3)
