@@ -13,11 +13,15 @@ import yaml
 
 from calibration.test_joint_model import engine
 from fadecast.calibration.diagnostics import arviz
+from fadecast.calibration.joint_fit import Sampled
+from fadecast.calibration.joint_model import COMMON
 from fadecast.calibration.law_weights import left_out
+from fadecast.calibration.laws import LAWS
 from fadecast.calibration.rate_tables import tabulate
 from fadecast.cli import main
 from fadecast.measured.catalogue import MissingDataError, fetch
-from fadecast.rate_calibrating import RateCalibration, calibrate_rates, measured_series
+from fadecast.rate_calibrating import FittedLaw, FittedRates, RateCalibration, calibrate_rates, measured_series
+from fadecast.rate_summary import prior_sensitivity
 from fadecast.scored_cells import SETS
 from fadecast.shards import Shards
 
@@ -113,6 +117,28 @@ def test_a_calibration_leaves_what_the_package_ships(config, tmp_path, capsys):
     assert {path.name for path in (out / "figures").iterdir()} == {"stored.png", "cycled.png", "laws.png", "told.png"}
 
 
+def test_what_the_data_do_not_tell_goes_with_its_prior():
+    """A spread that is as its prior moves as far as that; one that is said to be the same moves along."""
+    law = LAWS["solvent"]
+    z = np.random.default_rng(0).normal(size=(4, 20_000, len(COMMON) + len(law.cycled)))
+    names = list(COMMON)
+    z[..., names.index("noise")] = z[..., names.index("cell_sd")]
+    sampled = Sampled(z, *(np.zeros((4, 20_000)),) * 3, np.eye(z.shape[-1]))
+    found = FittedRates((FittedLaw(law, None, sampled, z[None], np.zeros(1)),), np.ones(1), ("one",), 0.0)
+    table = prior_sensitivity(found)
+    assert len(table) == 2 * sum(name.endswith("_sd") for name in names)
+    for name in ("cell_sd", "growth_sd"):
+        prior, rows = COMMON[name], table[table["quantity"] == name]
+        moved = prior.middle * np.exp(prior.sd * np.array([-1.0, 1.0]))
+        np.testing.assert_allclose(rows["prior_middle"], moved)
+        np.testing.assert_allclose(rows["median"], moved, rtol=0.02)
+        np.testing.assert_allclose(rows["p95"], moved * np.exp(1.645 * prior.sd), rtol=0.05)
+        np.testing.assert_allclose(rows["effective_draws"], 80_000 * np.exp(-1.0), rtol=0.05)
+    rows = table[table["quantity"] == "cell_sd"]
+    assert set(rows["moves_most"]) == {"noise"}
+    np.testing.assert_allclose(rows["moved"], [-1.0, 1.0], atol=0.03)
+
+
 class StoppedError(Exception):
     """In place of a person who loses patience."""
 
@@ -150,7 +176,8 @@ def test_an_interrupted_calibration_goes_on_and_ends_as_if_it_had_not_been(tmp_p
             calibrate_rates(calibration, cells, Impatient(store, parts))
 
     def observe(event, details):
-        loaded.extend([details["part"]] * details.get("loaded", False))
+        if details.get("loaded"):
+            loaded.append(details["part"])
 
     again = calibrate_rates(calibration, cells, store, observe)
     assert loaded == ["storage", "cycling", "posterior"]

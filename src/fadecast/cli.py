@@ -120,7 +120,8 @@ def _calibrate_rates(document: Document, out: Path | None) -> None:
     from fadecast.rate_calibrating import check_rate_calibration
 
     calibration = check_rate_calibration(document)
-    from fadecast.rate_calibration_run import rate_lines, run_rate_calibration
+    from fadecast.rate_calibration_run import run_rate_calibration
+    from fadecast.rate_summary import rate_lines
 
     folder = _own_folder(out, calibration.name)
     with RateSampling() as sampling:

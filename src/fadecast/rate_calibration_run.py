@@ -1,4 +1,4 @@
-"""What a calibration of rates leaves in its folder: posteriors, tables, what the package ships, and figures."""
+"""What a calibration of rates leaves in its folder: posteriors, tables, what the package ships, figures and a page."""
 
 import hashlib
 import json
@@ -12,15 +12,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pandas as pd
 import xarray as xr
 import yaml
 
 from fadecast import __version__
 from fadecast.calibration.diagnostics import arviz
-from fadecast.calibration.joint_model import COMMON, SIDES, conditions, places, predicted, unfold
+from fadecast.calibration.joint_model import COMMON, SIDES, conditions, places, unfold
 from fadecast.calibration.laws import LAWS
-from fadecast.calibration.rate_tables import QUANTITIES
 from fadecast.document import Document
 from fadecast.figures.captions import RATE_CAPTIONS
 from fadecast.figures.rates import draw_rates
@@ -36,19 +34,23 @@ from fadecast.rate_calibrating import (
     calibrate_rates,
     read_series,
 )
+from fadecast.rate_summary import (
+    correlated,
+    law_table,
+    predictions,
+    prior_sensitivity,
+    rate_notes,
+    rate_table,
+    table_errors,
+    thinned,
+)
 from fadecast.runs import RunFolder, origin, refuse_study_folder
 from fadecast.scored_cells import SETS
 from fadecast.wording import percent, significant, words
 
-_LEVELS = (0.05, 0.95)
 _SHIPPED = 400
 _SHIPPED_FOLD = 64
 """Draws of each law that the package ships."""
-_FIGURE_DRAWS = 200
-_CORRELATED = 0.9
-_LARGEST_R_HAT = 1.02
-_LARGEST_FOLD_R_HAT = 1.1
-"""Of chains without a condition, which are short: they are there for what they foretell together."""
 
 
 def run_rate_calibration(
@@ -101,7 +103,12 @@ def _write(calibration: RateCalibration, found: FittedRates, run: RunFolder) -> 
     write_text(run.path / "calibration.yaml", settings)
     for each in found.laws:
         write_whole(run.path / f"posterior_{each.law.name}.nc", partial(_write_posterior, each, made_by))
-    tables = {"rates": rate_table(found), "laws": law_table(found), "correlated": correlated(found)}
+    tables = {
+        "rates": rate_table(found),
+        "laws": law_table(found),
+        "correlated": correlated(found),
+        "priors": prior_sensitivity(found),
+    }
     for name, table in tables.items():
         write_text(run.path / f"{name}.csv", table.to_csv(index=False, lineterminator="\n", float_format="%.5g"))
     for name, dataset in zip(("lgm50_posterior.nc", "lgm50_folds.nc"), shipped_posteriors(found), strict=True):
@@ -121,6 +128,7 @@ def _write(calibration: RateCalibration, found: FittedRates, run: RunFolder) -> 
         notes=rate_notes(found),
         quantities=[_quantity_row(row) for row in tables["rates"].to_dict("records")],
         correlated=tables["correlated"].to_dict("records"),
+        priors=[_prior_row(row) for row in tables["priors"].to_dict("records")],
         figures=embedded([figures / path.name for path in drawn], RATE_CAPTIONS),
         settings=settings,
         origin={words(key): value for key, value in made_by.items()},
@@ -130,7 +138,8 @@ def _write(calibration: RateCalibration, found: FittedRates, run: RunFolder) -> 
 
 def _law_row(each: FittedLaw, weight: float) -> list[str]:
     foretold = significant(float(each.foretold.mean()), 4)
-    return [each.law.name, percent(weight), foretold, str(int(each.sampled.divergent.sum()))]
+    coarse = [significant(100.0 * error, 2) for error in table_errors(each).values()]
+    return [each.law.name, percent(weight), foretold, str(int(each.sampled.divergent.sum())), *coarse]
 
 
 def _quantity_row(row: Mapping[Any, Any]) -> list[str]:
@@ -153,6 +162,13 @@ def _quantity_row(row: Mapping[Any, Any]) -> list[str]:
     ]
 
 
+def _prior_row(row: Mapping[Any, Any]) -> list[str]:
+    """Return law, spread, prior, median, interval, draws left, and what moves most by how much."""
+    prior, middle, low, high = (significant(row[name], 3) for name in ("prior_middle", "median", "p05", "p95"))
+    left, moved = f"{row['effective_draws']:,.0f}", f"{row['moved']:+.2f}"
+    return [row["law"], row["quantity"], prior, middle, f"{low} to {high}", left, row["moves_most"], moved]
+
+
 def _write_posterior(fitted: FittedLaw, origin: dict[str, str], path: Path) -> None:
     values = jax.jit(jax.vmap(jax.vmap(partial(unfold, fitted.law, fitted.evidence))))(jnp.asarray(fitted.sampled.z))
     posterior = {name: np.asarray(value) for name, value in values.common.items()}
@@ -172,74 +188,14 @@ def _write_posterior(fitted: FittedLaw, origin: dict[str, str], path: Path) -> N
     data.to_netcdf(str(path), engine="h5netcdf")
 
 
-def rate_table(found: FittedRates) -> pd.DataFrame:
-    """Return prior and posterior of every common quantity and rate, with diagnostics of the chains, for each law."""
-    rows = []
-    for each in found.laws:
-        values = jax.jit(jax.vmap(jax.vmap(partial(unfold, each.law, each.evidence))))(jnp.asarray(each.sampled.z))
-        named = {name: (np.asarray(values.common[name]), prior) for name, prior in COMMON.items()}
-        columns = [(name, draws, prior.middle, prior.sd, prior.logarithmic) for name, (draws, prior) in named.items()]
-        for n, unknown in enumerate(each.law.cycled):
-            draws = unknown.centre * np.exp(np.asarray(values.rates)[..., n])
-            columns.append((unknown.parameter, draws, unknown.centre, unknown.log_sd, True))
-        for name, draws, middle, sd, logarithmic in columns:
-            told = np.log(draws) if logarithmic else draws
-            rows.append(
-                {
-                    "law": each.law.name,
-                    "quantity": name,
-                    "prior_middle": middle,
-                    "prior_sd": sd,
-                    "scale": "logarithmic" if logarithmic else "linear",
-                    "median": float(np.median(draws)),
-                    "p05": float(np.quantile(draws, _LEVELS[0])),
-                    "p95": float(np.quantile(draws, _LEVELS[1])),
-                    "posterior_over_prior_sd": float(told.std() / sd),
-                    "r_hat": float(arviz().rhat(draws)),
-                    "ess": float(arviz().ess(draws)),
-                }
-            )
-    return pd.DataFrame(rows)
-
-
-def law_table(found: FittedRates) -> pd.DataFrame:
-    """Return what every law foretold of each condition it did not know [log density per check-up], and its weight.
-
-    With the largest R-hat of the common quantities and rates in the chains without that condition.
-    """
-    rows = [
-        {"law": each.law.name, "weight": weight, "condition": name, "log_density": score, "r_hat": r_hat}
-        for each, weight in zip(found.laws, found.weights, strict=True)
-        for name, score, r_hat in zip(found.folds, each.foretold, _fold_disagreement(each), strict=True)
-    ]
-    return pd.DataFrame(rows)
-
-
-def _fold_disagreement(each: FittedLaw) -> list[float]:
-    count = len(COMMON) + len(each.law.cycled)
-    return [max(float(arviz().rhat(z[..., n])) for n in range(count)) for z in each.folds]
-
-
-def correlated(found: FittedRates) -> pd.DataFrame:
-    """Return the pairs that cannot be told apart: posterior correlation beyond 0.9 either way."""
-    rows = []
-    for each in found.laws:
-        names = [*COMMON, *(unknown.parameter for unknown in each.law.cycled)]
-        flat = each.sampled.z.reshape(-1, each.sampled.z.shape[-1])[:, : len(names)]
-        matrix = np.corrcoef(flat.T)
-        for a, b in zip(*np.nonzero(np.triu(np.abs(matrix) > _CORRELATED, 1)), strict=True):
-            rows.append({"law": each.law.name, "one": names[a], "other": names[b], "correlation": matrix[a, b]})
-    return pd.DataFrame(rows, columns=["law", "one", "other", "correlation"])
-
-
 def shipped_posteriors(found: FittedRates) -> tuple[xr.Dataset, xr.Dataset]:
     """Return draws given all conditions, and without each: what `calibration/shipped_rates.py` reads."""
     whole, folds = [], []
     for each in found.laws:
         flat = each.sampled.z.reshape(-1, each.sampled.z.shape[-1])
-        whole.append(_draws(each, flat[_thinned(len(flat), _SHIPPED)]))
+        whole.append(_draws(each, flat[thinned(len(flat), _SHIPPED)]))
         folded = each.folds.reshape(len(each.folds), -1, each.folds.shape[-1])
-        without = [_draws(each, draws[_thinned(len(draws), _SHIPPED_FOLD)]) for draws in folded]
+        without = [_draws(each, draws[thinned(len(draws), _SHIPPED_FOLD)]) for draws in folded]
         folds.append(xr.concat([_of_fold(part, n) for n, part in enumerate(without)], "fold"))
     laws = [each.law.name for each in found.laws]
     evidence = found.laws[0].evidence
@@ -259,10 +215,6 @@ def shipped_posteriors(found: FittedRates) -> tuple[xr.Dataset, xr.Dataset]:
         posterior.assign_attrs(attrs),
         xr.concat(folds, "law").assign_coords(law=laws, fold=list(found.folds)).assign_attrs(attrs),
     )
-
-
-def _thinned(count: int, wanted: int) -> np.ndarray:
-    return np.linspace(0, count - 1, min(wanted, count)).astype(int)
 
 
 def _draws(each: FittedLaw, z: np.ndarray) -> xr.Dataset:
@@ -288,64 +240,3 @@ def _of_fold(draws: xr.Dataset, number: int) -> xr.Dataset:
     """Keep of the places and temperatures those that a fold is without; a storage condition has no cycled cells."""
     stored = draws.sizes["place"] - draws.sizes["group"]
     return draws.isel(place=number, group=max(number - stored, 0))
-
-
-def predictions(each: FittedLaw) -> pd.DataFrame:
-    """Return losses as fitted and as measured, of all cells and quantities [1]."""
-    flat = each.sampled.z.reshape(-1, each.sampled.z.shape[-1])
-    some = jnp.asarray(flat[_thinned(len(flat), _FIGURE_DRAWS)])
-    values = jax.jit(jax.vmap(lambda z: predicted(each.law, each.evidence, z)[:2]))(some)
-    rows = []
-    for kind, series, draws in zip(("stored", "cycled"), each.evidence[:2], values, strict=True):
-        low, middle, high = np.quantile(np.asarray(draws), (0.05, 0.5, 0.95), axis=0)
-        for n, celsius in enumerate(series.temperature):
-            for q, quantity in enumerate(QUANTITIES):
-                known = np.isfinite(series.losses[n, q])
-                rows.append(
-                    pd.DataFrame(
-                        {
-                            "kind": kind,
-                            "cell": n,
-                            "temperature": celsius,
-                            "charge": series.charge[n],
-                            "quantity": quantity,
-                            "days": series.days[n, known],
-                            "measured": series.losses[n, q, known],
-                            "p05": low[n, q, known],
-                            "p50": middle[n, q, known],
-                            "p95": high[n, q, known],
-                        }
-                    )
-                )
-    return pd.concat(rows, ignore_index=True)
-
-
-def rate_notes(found: FittedRates) -> list[str]:
-    """Return what speaks against trusting what was found."""
-    table, laws = rate_table(found), law_table(found)
-    apart = table.groupby("law", sort=False)["r_hat"].max()
-    notes = [
-        f"{law}: chains disagree (R-hat {r_hat:.3f}); neither its posterior nor its weight is to be trusted"
-        for law, r_hat in apart[apart > _LARGEST_R_HAT].items()
-    ]
-    for law, rows in laws[laws["r_hat"] > _LARGEST_FOLD_R_HAT].groupby("law", sort=False):
-        worst = rows.sort_values("r_hat").iloc[-1]
-        count = f"{len(rows)} of {len(found.folds)} conditions"
-        worst_is = f"R-hat {worst['r_hat']:.2f} at most, without {worst['condition']}"
-        notes.append(f"{law}: chains without a condition disagree for {count} ({worst_is}); sample them longer")
-    return notes
-
-
-def rate_lines(found: FittedRates) -> list[str]:
-    """Return what a calibration of rates found, the summary last."""
-    lines = [
-        f"{each.law.name}: weight {weight:.2f}, foretells {each.foretold.mean():.3f} per check-up, "
-        f"{int(each.sampled.divergent.sum())} divergent paths"
-        for each, weight in zip(found.laws, found.weights, strict=True)
-    ]
-    table = rate_table(found)
-    summary = (
-        f"laws: {len(found.laws)} conditions: {len(found.folds)} r_hat_max: {table['r_hat'].max():.3f} "
-        f"ess_min: {table['ess'].min():.0f} seconds: {found.seconds:.0f}"
-    )
-    return [*lines, *rate_notes(found), summary]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fadecast.calibration.laws import Unknown
-from fadecast.calibration.rate_tables import QUANTITIES, Place, tabulate, tabulated
+from fadecast.calibration.rate_tables import QUANTITIES, Place, tabulate, tabulated, unresolved
 
 ONE, OTHER = Unknown("one", 2.0, 1.0, (-2.0, 1.0), 7), Unknown("other", 5.0, 1.0, (-1.0, 2.0), 6)
 PLACE = Place(np.array([0.0, 25.0, 45.0]), np.array([0.1, 0.5, 0.9]))
@@ -45,6 +45,27 @@ def test_more_points_come_closer():
         made = tabulate(None, unknowns, PLACE, (), DAYS, np.arange(3), 1e-3, engine)
         errors.append(np.abs(np.asarray(tabulated(made, logs))[:, 0] / true - 1.0).max())
     assert errors[2] < 0.2 * errors[1] < 0.04 * errors[0]
+
+
+@pytest.mark.parametrize("points", [3, 4, 5])
+def test_a_table_is_off_by_no_more_than_it_says_and_not_by_far_less(points):
+    rng = np.random.default_rng(1)
+    unknowns = tuple(Unknown(u.parameter, u.centre, 1.0, u.reach, points) for u in (ONE, OTHER))
+    made = tabulate(None, unknowns, PLACE, (), DAYS, np.arange(3), 1e-3, engine)
+    off = []
+    for _ in range(200):
+        # As Chebyshev weights have it: closer together near the ends of the reach.
+        unit = np.cos(np.pi * rng.uniform(size=(3, 2)))
+        low, high = np.asarray(made.low), np.asarray(made.high)
+        logs = low + 0.5 * (high - low) * (1.0 + unit)
+        ones, others = (u.centre * np.exp(logs[:, n]) for n, u in enumerate(unknowns))
+        true = formula(ones[:, None], others[:, None], PLACE.temperature[:, None], DAYS)
+        off.append(np.log(np.asarray(tabulated(made, jnp.asarray(logs)))[:, 0] / true))
+    middle = np.asarray(tabulated(made, jnp.tile(0.5 * (made.low + made.high), (3, 1))))[:, 0]
+    error = middle * np.sqrt(np.mean(np.square(off), axis=0))
+    said = unresolved(made)[:, 0]
+    assert (error < said).all()
+    assert (error > 0.02 * said).all()
 
 
 def test_cells_of_one_condition_share_its_lanes():

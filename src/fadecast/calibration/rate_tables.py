@@ -158,6 +158,24 @@ def tabulated(table: Table, logs: Float[Array, "cells unknowns"]) -> Float[Array
     return jnp.exp(values)
 
 
+def unresolved(table: Table) -> Float[np.ndarray, "cells quantities times"]:
+    """Return what the highest polynomials of each unknown make of the losses, rms over the reach [1].
+
+    Coefficients of what polynomials resolve fall off, so that the error is less than this where points suffice
+    (Trefethen, ch. 7); it is taken at the loss in the middle of the reach.
+    """
+    values = np.asarray(table.coefficients)
+    axes = tuple(range(3, values.ndim))
+    square = values**2
+    for axis in axes:
+        # Of Chebyshev polynomials the constant has a mean square of 1, others of one half.
+        halves = np.where(np.arange(values.shape[axis]) == 0, 1.0, 0.5)
+        square = square * halves.reshape((-1,) + (1,) * (values.ndim - 1 - axis))
+    last = sum(np.take(square, -1, axis).sum(axes[:-1]) for axis in axes)
+    middle = tabulated(table, jnp.tile(0.5 * (table.low + table.high), (len(values), 1)))
+    return np.asarray(middle) * np.sqrt(last)
+
+
 def _chebyshev(at: Float[Array, " cells"], count: int) -> Float[Array, "cells count"]:
     return jnp.cos(jnp.arange(count)[None] * jnp.arccos(jnp.clip(at, -1.0 + 1e-12, 1.0 - 1e-12))[:, None])
 
