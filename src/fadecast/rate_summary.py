@@ -169,8 +169,8 @@ def rate_notes(found: FittedRates) -> list[str]:
     ]
     for each, coarse in ((each, table_errors(each)) for each in found.laws):
         notes += [
-            f"{each.law.name}: the table of {what} is coarse (its highest polynomials make {100.0 * error:.2f} points of"
-            " capacity); the posterior may follow the table, not the law"
+            f"{each.law.name}: the table of {what} is coarse (highest polynomials: {100.0 * error:.2f} points of "
+            "capacity); the posterior may follow the table, not the law"
             for what, error in coarse.items()
             if error > _COARSE
         ]
