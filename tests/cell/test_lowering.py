@@ -122,6 +122,20 @@ def test_unknown_parameter_is_named():
         build_cell(Chemistry(), ("Negative electrode OCP [V]",))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_cracks_do_not_grow_in_particles_at_rest(dtype):
+    """The stress of a level particle is rounding, and may have either sign where it is worked out twice."""
+    cell, rng = build_cell(Chemistry()), np.random.default_rng(3)
+    y = np.tile(cell.initial_state[:, None], (1, 20_000))
+    y[cell.rows["concentration_ne"]] = rng.uniform(0.02, 0.95, (1, 20_000))
+    y[cell.rows["concentration_ne"]] *= 1.0 + np.finfo(dtype).eps * rng.normal(size=(10, 20_000))
+    inputs = {CURRENT: np.zeros((1, 20_000)), AMBIENT: np.full((1, 20_000), 298.15)}
+    found = cell.evaluate(jnp.asarray(y, dtype), {name: jnp.asarray(value, dtype) for name, value in inputs.items()})
+    growth = np.asarray(found["rhs"])[cell.rows["crack_length"]]
+    assert np.isfinite(growth).all()
+    assert np.abs(growth).max() < 1e-15
+
+
 STATES = pybamm.StateVector(slice(0, 4))
 FIRST, SECOND = pybamm.StateVector(slice(0, 2)), pybamm.StateVector(slice(2, 4))
 GRID = np.linspace(-2.0, 2.0, 7), np.linspace(-3.0, 3.0, 5)
