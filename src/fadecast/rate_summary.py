@@ -69,7 +69,10 @@ def law_table(found: FittedRates) -> pd.DataFrame:
 
 def _fold_disagreement(each: FittedLaw) -> list[float]:
     count = len(COMMON) + len(each.law.cycled)
-    return [max(float(arviz().rhat(z[..., n])) for n in range(count)) for z in each.folds]
+    # Chains that never moved disagree without end.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = [[float(arviz().rhat(z[..., n])) for n in range(count)] for z in each.folds]
+    return [max(np.nan_to_num(values, nan=np.inf)) for values in found]
 
 
 def correlated(found: FittedRates) -> pd.DataFrame:
