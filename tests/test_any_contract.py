@@ -78,6 +78,7 @@ contracts = some(
         "power_guarantee": curves(),
         "site_guarantee": curves(),
         "max_full_cycles": st.floats(1.0, 3000.0),
+        "cycle_guarantee": curves(),
         "waiting_period_years": st.floats(0.0, 4.0),
         "deductible": shares,
         "owner_share": shares,

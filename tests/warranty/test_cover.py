@@ -111,6 +111,49 @@ def test_cover_ends_with_its_cycles_or_at_broken_terms():
         assert claims.voided.item() == (last < 10)
 
 
+def test_of_the_levels_by_age_and_by_throughput_the_lower_one_is_guaranteed():
+    years = np.arange(11.0)
+    # 73 cycles of nameplate a year; 0.8 is guaranteed by age.
+    fade = half(charge_throughput=730.0 * years, capacity=5.0 - 0.25 * years)
+    for points, level in (
+        (((365.0, 0.9), (730.0, 0.7)), 0.7),
+        (((0.0, 0.9), (1460.0, 0.5)), 0.7),
+        (((730.0, 0.9), (731.0, 0.6)), 0.8),
+    ):
+        contract = replace(YEARLY, cycle_guarantee=points, inspection_interval_years=10.0)
+        assert usd_per_kwh(fade, contract).item() == pytest.approx(100.0 * (level - 0.5))
+    # Yearly: the shortfall is the largest at the end of the term, where 10 more cycles would have lowered the level.
+    stepped = replace(YEARLY, cycle_guarantee=((720.0, 0.8), (1000.0, 0.6)), interpolation="stepped")
+    assert usd_per_kwh(fade, stepped).item() == pytest.approx(100.0 * (0.8 - 0.55))
+    with pytest.raises(ValueError, match="no variable 'charge_throughput'"):
+        usd_per_kwh(linear_fade([[0.5]]), stepped)
+    with pytest.raises(ValueError, match=r"cycle_guarantee point \(5, 0.7\) follows .* cycles must rise"):
+        replace(YEARLY, cycle_guarantee=((10.0, 0.8), (5.0, 0.7)))
+
+
+def test_a_pack_at_the_end_of_its_life_does_no_more_cycles():
+    years = np.arange(11.0)
+    known = np.where(years < 6.0, 1.0, np.nan)
+    fade = half(charge_throughput=730.0 * years * known, capacity=(5.0 - 0.25 * years) * known)
+    fade["retention"], fade["soh"] = fade["retention"] * known, fade["soh"] * known
+    fade["outcome"] = ("draw", "pack"), np.full((1, 1), Outcome.CAPACITY_EXHAUSTED)
+    # 0.8 up to its 365 cycles and 0.3 after 584, which it would have done: it holds nothing in year 6.
+    contract = replace(YEARLY, cycle_guarantee=((365.0, 0.8), (584.0, 0.3)))
+    assert usd_per_kwh(fade, contract).item() == pytest.approx(80.0)
+
+
+def test_a_new_pack_is_held_to_its_own_throughput():
+    years = np.arange(11.0)
+    fade = linear_fade([[0.5]]).assign(
+        charge_throughput=(("draw", "pack", "time"), (730.0 * years)[None, None], {"units": "A.h"}),
+        capacity=(("draw", "pack", "time"), (5.0 - 0.25 * years)[None, None], {"units": "A.h"}),
+    )
+    # 0.8 up to 438 cycles, less after: the first falls short in year 5, the new one, then five years old, in year 10.
+    contract = replace(RENEWED, cycle_guarantee=((438.0, 0.8), (439.0, 0.1)))
+    assert usd_per_kwh(fade, contract).item() == pytest.approx(usd_per_kwh(fade, RENEWED).item())
+    assert usd_per_kwh(fade, replace(contract, cycle_guarantee=((300.0, 0.8), (301.0, 0.1)))).item() == 0.0
+
+
 def test_a_pack_is_replaced_when_it_falls_short_and_again_when_the_new_one_does():
     # Below 0.8 first at year 5, where the price is 150; the new pack is five years old at year 10: 100.
     fade = linear_fade([[0.5]])

@@ -70,7 +70,9 @@ def _draw_guarantee(axes: Axes, contract: Contract, shown: Array) -> str:
     years = years[years <= contract.term_years]
     axes.plot(years, guaranteed_level(contract, years), "--", color=style.VERMILLION, label="guaranteed curve")
     axes.plot(inspections, level, ".", color=style.VERMILLION, markersize=6, label="inspection of the guarantee")
-    return ""
+    return (
+        "" if contract.cycle_guarantee is None else " Packs with many cycles are held to a lower level than is drawn."
+    )
 
 
 def within_reach(level: float, values: Array) -> bool:

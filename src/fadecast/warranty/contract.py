@@ -13,6 +13,7 @@ from fadecast.warranty.remedies import Array, CashRemedy, Remedy, RepairRemedy, 
 
 Level = Annotated[float, Gt(0.0), Le(1.0)]
 Curve = Annotated[tuple[tuple[Years, Level], ...], MinLen(1)]
+CycleCurve = Annotated[tuple[tuple[Annotated[float, Ge(0.0), Le(1e6)], Level], ...], MinLen(1)]
 
 _SAME_TIME = 1e-9
 """Two times closer than this are one inspection [year]."""
@@ -51,9 +52,12 @@ class Contract:
     """Points (year, level) of the guaranteed capacity: straight between points, constant before the first and
     after the last. The level is a fraction of the base energy that `measure` names. Default: 70 % for ten
     years, the level common in storage warranties."""
+    cycle_guarantee: CycleCurve | None = None
+    """Points (equivalent full cycles of first-life nameplate, level) of the guaranteed capacity by throughput. Of this
+    and the level by age the lower one is guaranteed: what is reached first counts. Needs `charge_throughput` and
+    `capacity`. Null: age alone."""
     interpolation: Literal["straight", "stepped"] = "straight"
-    """Between points of all guarantees: straight, or stepped, where a level holds up to and with the year of its
-    point."""
+    """Between points of all guarantees: straight, or stepped, where a level holds up to and with its point."""
     measure: Literal["retention", "soh"] = "retention"
     """What an inspection measures: `retention`, against the energy at start of service, or `soh`, against the
     first-life nameplate energy. It fixes the base energy of prices and remedy too."""
@@ -93,12 +97,13 @@ class Contract:
 
     def __post_init__(self) -> None:
         """Refuse curves that run backwards in time or rise, and terms that leave nothing to promise."""
-        for name in ("guarantee", "power_guarantee", "site_guarantee"):
-            for (year, level), (next_year, next_level) in itertools.pairwise(getattr(self, name) or ()):
-                if next_year <= year or next_level > level:
+        for name in ("guarantee", "cycle_guarantee", "power_guarantee", "site_guarantee"):
+            unit = "cycle" if name == "cycle_guarantee" else "year"
+            for (at, level), (next_at, next_level) in itertools.pairwise(getattr(self, name) or ()):
+                if next_at <= at or next_level > level:
                     raise ValueError(
-                        f"{name} point ({next_year:g}, {next_level:g}) follows ({year:g}, {level:g}); years "
-                        "must rise and levels must not: give points (year, level) in order of time"
+                        f"{name} point ({next_at:g}, {next_level:g}) follows ({at:g}, {level:g}); {unit}s must rise "
+                        f"and levels must not: give points ({unit}, level) in order"
                     )
         if self.waiting_period_years >= self.term_years:
             raise ValueError(
@@ -115,7 +120,8 @@ class Contract:
     @property
     def needs(self) -> tuple[str, ...]:
         """Return the variables of a fade dataset that its terms need beside retention and soh."""
-        cycles = self.max_full_cycles is not None or self.conditions.max_cycles_per_year is not None
+        given = self.cycle_guarantee, self.max_full_cycles, self.conditions.max_cycles_per_year
+        cycles = any(term is not None for term in given)
         wanted = {
             "resistance": self.power_guarantee is not None,
             "temperature_max": self.conditions.max_temperature is not None,
@@ -136,7 +142,10 @@ def inspection_times(contract: Contract) -> Float[Array, " inspection"]:
 
 
 def guaranteed_level(contract: Contract, years: Float[Array, "..."], curve: str = "guarantee") -> Float[Array, "..."]:
-    """Return the guaranteed level [fraction of base energy] at the given ages [year]; 0 where there is no guarantee."""
+    """Return the guaranteed level [fraction of base energy] at the given ages [year]; 0 where there is no guarantee.
+
+    Of a `cycle_guarantee` at equivalent full cycles [1] in their place.
+    """
     given = getattr(contract, curve)
     if given is None:
         return np.zeros_like(years)
@@ -153,6 +162,7 @@ def shortfall(
     years: Float[Array, "..."],
     capacity: Float[Array, "..."],
     power: Float[Array, "..."] | None = None,
+    cycles: Float[Array, "..."] | None = None,
 ) -> Float[Array, "..."]:
     """Return what packs miss of their guarantee beyond the deductible [fraction of base energy]; below 0 they keep it.
 
@@ -164,8 +174,13 @@ def shortfall(
         What they keep [fraction of base energy].
     power
         Their power over that at the start [1]; only where the contract guarantees it.
+    cycles
+        Equivalent full cycles that they have done [1]; only where the contract has a level by these.
     """
-    missing = guaranteed_level(contract, years) - capacity
+    level = guaranteed_level(contract, years)
+    if cycles is not None:
+        level = np.minimum(level, guaranteed_level(contract, cycles, "cycle_guarantee"))
+    missing = level - capacity
     if power is not None:
         missing = np.maximum(missing, guaranteed_level(contract, years, "power_guarantee") - power)
     return missing - contract.deductible

@@ -106,9 +106,7 @@ class Cover:
 
     def full_cycles(self, year: float) -> Float[Array, "draw pack"]:
         """Return equivalent full cycles of first-life nameplate that packs have done until a time [year]."""
-        further, soh = self.block.further, self.block.soh
-        nominal = further["capacity"][:, :, 0] / soh[:, :, 0]
-        return np.asarray(self.at(further["charge_throughput"], year) / (2.0 * nominal))
+        return self.block.full_cycles(self.at(self.block.throughput, year))
 
 
 class Costs(NamedTuple):
@@ -223,9 +221,10 @@ def _shortfall(
     if cover.contract.power_guarantee is not None:
         power = cover.block.power(cover.at(cover.block.further["resistance"], year))
         power = np.where(cover.dead, 0.0, power)
+    cycles = cover.full_cycles(year) if cover.contract.cycle_guarantee is not None else None
     # Of one age, as all packs are until one is replaced, the level is looked up once.
     age = year - (cover.began if cover.began.any() else np.zeros((1, 1)))
-    return shortfall(cover.contract, age, np.maximum(capacity + error, 0.0), power)
+    return shortfall(cover.contract, age, np.maximum(capacity + error, 0.0), power, cycles)
 
 
 def _cash(cover: Cover, remedy: CashRemedy, owed: Float[Array, "draw pack"]) -> Float[Array, "draw pack"]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import xarray as xr
@@ -46,6 +47,17 @@ class Block:
         left = self.further["resistance"][:, :, 0] / resistance
         # A pack at the end of its life has no resistance, and no power.
         return np.where(self.exhausted & np.isnan(left), 0.0, left)
+
+    @cached_property
+    def throughput(self) -> Float[Array, "draw pack time"]:
+        """Charge passed [A.h]: a pack at the end of its life passes no more."""
+        given = self.further["charge_throughput"]
+        return np.where(self.exhausted[..., None], np.fmax.accumulate(given, axis=2), given)
+
+    def full_cycles(self, throughput: Float[Array, "draw pack"]) -> Float[Array, "draw pack"]:
+        """Return the equivalent full cycles of first-life nameplate of a charge passed [A.h]."""
+        nominal = self.further["capacity"][:, :, 0] / self.soh[:, :, 0]
+        return np.asarray(throughput / (2.0 * nominal))
 
 
 def check_fade(fade: xr.Dataset, last_year: float, needs: Sequence[str] = ()) -> xr.Dataset:

@@ -48,7 +48,8 @@ class Slope(NamedTuple):
 
 def changes(contract: Contract, premium: Premium) -> Iterator[Change]:
     """Yield what is changed, one thing at a time."""
-    lower = replace(contract, guarantee=_lower(contract.guarantee))
+    by_cycles = contract.cycle_guarantee and _lower(contract.cycle_guarantee)
+    lower = replace(contract, guarantee=_lower(contract.guarantee), cycle_guarantee=by_cycles)
     yield Change("guaranteed capacity 5 points lower", lower, premium)
     yield Change("deductible 2 points more", replace(contract, deductible=contract.deductible + 0.02), premium)
     yield Change("remedy 10 % dearer", _dearer(contract, 1.1), premium)

@@ -51,10 +51,12 @@ def follow(block: Block, contract: Contract, time: Float[Array, " time"]) -> Fol
 
 
 def _missing(block: Block, contract: Contract, time: Float[Array, " time"], year: float) -> Float[Array, "draw pack"]:
-    capacity, power = interpolate(block.measured(contract), time, year), None
+    capacity, power, cycles = interpolate(block.measured(contract), time, year), None, None
     if contract.power_guarantee is not None:
         power = block.power(interpolate(block.further["resistance"], time, year))
-    return shortfall(contract, np.asarray(year), capacity, power)
+    if contract.cycle_guarantee is not None:
+        cycles = block.full_cycles(interpolate(block.throughput, time, year))
+    return shortfall(contract, np.asarray(year), capacity, power, cycles)
 
 
 def survival(
