@@ -77,6 +77,10 @@ contracts = some(
         "inspection_interval_years": st.sampled_from([1.0, 1.0, 0.5, 3.0, 20.0]),
         "power_guarantee": curves(),
         "site_guarantee": curves(),
+        "availability_guarantee": curves(),
+        "unserved": st.fixed_dictionaries(
+            {"usd_per_kwh": st.floats(0.0, 2.0)}, optional={"allowed_kwh_per_kwh": st.floats(0.0, 3.0)}
+        ),
         "max_full_cycles": st.floats(1.0, 3000.0),
         "cycle_guarantee": curves(),
         "waiting_period_years": st.floats(0.0, 4.0),
@@ -136,6 +140,7 @@ def forecasts(draw):
         "state_of_charge_max": (np.minimum(0.7 + fall, 1.1), "1"),
         "state_of_charge_min": (np.maximum(0.3 - fall, -0.1), "1"),
         "charge_throughput": (800.0 * years * np.ones(shape), "A.h"),
+        "energy_unserved": (40.0 * years * np.ones(shape), "kW.h"),
         "capacity": (3.5 * retention, "A.h"),
     }
     for name in draw(st.sets(st.sampled_from(["resistance", "temperature_max", "c_rate_max", "capacity"]), max_size=1)):

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from fadecast.warranty import CashRemedy, Contract, RepairRemedy, ReplacementRemedy, Warranty
+from fadecast.warranty import CashRemedy, Contract, RepairRemedy, ReplacementRemedy, Unserved, Warranty
 from fadecast.warranty.contract import guaranteed_level, inspection_times
 
 CONFIG = Path(__file__).parents[2] / "configs" / "warranty_linear.yaml"
@@ -51,6 +51,11 @@ def test_steps_of_a_guarantee_hold_up_to_and_with_their_years():
             {"site_guarantee": ((5.0, 0.7),), "remedy": ReplacementRemedy(kind="replacement")},
             "remedy.kind must be cash",
         ),
+        (
+            {"unserved": Unserved(usd_per_kwh=0.1), "remedy": RepairRemedy(kind="repair")},
+            "unserved is of the site, which is paid in cash",
+        ),
+        ({"availability_guarantee": ((5.0, 0.7), (6.0, 0.8))}, "availability_guarantee point"),
         (
             {"power_guarantee": ((5.0, 0.7),), "remedy": RepairRemedy(kind="repair")},
             "remedy.kind must be cash or replacement",

@@ -20,11 +20,13 @@ from fadecast.warranty import (
     RepairRemedy,
     ReplacementRemedy,
     Test,
+    Unserved,
     observed,
+    price,
 )
 from fadecast.warranty.claims import discount_factor, settle
 
-from .hand_made import ONE_INSPECTION, PACK_KWH, fade_of, linear_fade
+from .hand_made import ONE_INSPECTION, PACK_KWH, PURE, fade_of, linear_fade
 
 YEARLY = Contract(guarantee=((0.0, 0.8),), remedy=CashRemedy(usd_per_kwh=100.0))
 """80 % for ten years, inspected each year, 100 USD/kWh."""
@@ -442,3 +444,59 @@ def test_rates_by_maturity():
     points = ((0.0, 0.02), (10.0, 0.04))
     assert discount_factor(points, 5.0) == pytest.approx(1.03**-5)
     assert discount_factor(((3.0, 0.05),), 10.0) == pytest.approx(discount_factor(0.05, 10.0))
+
+
+def test_packs_in_service_are_guaranteed_and_the_larger_of_two_site_guarantees_is_paid():
+    fade = linear_fade([[0.9, 0.9, 0.9, 0.9]])
+    for name in ("retention", "soh"):
+        fade[name][0, 3, 6:] = np.nan
+    fade["outcome"] = ("draw", "pack"), [[0, 0, 0, Outcome.CAPACITY_EXHAUSTED]]
+    # One of four has ended by year 6: 0.15 of the packs are missing to 0.9, and 0.05 in years in which 0.8 will do.
+    contract = replace(YEARLY, guarantee=((0.0, 0.01),), availability_guarantee=((0.0, 0.9),))
+    claims = settle(fade, contract, 0.0, PACK_KWH)
+    assert claims.loss.sum() / claims.base_energy.sum() == pytest.approx(15.0)
+    np.testing.assert_array_equal(np.flatnonzero(claims.paid[0]), [5])
+    later = replace(contract, availability_guarantee=((5.0, 0.9), (5.5, 0.8)))
+    assert settle(fade, later, 0.0, PACK_KWH).loss.sum() / (4 * PACK_KWH) == pytest.approx(5.0)
+    # In the end 3 * 0.9 of 4 are held: 0.325 is missing to a whole site.
+    both = replace(contract, site_guarantee=((0.0, 1.0),))
+    assert settle(fade, both, 0.0, PACK_KWH).loss.sum() / (4 * PACK_KWH) == pytest.approx(32.5)
+    none = replace(contract, availability_guarantee=((0.0, 0.75),))
+    assert settle(fade, none, 0.0, PACK_KWH).loss.sum() / PACK_KWH == pytest.approx(1.0)
+
+
+def test_sudden_failures_leave_fewer_packs_in_service():
+    fade = linear_fade(np.full((200, 50), 0.9))
+    failures = Failures(per_year=0.02, log_sd=0.0)
+    contract = replace(YEARLY, guarantee=((0.0, 0.01),), availability_guarantee=((0.0, 1.0),), failures=failures)
+    claims = settle(fade, contract, 0.0, PACK_KWH, 5)
+    paid = claims.loss.sum(axis=1) / claims.base_energy.sum(axis=1)
+    ended = 1.0 - np.exp(-0.02 * 10.0)
+    assert paid.mean() == pytest.approx(100.0 * ended, abs=4.0 * paid.std() / np.sqrt(200))
+
+
+def test_energy_that_is_not_delivered_is_paid_beyond_what_is_allowed():
+    years = np.arange(11.0)
+    fade = linear_fade([[0.9, 0.9]])
+    total = np.stack([10.0 * years, 30.0 * years])[None]
+    fade["energy_unserved"] = ("draw", "pack", "time"), total, {"units": "kW.h"}
+    bare = replace(YEARLY, guarantee=((0.0, 0.01),))
+    contract = replace(bare, unserved=Unserved(usd_per_kwh=0.5, allowed_kwh_per_kwh=0.1))
+    claims = settle(fade, contract, 0.0, PACK_KWH)
+    # 40 kWh a year, of which a tenth of 156 kWh is allowed.
+    np.testing.assert_allclose(claims.paid[0], 0.5 * (40.0 - 15.6))
+    np.testing.assert_allclose(claims.loss[0], 61.0)
+    covered = price(fade, contract, PURE, PACK_KWH, 1).attrs["coverage"]
+    assert covered.startswith("capacity fade and energy not delivered only: sudden failures")
+    half_yearly = replace(contract, inspection_interval_years=0.5, owner_share=0.25)
+    np.testing.assert_allclose(settle(fade, half_yearly, 0.0, PACK_KWH).paid[0], 0.75 * 0.5 * (40.0 - 15.6))
+    waiting = replace(contract, waiting_period_years=3.0)
+    assert (settle(fade, waiting, 0.0, PACK_KWH).paid[0] > 0.0).tolist() == [False] * 3 + [True] * 7
+    # The second pack ends in year 4: what is asked of it then nobody knows, and 10 kWh are within what is allowed.
+    for name in ("retention", "soh", "energy_unserved"):
+        fade[name][0, 1, 4:] = np.nan
+    fade["outcome"] = ("draw", "pack"), [[0, Outcome.CAPACITY_EXHAUSTED]]
+    by_year = settle(fade, contract, 0.0, PACK_KWH).paid[0]
+    np.testing.assert_allclose(by_year, [12.2, 12.2, 12.2, PACK_KWH, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+    with pytest.raises(ValueError, match="no variable 'energy_unserved'"):
+        usd_per_kwh(linear_fade([[0.5]]), contract)

@@ -1,7 +1,7 @@
 """From fade to a warranty price: contract, claims, premium."""
 
 from fadecast.warranty.attachment import attachments
-from fadecast.warranty.contract import Conditions, Contract
+from fadecast.warranty.contract import Conditions, Contract, Unserved
 from fadecast.warranty.inspection import Failures, Termination, Test
 from fadecast.warranty.layers import Layer, Reinsurer
 from fadecast.warranty.premium import Capital, Premium, Warranty
@@ -25,6 +25,7 @@ __all__ = [
     "ReplacementRemedy",
     "Termination",
     "Test",
+    "Unserved",
     "Warranty",
     "attachments",
     "exceedance",

@@ -38,6 +38,16 @@ class Conditions:
 
 
 @settings
+class Unserved:
+    """Energy that packs are asked for and do not deliver: of all packs of a draw together, between inspections."""
+
+    usd_per_kwh: Annotated[float, Gt(0.0)]
+    """Paid for each kWh beyond what is allowed [USD/kWh]."""
+    allowed_kwh_per_kwh: Annotated[float, Ge(0.0)] = 0.0
+    """Of a year, that nothing is paid for [kWh per kWh of base energy]."""
+
+
+@settings
 class Contract:
     """A warranty of packs: what is guaranteed, inspections on fixed dates, and a remedy.
 
@@ -69,6 +79,12 @@ class Contract:
     site_guarantee: Curve | None = None
     """Points (year, level) of the energy guaranteed of all packs of a draw together, those that have ended included
     [fraction of base energy]. Paid in cash beyond what was paid for packs. Null: none."""
+    availability_guarantee: Curve | None = None
+    """Points (year, share) of the packs of a draw that are guaranteed to be in service, not ended by failure or at the
+    end of their life [1]. A share that is missing is paid as a share of energy is; of this and the site guarantee the
+    larger is paid. Null: none."""
+    unserved: Unserved | None = None
+    """Energy that the packs do not deliver; needs `energy_unserved`, which ends with a pack. Null: none."""
     max_full_cycles: Annotated[float, Gt(0.0)] | None = None
     """Equivalent full cycles of first-life nameplate at which cover of a pack ends before the term does [1]; needs
     `charge_throughput` and `capacity`. Null: age alone."""
@@ -97,7 +113,7 @@ class Contract:
 
     def __post_init__(self) -> None:
         """Refuse curves that run backwards in time or rise, and terms that leave nothing to promise."""
-        for name in ("guarantee", "cycle_guarantee", "power_guarantee", "site_guarantee"):
+        for name in ("guarantee", "cycle_guarantee", "power_guarantee", "site_guarantee", "availability_guarantee"):
             unit = "cycle" if name == "cycle_guarantee" else "year"
             for (at, level), (next_at, next_level) in itertools.pairwise(getattr(self, name) or ()):
                 if next_at <= at or next_level > level:
@@ -110,8 +126,9 @@ class Contract:
                 f"waiting_period_years is {self.waiting_period_years:g} and the term {self.term_years:g}; the first "
                 "must be shorter, or nothing is ever owed"
             )
-        if self.site_guarantee is not None and not isinstance(self.remedy, CashRemedy):
-            raise ValueError("site_guarantee is paid in cash at the price of the remedy; remedy.kind must be cash")
+        for name in ("site_guarantee", "availability_guarantee", "unserved"):
+            if getattr(self, name) is not None and not isinstance(self.remedy, CashRemedy):
+                raise ValueError(f"{name} is of the site, which is paid in cash; remedy.kind must be cash")
         if self.power_guarantee is not None and isinstance(self.remedy, RepairRemedy):
             raise ValueError(
                 "power_guarantee is nothing that a repair gives back; remedy.kind must be cash or replacement"
@@ -128,6 +145,7 @@ class Contract:
             "c_rate_max": self.conditions.max_c_rate is not None,
             "state_of_charge_max": self.conditions.max_state_of_charge is not None,
             "state_of_charge_min": self.conditions.min_state_of_charge is not None,
+            "energy_unserved": self.unserved is not None,
             "charge_throughput": cycles,
             "capacity": cycles,
         }

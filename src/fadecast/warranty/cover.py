@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from fadecast.warranty.contract import Contract, guaranteed_level, inspection_times, shortfall
+from fadecast.warranty.contract import Contract, Unserved, guaranteed_level, inspection_times, shortfall
 from fadecast.warranty.inspection import defect_years, ends_early, ends_suddenly, lasting_error, passing_error
 from fadecast.warranty.observed import Block, interpolate
 from fadecast.warranty.remedies import Array, CashRemedy, RepairRemedy, ReplacementRemedy
@@ -153,9 +153,11 @@ def inspect(cover: Cover, number: int, year: float) -> Costs:
     # A pack that was found to have ended and was paid for is not looked at again.
     beside = test.handling_usd * (suspected & ~cover.buried)
     cover.buried |= suspected & cover.dead
-    if isinstance(remedy, CashRemedy) and contract.site_guarantee is not None:
+    if isinstance(remedy, CashRemedy) and (contract.site_guarantee or contract.availability_guarantee):
         amount, to_site = _with_site(cover, remedy, amount, capacity, year)
         beside = beside + to_site
+    if contract.unserved is not None:
+        beside = beside + _for_unserved(cover, contract.unserved, number, year)
     known = np.isfinite(cover.base)
     return Costs(np.where(known, amount, np.nan), np.where(known, beside, np.nan))
 
@@ -176,13 +178,18 @@ def _end_packs(cover: Cover, number: int, year: float) -> None:
     contract = cover.contract
     if contract.failures.per_year == 0.0 and contract.failures.defect_probability == 0.0:
         return
-    before = float(inspection_times(contract)[number - 1]) if number else 0.0
+    before = _before(contract, number)
     packs = cover.base.shape[1]
     ends = ends_suddenly(contract.failures, cover.seed, cover.draws, packs, number, year - before)
     ends |= (cover.defects > before) & (cover.defects <= year) & (cover.began == 0.0)
     ends &= ~cover.dead & cover.in_force(year)[:, None]
     cover.failures += ends
     cover.dead |= ends
+
+
+def _before(contract: Contract, number: int) -> float:
+    """Return the time of the inspection before one [year], or the start of service."""
+    return float(inspection_times(contract)[number - 1]) if number else 0.0
 
 
 def _check_terms(cover: Cover, year: float) -> None:
@@ -294,11 +301,39 @@ def _with_site(
         held = np.nansum(cover.base * capacity, axis=1)
         level = float(guaranteed_level(cover.contract, np.array(year), "site_guarantee"))
         missing = np.maximum(level - np.divide(held, energy, out=np.full_like(held, level), where=energy > 0.0), 0.0)
+        missing = np.maximum(missing, _unavailable(cover, capacity, year))
         due = (1.0 - cover.contract.owner_share) * remedy.owed(missing) * energy * cover.in_force(year)
         cover.site_due = np.maximum(cover.site_due, due)
     now = np.maximum(cover.pack_claims, cover.site_due) - before
     to_packs = np.minimum(now, claimed)
     share = np.divide(to_packs, claimed, out=np.zeros_like(now), where=claimed > 0.0)
+    return np.asarray(amount * share[:, None]), _by_energy(cover, now - to_packs)
+
+
+def _unavailable(cover: Cover, capacity: Float[Array, "draw pack"], year: float) -> Float[Array, " draw"]:
+    """Return the share of packs in service that is missing to what is guaranteed [1]."""
+    known = np.isfinite(cover.base)
+    serving = np.sum(known & (capacity > 0.0), axis=1)
+    level = float(guaranteed_level(cover.contract, np.array(year), "availability_guarantee"))
+    share = np.divide(serving, known.sum(axis=1), out=np.full(len(known), level), where=known.any(axis=1))
+    return np.maximum(level - share, 0.0)
+
+
+def _for_unserved(cover: Cover, terms: Unserved, number: int, year: float) -> Float[Array, "draw pack"]:
+    """Pay for energy that was not delivered since the inspection before, beyond what is allowed [USD]."""
+    if year <= cover.contract.waiting_period_years:
+        return np.zeros_like(cover.base)
+    before, total = _before(cover.contract, number), cover.block.further["energy_unserved"]
+    since = interpolate(total, cover.time, year) - interpolate(total, cover.time, before)
+    # Nothing is asked of a pack that has ended.
+    counted = np.isfinite(cover.base) & np.isfinite(since) & ~cover.dead
+    allowed = terms.allowed_kwh_per_kwh * (year - before) * np.nansum(cover.base, axis=1)
+    beyond = np.maximum(np.sum(np.where(counted, since, 0.0), axis=1) - allowed, 0.0)
+    return _by_energy(cover, (1.0 - cover.contract.owner_share) * terms.usd_per_kwh * beyond * cover.in_force(year))
+
+
+def _by_energy(cover: Cover, amount: Float[Array, " draw"]) -> Float[Array, "draw pack"]:
+    """Divide an amount among the packs of a draw, by their base energy."""
     energy = np.nansum(cover.base, axis=1)[:, None]
-    of_energy = np.divide(cover.base, energy, out=np.zeros_like(cover.base), where=energy > 0.0)
-    return np.asarray(amount * share[:, None]), np.asarray((now - to_packs)[:, None] * of_energy)
+    share = np.divide(cover.base, energy, out=np.zeros_like(cover.base), where=energy > 0.0)
+    return np.asarray(amount[:, None] * share)

@@ -131,7 +131,8 @@ def _coverage(contract: Contract) -> str:
     failures = contract.failures
     chances = {"sudden failures": failures.per_year > 0.0, "defects": failures.defect_probability > 0.0}
     fade = "capacity fade" if contract.power_guarantee is None else "fade of capacity and power"
-    held = [fade, *(what for what, priced in chances.items() if priced)]
+    of_site = {"packs out of service": contract.availability_guarantee, "energy not delivered": contract.unserved}
+    held = [fade, *(what for what, priced in chances.items() if priced), *(what for what in of_site if of_site[what])]
     left = [*(what for what, priced in chances.items() if not priced), "thermal events"]
     return f"{_listed(held)} only: {_listed(left)} are not in the price"
 
