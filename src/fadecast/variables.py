@@ -223,11 +223,11 @@ VARIABLES: Mapping[str, Variable] = {
     **_with_interval("reserve_high", ("policy_year",), _RATE, "0.95 quantile of claims unpaid at the end of a year"),
     **_with_interval("survival", ("inspection",), "1", "share of packs that have not yet fallen short, Kaplan-Meier"),
     **_with_interval("earned_share", ("policy_year",), "1", "share of expected discounted claims made until then"),
-    "telemetry_deviation": Variable(
-        ("telemetry_year",), _RATE, "standard deviation of claims still unpaid, if nothing is measured", _NONNEGATIVE
+    **_with_interval(
+        "telemetry_deviation", ("telemetry_year",), _RATE, "standard deviation of claims still unpaid, nothing measured"
     ),
-    "telemetry_deviation_left": Variable(
-        ("telemetry_year",), _RATE, "the same once the fleet was measured each year, in the mean", _NONNEGATIVE
+    **_with_interval(
+        "telemetry_deviation_left", ("telemetry_year",), _RATE, "the same, the fleet measured each year, in the mean"
     ),
     "telemetry_low": Variable(
         ("telemetry_year",), _RATE, "0.05 quantile of what is then expected to be unpaid", _NONNEGATIVE

@@ -52,8 +52,13 @@ def half_widths(
     count = int(cluster.max()) + 1
     replicates = list(_replicates(statistic, cluster, count, seed))
     # The bootstrap variance of a mean is (n - 1) / n of the unbiased one.
-    factor = stats.t.ppf(0.5 + 0.5 * confidence, count - 1) * np.sqrt(count / (count - 1)) if count > 1 else np.nan
+    factor = spread_factor(count, confidence) * np.sqrt(count / max(count - 1, 1))
     return {name: factor * np.std(np.concatenate([r[name] for r in replicates]), axis=0) for name in replicates[0]}
+
+
+def spread_factor(count: int, confidence: float) -> float:
+    """Return by how many standard errors an interval reaches either way, of so many clusters; NaN of one."""
+    return float(stats.t.ppf(0.5 + 0.5 * confidence, count - 1)) if count > 1 else np.nan
 
 
 def _replicates(

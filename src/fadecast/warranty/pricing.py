@@ -16,7 +16,7 @@ from fadecast.warranty.claims import Claims, settle
 from fadecast.warranty.contract import Contract, inspection_times
 from fadecast.warranty.credibility import telemetry
 from fadecast.warranty.emergence import RETURN_PERIODS, unpaid_after
-from fadecast.warranty.intervals import half_widths
+from fadecast.warranty.intervals import half_widths, spread_factor
 from fadecast.warranty.observed import clusters
 from fadecast.warranty.premium import Premium, levels_of, needs_spread
 from fadecast.warranty.principles import PRINCIPLES
@@ -76,9 +76,11 @@ def price(fade: xr.Dataset, contract: Contract, premium: Premium, pack_energy_kw
     shared = clusters(fade)
     widths = half_widths(evaluated, shared, premium.confidence, seed)
     dataset = _dataset(fade, pool, levels, values, widths, [layer.kind for layer in premium.reinsurance])
-    told = telemetry(claims.level, unpaid_after(pool.yearly), premium.telemetry_error, seed, pool.weight)
+    told = telemetry(claims.level, unpaid_after(pool.yearly), premium.telemetry_error, seed, pool.weight, shared)
     for name, found in told._asdict().items():
-        dataset[f"telemetry_{name}"] = ("telemetry_year", found)
+        width = name.replace("_error", "_interval")
+        half = found if width == name else found * spread_factor(int(shared.max()) + 1, premium.confidence)
+        dataset[f"telemetry_{width}"] = ("telemetry_year", half)
     years = np.arange(1, len(told.deviation) + 1)
     dataset = dataset.assign_coords(telemetry_year=years, inspection=inspection_times(contract))
     # Draws of unlike weight are no analysis of variance.
