@@ -14,13 +14,21 @@ import yaml
 from calibration.test_joint_model import engine
 from fadecast.calibration.diagnostics import arviz
 from fadecast.calibration.joint_fit import Sampled
-from fadecast.calibration.joint_model import COMMON
+from fadecast.calibration.joint_model import COMMON, Series
 from fadecast.calibration.law_weights import left_out
 from fadecast.calibration.laws import LAWS
 from fadecast.calibration.rate_tables import tabulate
 from fadecast.cli import main
 from fadecast.measured.catalogue import MissingDataError, fetch
-from fadecast.rate_calibrating import FittedLaw, FittedRates, RateCalibration, calibrate_rates, measured_series
+from fadecast.rate_calibrating import (
+    FittedLaw,
+    FittedRates,
+    Measured,
+    RateCalibration,
+    calibrate_rates,
+    measured_series,
+)
+from fadecast.rate_calibration_run import _key
 from fadecast.rate_summary import prior_sensitivity
 from fadecast.scored_cells import SETS
 from fadecast.shards import Shards
@@ -137,6 +145,24 @@ def test_what_the_data_do_not_tell_goes_with_its_prior():
     rows = table[table["quantity"] == "cell_sd"]
     assert set(rows["moves_most"]) == {"noise"}
     np.testing.assert_allclose(rows["moved"], [-1.0, 1.0], atol=0.03)
+
+
+def test_parts_are_of_these_settings_priors_and_data(monkeypatch):
+    calibration = RateCalibration(**{**SMALL, "laws": ("solvent",)})
+    one = Series(np.array([25.0]), np.array([0.5]), np.ones((1, 2)), np.zeros((1, 3, 2)), np.zeros((1, 2)))
+    cells = Measured(one, one, 10.0)
+    key = _key(calibration, cells)
+    assert _key(calibration.model_copy(update={"name": "other"}), cells) == key
+    others = [
+        _key(calibration.model_copy(update={"seed": 5}), cells),
+        _key(calibration.model_copy(update={"tolerance": 2e-3}), cells),
+        _key(calibration.model_copy(update={"laws": ("electron",)}), cells),
+        _key(calibration, cells._replace(cycled=one._replace(losses=one.losses + 1e-9))),
+        _key(calibration, cells._replace(hours=10.5)),
+    ]
+    monkeypatch.setitem(COMMON, "noise", COMMON["noise"]._replace(middle=0.004))
+    others.append(_key(calibration, cells))
+    assert len({key, *others}) == 7
 
 
 class StoppedError(Exception):

@@ -22,6 +22,7 @@ from fadecast.calibration.joint_model import COMMON, correlation
 from fadecast.calibration.shipped_rates import posterior
 from fadecast.figures import style
 from fadecast.files import write_netcdf
+from fadecast.outcome import Outcome
 from fadecast.population import in_service
 from fadecast.population.posterior_rates import InService, posterior_parameters, sample_posterior_rates
 from fadecast.runs import RunFolder, open_study
@@ -41,11 +42,13 @@ def main() -> None:
     study = open_study(fade)
     service = in_service(study.cell.chemistry, duty)
     of_draws = in_forecast(packs, service)
-    before = beforehand(service, study.seed, study.population.drift_between_packs)
+    before = beforehand(service, study.seed, packs.sizes["pack"], study.population.drift_between_packs)
     narrowing = of_draws.var(axis=0) / before.var(axis=0)
-    rows = []
+    rows, ended = [], fade["outcome"].isin([outcome for outcome in Outcome if outcome.end_of_life])
+    # A pack at the end of its life keeps nothing; one whose run failed is left out.
+    kept = fade["retention"].where(fade["retention"].notna() | ~ended, 0.0)
     for year in np.arange(1.0, fade["time"].to_numpy()[-1] + 0.5):
-        retention = fade["retention"].sel(time=year, method="nearest").mean("pack").to_numpy()
+        retention = kept.sel(time=year, method="nearest").mean("pack").to_numpy()
         shares = shares_of(of_draws, retention)
         for name, share, prior in zip(LABELS, shares, narrowing, strict=True):
             rows.append({"year": year, "quantity": name, "share": share, "variance_over_prior": prior})
@@ -72,12 +75,12 @@ def in_forecast(packs: xr.Dataset, service: InService) -> np.ndarray:
     )
 
 
-def beforehand(service: InService, seed: int, drift_between_packs: float) -> np.ndarray:
+def beforehand(service: InService, seed: int, packs: int, drift_between_packs: float) -> np.ndarray:
     """Return the same of draws from the prior: what packs would be without any measurement."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "prior.nc"
         write_netcdf(path, prior(service))
-        found = sample_posterior_rates(str(path), service, seed, PRIOR_DRAWS, 13, drift_between_packs)
+        found = sample_posterior_rates(str(path), service, seed, PRIOR_DRAWS, packs, drift_between_packs)
     return _means(found.rates, found.drift)
 
 

@@ -6,6 +6,7 @@ import shutil
 import traceback
 from collections.abc import Mapping
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ import numpy as np
 import xarray as xr
 import yaml
 
-from fadecast import __version__
 from fadecast.calibration.diagnostics import arviz
 from fadecast.calibration.joint_model import COMMON, SIDES, conditions, places, unfold
 from fadecast.calibration.laws import LAWS
@@ -48,6 +48,7 @@ from fadecast.runs import RunFolder, origin, refuse_study_folder
 from fadecast.scored_cells import SETS
 from fadecast.wording import percent, significant, words
 
+_LIBRARIES = ("pybamm", "jax", "blackjax", "numpy", "scipy")
 _SHIPPED = 400
 _SHIPPED_FOLD = 64
 """Draws of each law that the package ships."""
@@ -89,11 +90,13 @@ def run_rate_calibration(
 
 
 def _key(calibration: RateCalibration, measured: Measured) -> str:
-    """Name what parts are made from, so that none is taken for one of other settings, data or another version."""
+    """Name what parts are made from: settings, priors, laws, measured data, and the code with its libraries."""
     settings = calibration.model_dump(mode="json", exclude={"name"})
-    content = hashlib.sha256(json.dumps([__version__, settings], sort_keys=True).encode())
-    for array in jax.tree.leaves(measured):
-        content.update(np.ascontiguousarray(array).tobytes())
+    laws = [repr((LAWS[name].chemistry, LAWS[name].cycled)) for name in calibration.laws]
+    code = [*origin().values(), *(version(library) for library in _LIBRARIES)]
+    content = hashlib.sha256(json.dumps([settings, laws, repr(COMMON), code], sort_keys=True).encode())
+    for array in map(np.ascontiguousarray, jax.tree.leaves(measured)):
+        content.update(f"{array.shape} {array.dtype} ".encode() + array.tobytes())
     return content.hexdigest()
 
 

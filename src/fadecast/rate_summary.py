@@ -18,8 +18,8 @@ _CORRELATED = 0.9
 _LARGEST_R_HAT = 1.02
 _LARGEST_FOLD_R_HAT = 1.1
 """Of chains without a condition, which are short: they are there for what they foretell together."""
-_COARSE = COMMON["noise"].middle / 3.0
-"""Error of a table that is no longer small beside that of a check-up [1]."""
+_COARSE = 1.0 / 3.0
+"""Error of a table over that of a check-up, beyond which it is no longer small [1]."""
 _PRIORS_TRIED = (-1.0, 1.0)
 """By how many of its own standard deviations the prior of a spread is moved."""
 
@@ -165,7 +165,8 @@ def table_errors(each: FittedLaw) -> dict[str, float]:
 def rate_notes(found: FittedRates) -> list[str]:
     """Return what speaks against trusting what was found."""
     table, laws = rate_table(found), law_table(found)
-    apart = table.groupby("law", sort=False)["r_hat"].max()
+    apart = table.fillna({"r_hat": np.inf}).groupby("law", sort=False)["r_hat"].max()
+    noise = table[table["quantity"] == "noise"].set_index("law")["median"]
     notes = [
         f"{law}: chains disagree (R-hat {r_hat:.3f}); neither its posterior nor its weight is to be trusted"
         for law, r_hat in apart[apart > _LARGEST_R_HAT].items()
@@ -175,7 +176,7 @@ def rate_notes(found: FittedRates) -> list[str]:
             f"{each.law.name}: the table of {what} is coarse (highest polynomials: {100.0 * error:.2f} points of "
             "capacity); the posterior may follow the table, not the law"
             for what, error in coarse.items()
-            if error > _COARSE
+            if error > _COARSE * noise[each.law.name]
         ]
     for law, rows in laws[laws["r_hat"] > _LARGEST_FOLD_R_HAT].groupby("law", sort=False):
         worst = rows.sort_values("r_hat").iloc[-1]

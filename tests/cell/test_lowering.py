@@ -173,6 +173,22 @@ def test_each_symbol_is_what_pybamm_evaluates(name):
     np.testing.assert_allclose(mine, truth, rtol=1e-13, atol=1e-14)
 
 
+@pytest.mark.parametrize(
+    "base",
+    [
+        -2.0 * STATES * (STATES >= 0.0),
+        (STATES - 0.5) * (STATES >= 0.0),
+        STATES * (STATES >= 0.0) * pybamm.tanh(STATES - 0.7),
+        FIRST * (SECOND >= 0.0),
+    ],
+)
+def test_what_is_negative_beside_its_cut_stays_so(base):
+    y = np.random.default_rng(4).uniform(-1.4, 1.4, (4, 6))
+    truth = np.hstack([(base**2).evaluate(y=y[:, [lane]]) for lane in range(6)])
+    mine = np.asarray(lower({"x": base**2})(jnp.asarray(y), {})["x"])
+    np.testing.assert_allclose(mine, truth, rtol=1e-13, atol=1e-14)
+
+
 def test_interpolants_that_are_not_known_are_named():
     with pytest.raises(LoweringError, match="linear only"):
         lower({"x": pybamm.Interpolant(GRID, SURFACE, (FIRST, SECOND), interpolator="cubic")})

@@ -124,7 +124,7 @@ def test_of_the_levels_by_age_and_by_throughput_the_lower_one_is_guaranteed():
     ):
         contract = replace(YEARLY, cycle_guarantee=points, inspection_interval_years=10.0)
         assert usd_per_kwh(fade, contract).item() == pytest.approx(100.0 * (level - 0.5))
-    # Yearly: the shortfall is the largest at the end of the term, where 10 more cycles would have lowered the level.
+    # Yearly: the shortfall is the largest in year 9, after 657 cycles; in year 10 only 0.6 is guaranteed.
     stepped = replace(YEARLY, cycle_guarantee=((720.0, 0.8), (1000.0, 0.6)), interpolation="stepped")
     assert usd_per_kwh(fade, stepped).item() == pytest.approx(100.0 * (0.8 - 0.55))
     with pytest.raises(ValueError, match="no variable 'charge_throughput'"):
@@ -142,6 +142,18 @@ def test_a_pack_at_the_end_of_its_life_does_no_more_cycles():
     # 0.8 up to its 365 cycles and 0.3 after 584, which it would have done: it holds nothing in year 6.
     contract = replace(YEARLY, cycle_guarantee=((365.0, 0.8), (584.0, 0.3)))
     assert usd_per_kwh(fade, contract).item() == pytest.approx(80.0)
+
+
+def test_a_pack_that_failed_does_no_more_cycles():
+    years = np.arange(11.0)
+    fade = half(charge_throughput=730.0 * years, capacity=5.0 - 0.25 * years)
+    ends = Failures(defect_probability=1.0, defect_share=1.0, defect_years=1e-6)
+    # Looked at in year 10 alone: 0.8 of those that ended before year 6, less of later ones, down to 0.3.
+    contract = replace(YEARLY, cycle_guarantee=((365.0, 0.8), (584.0, 0.3)), failures=ends, waiting_period_years=9.5)
+    found = [usd_per_kwh(fade, contract, seed=seed).item() for seed in range(40)]
+    by_year = [80.0] * 6 + [80.0 - 50.0 * (73.0 * n - 365.0) / 219.0 for n in (6, 7)] + [30.0] * 2
+    assert set(np.round(found, 9)) <= set(np.round(by_year, 9))
+    assert 0.4 < np.mean(np.isclose(found, 80.0)) < 0.8
 
 
 def test_a_new_pack_is_held_to_its_own_throughput():
@@ -492,11 +504,17 @@ def test_energy_that_is_not_delivered_is_paid_beyond_what_is_allowed():
     np.testing.assert_allclose(settle(fade, half_yearly, 0.0, PACK_KWH).paid[0], 0.75 * 0.5 * (40.0 - 15.6))
     waiting = replace(contract, waiting_period_years=3.0)
     assert (settle(fade, waiting, 0.0, PACK_KWH).paid[0] > 0.0).tolist() == [False] * 3 + [True] * 7
-    # The second pack ends in year 4: what is asked of it then nobody knows, and 10 kWh are within what is allowed.
+    paid = settle(fade, replace(contract, waiting_period_years=2.5), 0.0, PACK_KWH).paid[0]
+    np.testing.assert_allclose(paid[1:4], [0.0, 6.1, 12.2])
+    voided = replace(contract, max_full_cycles=73.0 * 4.5)
+    worked = with_further(fade, charge_throughput=730.0 * years, capacity=5.0 - 0.1 * years)
+    np.testing.assert_allclose(settle(worked, voided, 0.0, PACK_KWH).paid[0], [12.2] * 4 + [0.0] * 6)
+    # The second pack ends in year 4, of which nothing is known: 10 kWh are within what is allowed of both. Then only
+    # the first counts.
     for name in ("retention", "soh", "energy_unserved"):
         fade[name][0, 1, 4:] = np.nan
     fade["outcome"] = ("draw", "pack"), [[0, Outcome.CAPACITY_EXHAUSTED]]
     by_year = settle(fade, contract, 0.0, PACK_KWH).paid[0]
-    np.testing.assert_allclose(by_year, [12.2, 12.2, 12.2, PACK_KWH, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+    np.testing.assert_allclose(by_year, [12.2, 12.2, 12.2, PACK_KWH, *[0.5 * (10.0 - 7.8)] * 6])
     with pytest.raises(ValueError, match="no variable 'energy_unserved'"):
         usd_per_kwh(linear_fade([[0.5]]), contract)

@@ -48,6 +48,15 @@ def test_standard_errors_are_how_far_other_draws_come_out_elsewhere():
         assert (ratio < 1.2).all()
 
 
+def test_two_draws_do_not_tell_how_well_they_know_their_spread():
+    rest = np.array([1.0, 4.0, 2.0])
+    assert np.isnan(Without(np.arange(2)).error_of_deviation(rest[:2], np.ones(2)))
+    assert np.isnan(Without(np.array([0, 0, 1])).error_of_deviation(rest, np.ones(3)))
+    spreads = np.array([np.std(np.delete(rest, n), ddof=1) for n in range(3)])
+    expected = np.sqrt(2.0 / 3.0 * np.sum((spreads - spreads.mean()) ** 2))
+    assert Without(np.arange(3)).error_of_deviation(rest, np.ones(3)) == pytest.approx(expected)
+
+
 def test_without_a_cluster_is_as_if_its_draws_were_not_there():
     rng = np.random.default_rng(3)
     rest, weight = rng.exponential(size=30), rng.dirichlet(np.ones(30), size=4)

@@ -7,7 +7,7 @@ row. Common sub-expressions are lowered once.
 
 import functools
 import operator
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ import scipy.sparse
 from jaxtyping import Array, Float
 
 from fadecast.cell.affine import Affine, written_out
+from fadecast.cell.cut_off import cut_off_below_zero
 from fadecast.cell.pieces import Pieces, State, is_traced
 from fadecast.cell.tables import multilinear, piecewise_polynomial
 
@@ -131,7 +132,7 @@ def _operation(node: pybamm.Symbol) -> Callable[..., Value | Affine]:
         return lambda value: jnp.broadcast_to(value, (node.child.size, np.shape(value)[1]))[rows]
     if isinstance(node, pybamm.Conditional):
         return _branches
-    if type(node) is pybamm.Power and _cut_off_below_zero(node.left):
+    if type(node) is pybamm.Power and cut_off_below_zero(node.left):
         # PyBaMM folds constants into the one and not the other: rounded differently, a product can be just below zero.
         return lambda base, exponent: _power(jnp.maximum(base, 0.0), exponent)
     if type(node) is pybamm.RegPower:
@@ -228,29 +229,6 @@ def _one_and_zero(a: Value, b: Value) -> tuple[np.ndarray, np.ndarray]:
     """In the precision of two values: XLA would carry Python's own in double."""
     dtype = jnp.result_type(a, b)
     return np.ones((), dtype), np.zeros((), dtype)
-
-
-def _cut_off_below_zero(node: pybamm.Symbol) -> bool:
-    """Return whether a product has a factor s and with it the factor s >= 0, as stress that only opens cracks has."""
-    factors = list(_factors(node))
-    outlines = [_outline(factor) for factor in factors]
-    cuts = [each for each in factors if isinstance(each, pybamm.EqualHeaviside | pybamm.NotEqualHeaviside)]
-    return any(cut.left == pybamm.Scalar(0) and _outline(cut.right) in outlines for cut in cuts)
-
-
-def _outline(node: pybamm.Symbol) -> Hashable:
-    """Return what an expression is but for its constants."""
-    if isinstance(node, pybamm.Scalar | pybamm.Array):
-        return pybamm.Array
-    return (type(node), *map(_outline, node.children)) if node.children else node.id
-
-
-def _factors(node: pybamm.Symbol) -> Iterator[pybamm.Symbol]:
-    if isinstance(node, pybamm.Multiplication):
-        for child in node.children:
-            yield from _factors(child)
-    else:
-        yield node
 
 
 def _power(base: Value, exponent: Value) -> Value:

@@ -39,7 +39,11 @@ class Conditions:
 
 @settings
 class Unserved:
-    """Energy that packs are asked for and do not deliver: of all packs of a draw together, between inspections."""
+    """Energy that packs are asked for and do not deliver: of all covered packs of a draw together, between inspections.
+
+    Of a pack that fails suddenly nothing counts from the inspection before on, of one at the end of its life nothing
+    after that; of a contract that its owner ends, nothing after the last inspection.
+    """
 
     usd_per_kwh: Annotated[float, Gt(0.0)]
     """Paid for each kWh beyond what is allowed [USD/kWh]."""
@@ -80,9 +84,9 @@ class Contract:
     """Points (year, level) of the energy guaranteed of all packs of a draw together, those that have ended included
     [fraction of base energy]. Paid in cash beyond what was paid for packs. Null: none."""
     availability_guarantee: Curve | None = None
-    """Points (year, share) of the packs of a draw that are guaranteed to be in service, not ended by failure or at the
-    end of their life [1]. A share that is missing is paid as a share of energy is; of this and the site guarantee the
-    larger is paid. Null: none."""
+    """Points (year, share) of the covered packs of a draw that are guaranteed to be in service: not ended by failure,
+    nor at the end of their life [1]. A share that is missing is paid as a share of energy is; of this and the site
+    guarantee the larger is paid. Null: none."""
     unserved: Unserved | None = None
     """Energy that the packs do not deliver; needs `energy_unserved`, which ends with a pack. Null: none."""
     max_full_cycles: Annotated[float, Gt(0.0)] | None = None

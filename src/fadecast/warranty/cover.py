@@ -35,6 +35,8 @@ class Cover:
     """Start of service of the pack that is there now [year]."""
     covered: Bool[np.ndarray, "draw pack"]
     dead: Bool[np.ndarray, "draw pack"]
+    stopped: Float[Array, "draw pack"]
+    """Inspection after which a pack ended by itself or with its batch [year]; infinite where it has not."""
     defects: Float[Array, "draw pack"]
     """When a first pack ends by the defect of its batch [year]."""
     bias: Float[Array, "draw pack"]
@@ -78,6 +80,7 @@ class Cover:
             began=zero.copy(),
             covered=~no,
             dead=no,
+            stopped=np.full(shape, np.inf),
             defects=defects,
             bias=lasting_error(contract.test, seed, draws, shape[1]),
             buried=no.copy(),
@@ -106,7 +109,10 @@ class Cover:
 
     def full_cycles(self, year: float) -> Float[Array, "draw pack"]:
         """Return equivalent full cycles of first-life nameplate that packs have done until a time [year]."""
-        return self.block.full_cycles(self.at(self.block.throughput, year))
+        found = self.at(self.block.throughput, year)
+        for stopped in np.unique(self.stopped[np.isfinite(self.stopped)]):
+            found = np.where(self.stopped == stopped, self.at(self.block.throughput, stopped), found)
+        return self.block.full_cycles(found)
 
 
 class Costs(NamedTuple):
@@ -185,6 +191,7 @@ def _end_packs(cover: Cover, number: int, year: float) -> None:
     ends &= ~cover.dead & cover.in_force(year)[:, None]
     cover.failures += ends
     cover.dead |= ends
+    cover.stopped = np.where(ends, before, cover.stopped)
 
 
 def _before(contract: Contract, number: int) -> float:
@@ -276,6 +283,7 @@ def _replace(
     cover.paid = cover.paid + np.divide(amount, cover.base, out=np.zeros_like(amount), where=cover.base > 0.0)
     cover.began = np.where(taken, year, cover.began)
     cover.dead &= ~taken
+    cover.stopped = np.where(taken, np.inf, cover.stopped)
     cover.buried &= ~taken
     if not remedy.renewed:
         cover.covered &= ~taken
@@ -311,8 +319,8 @@ def _with_site(
 
 
 def _unavailable(cover: Cover, capacity: Float[Array, "draw pack"], year: float) -> Float[Array, " draw"]:
-    """Return the share of packs in service that is missing to what is guaranteed [1]."""
-    known = np.isfinite(cover.base)
+    """Return the share of covered packs in service that is missing to what is guaranteed [1]."""
+    known = np.isfinite(cover.base) & cover.covered
     serving = np.sum(known & (capacity > 0.0), axis=1)
     level = float(guaranteed_level(cover.contract, np.array(year), "availability_guarantee"))
     share = np.divide(serving, known.sum(axis=1), out=np.full(len(known), level), where=known.any(axis=1))
@@ -321,14 +329,16 @@ def _unavailable(cover: Cover, capacity: Float[Array, "draw pack"], year: float)
 
 def _for_unserved(cover: Cover, terms: Unserved, number: int, year: float) -> Float[Array, "draw pack"]:
     """Pay for energy that was not delivered since the inspection before, beyond what is allowed [USD]."""
-    if year <= cover.contract.waiting_period_years:
+    before = max(_before(cover.contract, number), cover.contract.waiting_period_years)
+    if year <= before:
         return np.zeros_like(cover.base)
-    before, total = _before(cover.contract, number), cover.block.further["energy_unserved"]
+    total = cover.block.unserved
     since = interpolate(total, cover.time, year) - interpolate(total, cover.time, before)
-    # Nothing is asked of a pack that has ended.
-    counted = np.isfinite(cover.base) & np.isfinite(since) & ~cover.dead
-    allowed = terms.allowed_kwh_per_kwh * (year - before) * np.nansum(cover.base, axis=1)
-    beyond = np.maximum(np.sum(np.where(counted, since, 0.0), axis=1) - allowed, 0.0)
+    # Of a pack that ended before, nothing is asked and nothing allowed; of one that fails, not in that time either.
+    serving = np.isfinite(interpolate(cover.block.further["energy_unserved"], cover.time, before))
+    counted = np.isfinite(cover.base) & np.isfinite(since) & serving & cover.covered & ~cover.dead
+    energy, missed = (np.sum(np.where(counted, each, 0.0), axis=1) for each in (cover.base, since))
+    beyond = np.maximum(missed - terms.allowed_kwh_per_kwh * (year - before) * energy, 0.0)
     return _by_energy(cover, (1.0 - cover.contract.owner_share) * terms.usd_per_kwh * beyond * cover.in_force(year))
 
 

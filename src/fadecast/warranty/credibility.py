@@ -136,8 +136,10 @@ class Without:
     def error_of_deviation(self, rest: Float[Array, " draw"], prior: Float[Array, " draw"]) -> float:
         """Return the standard error of the deviation over weighted draws [USD/kWh]."""
         weight = (prior / prior.sum())[None]
-        variance = self._variances(weight, rest)[0]
-        return self._jackknife(np.sqrt(np.maximum(variance * len(rest) / max(len(rest) - 1, 1), 0.0)))
+        draws = len(rest) - np.bincount(self._cluster)
+        if draws.min() < 2:
+            return np.nan
+        return self._jackknife(np.sqrt(self._variances(weight, rest)[0] * draws / (draws - 1)))
 
     def add(
         self, weight: Float[Array, "truth draw"], rest: Float[Array, " draw"], truths: Int[np.ndarray, " truth"]

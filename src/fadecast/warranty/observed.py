@@ -51,7 +51,15 @@ class Block:
     @cached_property
     def throughput(self) -> Float[Array, "draw pack time"]:
         """Charge passed [A.h]: a pack at the end of its life passes no more."""
-        given = self.further["charge_throughput"]
+        return self._held("charge_throughput")
+
+    @cached_property
+    def unserved(self) -> Float[Array, "draw pack time"]:
+        """Energy asked for and not delivered [kW.h]: nothing more is asked of a pack at the end of its life."""
+        return self._held("energy_unserved")
+
+    def _held(self, name: str) -> Float[Array, "draw pack time"]:
+        given = self.further[name]
         return np.where(self.exhausted[..., None], np.fmax.accumulate(given, axis=2), given)
 
     def full_cycles(self, throughput: Float[Array, "draw pack"]) -> Float[Array, "draw pack"]:
