@@ -46,7 +46,7 @@ def main() -> None:
     narrowing = of_draws.var(axis=0) / before.var(axis=0)
     rows, ended = [], fade["outcome"].isin([outcome for outcome in Outcome if outcome.end_of_life])
     # A pack at the end of its life keeps nothing; one whose run failed is left out.
-    kept = fade["retention"].where(fade["retention"].notna() | ~ended, 0.0)
+    kept = fade["retention"].where(np.isfinite(fade["retention"]) | ~ended, 0.0)
     for year in np.arange(1.0, fade["time"].to_numpy()[-1] + 0.5):
         retention = kept.sel(time=year, method="nearest").mean("pack").to_numpy()
         shares = shares_of(of_draws, retention)
