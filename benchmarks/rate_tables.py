@@ -2,15 +2,18 @@
 
 import argparse
 import time
+from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
 
-from fadecast.calibration.joint_model import conditions
-from fadecast.calibration.laws import LAWS
+from fadecast.calibration.joint_model import Series, conditions, count_of
+from fadecast.calibration.laws import AgeingLaw, Unknown
+from fadecast.calibration.makes import MAKES
 from fadecast.calibration.rate_tables import Place, losses, tabulate, tabulated
 from fadecast.calibration.shipped_rates import Condition, predict
 from fadecast.cell.model import build_cell
+from fadecast.decades.regimes import CyclingStep
 from fadecast.rate_calibrating import measured_series
 from fadecast.scored_cells import STORED, cycled_steps
 
@@ -20,24 +23,27 @@ TOLERANCE = 1e-3
 def main() -> None:
     """Print the errors of a law's tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--law", choices=sorted(LAWS), default="solvent")
+    parser.add_argument("--make", choices=sorted(MAKES), default="lgm50")
+    parser.add_argument("--law", default="solvent")
     parser.add_argument("--draws", type=int, default=20, help="of the posterior")
     given = parser.parse_args()
-    stored, cycled, hours = measured_series()
+    law = MAKES[given.make].laws[given.law]
+    stored, cycled, hours = measured_series(given.make)
     groups = conditions(cycled.temperature)
-    means = np.array([cycled.temperature[groups == n].mean() for n in range(groups.max() + 1)])
-    one_each = np.array([np.flatnonzero(groups == n)[0] for n in range(groups.max() + 1)])
-    kinds = {
-        "stored": (LAWS[given.law].stored, Place(stored.temperature, stored.charge), (STORED,), stored),
-        "cycled": (LAWS[given.law].cycled, Place(means, np.full(len(means), 0.70)), cycled_steps(hours), cycled),
+    means = np.array([cycled.temperature[groups == n].mean() for n in range(count_of(groups))])
+    one_each = np.array([np.flatnonzero(groups == n)[0] for n in range(count_of(groups))])
+    kinds: dict[str, tuple[Sequence[Unknown], Place, Sequence[CyclingStep], Series]] = {
+        "stored": (law.stored, Place(stored.temperature, stored.charge), (STORED,), stored)
     }
+    if len(groups):
+        kinds["cycled"] = law.cycled, Place(means, np.full(len(means), 0.70)), cycled_steps(hours), cycled
     for kind, (unknowns, place, steps, series) in kinds.items():
         own = one_each if kind == "cycled" else np.arange(len(place.temperature))
-        cell = build_cell(LAWS[given.law].chemistry, tuple(unknown.parameter for unknown in unknowns))
+        cell = build_cell(law.chemistry, tuple(unknown.parameter for unknown in unknowns))
         began = time.perf_counter()
         table = tabulate(cell, unknowns, place, steps, series.days[own], np.arange(len(own)), TOLERANCE)
         made = time.perf_counter() - began
-        logs = _drawn(given.law, place, series.charge[own], kind == "stored", given.draws)
+        logs = _drawn(given.make, law, place, series.charge[own], kind == "stored", given.draws)
         read = np.stack([np.asarray(tabulated(table, jnp.asarray(each)))[:, 0] for each in logs])
         times = np.unique(np.concatenate([[0.0], series.days[own].ravel()]))
         inputs = {
@@ -53,12 +59,13 @@ def main() -> None:
         )
 
 
-def _drawn(law: str, place: Place, charge: np.ndarray, rests: bool, draws: int) -> np.ndarray:
+def _drawn(make: str, law: AgeingLaw, place: Place, charge: np.ndarray, rests: bool, draws: int) -> np.ndarray:
     """Return logarithms of the multiples, `(draws, cells, unknowns)`."""
     rng = np.random.default_rng(0)
-    unknowns = LAWS[law].stored if rests else LAWS[law].cycled
+    unknowns = law.stored if rests else law.cycled
     each = [
-        predict(law, Condition(t, c, rests), None, draws, rng) for t, c in zip(place.temperature, charge, strict=True)
+        predict(law.name, Condition(t, c, rests), None, draws, rng, make)
+        for t, c in zip(place.temperature, charge, strict=True)
     ]
     return np.stack([np.stack([np.log(d.multiples[u.parameter]) for u in unknowns], -1) for d in each], axis=1)
 

@@ -15,7 +15,7 @@ from hypothesis import assume, given, reject
 from hypothesis import strategies as st
 
 import hand_made_study
-from fadecast.calibration.laws import LAWS
+from fadecast.calibration.makes import MAKES
 from fadecast.document import Document
 from fadecast.errors import InputError
 from fadecast.files import write_netcdf
@@ -191,7 +191,7 @@ def test_any_posterior_of_rates_is_read_or_refused(tmp_path_factory, data):
     with refused_or_sound(InputError, f"{folder / 's.yaml'}: population.rate_posterior: {path}"):
         check_study(Document(folder / "s.yaml", {**STUDY, "population": {"rate_posterior": str(path)}}))
         even = np.full((1, len(TEMPERATURES), len(CHARGES)), 1.0 / (len(TEMPERATURES) * len(CHARGES)))
-        drawn = sample_posterior_rates(str(path), InService(LAWS["solvent"], 38e3, even), 1, 3, 2, 0.5)
+        drawn = sample_posterior_rates(str(path), InService(MAKES["lgm50"].laws["solvent"], 38e3, even), 1, 3, 2, 0.5)
         for name, values in drawn.rates.items():
             assert np.isfinite(values).all(), name
         assert np.isfinite(drawn.drift).all()

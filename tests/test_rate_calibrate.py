@@ -14,9 +14,9 @@ import yaml
 from calibration.test_joint_model import engine
 from fadecast.calibration.diagnostics import arviz
 from fadecast.calibration.joint_fit import Sampled
-from fadecast.calibration.joint_model import COMMON, Series
+from fadecast.calibration.joint_model import COMMON, Evidence, Series
 from fadecast.calibration.law_weights import left_out
-from fadecast.calibration.laws import LAWS
+from fadecast.calibration.makes import MAKES
 from fadecast.calibration.rate_tables import tabulate
 from fadecast.cli import main
 from fadecast.measured.catalogue import MissingDataError, fetch
@@ -30,7 +30,6 @@ from fadecast.rate_calibrating import (
 )
 from fadecast.rate_calibration_run import _key
 from fadecast.rate_summary import prior_sensitivity
-from fadecast.scored_cells import SETS
 from fadecast.shards import Shards
 
 SUMMARY = re.compile(r"^laws: (\d+) conditions: (\d+) r_hat_max: ([\d.]+) ess_min: (\d+) seconds: \d+$")
@@ -43,8 +42,8 @@ SMALL = {
     "pilot": 60,
     "warmup": 60,
     "draws": 60,
+    "fold_warmup": 20,
     "fold_draws": 10,
-    "fold_thinning": 1,
 }
 
 
@@ -57,7 +56,7 @@ def config(tmp_path):
 
 @pytest.fixture
 def measured():
-    for name in SETS:
+    for name in MAKES["lgm50"].sets:
         try:
             fetch(name)
         except MissingDataError as error:
@@ -82,6 +81,15 @@ def test_wrong_input_is_one_message_and_nothing_written(config, tmp_path, capsys
     said = capsys.readouterr().err
     assert re.search(message, said), said
     assert "Traceback" not in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_laws_are_those_of_the_make(config, tmp_path, capsys):
+    config.write_text(yaml.safe_dump({**SMALL, "rates": "lfp", "laws": ["solvent", "coupled"]}))
+    with pytest.raises(SystemExit) as stop:
+        main(["calibrate", str(config), "--out", str(tmp_path / "out")])
+    assert stop.value.code == 2
+    assert re.search(r'laws: got \["coupled"\]; rates lfp has solvent, electron', capsys.readouterr().err)
     assert not (tmp_path / "out").exists()
 
 
@@ -127,12 +135,13 @@ def test_a_calibration_leaves_what_the_package_ships(config, tmp_path, capsys):
 
 def test_what_the_data_do_not_tell_goes_with_its_prior():
     """A spread that is as its prior moves as far as that; one that is said to be the same moves along."""
-    law = LAWS["solvent"]
+    law = MAKES["lgm50"].laws["solvent"]
     z = np.random.default_rng(0).normal(size=(4, 20_000, len(COMMON) + len(law.cycled)))
     names = list(COMMON)
     z[..., names.index("noise")] = z[..., names.index("cell_sd")]
     sampled = Sampled(z, *(np.zeros((4, 20_000)),) * 3, np.eye(z.shape[-1]))
-    found = FittedRates((FittedLaw(law, None, sampled, z[None], np.zeros(1)),), np.ones(1), ("one",), 0.0)
+    fitted = FittedLaw(law, Evidence(None, None, None, None), sampled, z[None], np.zeros(1))
+    found = FittedRates((fitted,), np.ones(1), ("one",), 0.0)
     table = prior_sensitivity(found)
     assert len(table) == 2 * sum(name.endswith("_sd") for name in names)
     for name in ("cell_sd", "growth_sd"):
@@ -194,7 +203,7 @@ def test_an_interrupted_calibration_goes_on_and_ends_as_if_it_had_not_been(tmp_p
     monkeypatch.setattr("fadecast.rate_calibrating.left_out", lambda evidence: left_out(evidence)[::13])
     monkeypatch.setattr("fadecast.calibration.law_weights.left_out", lambda evidence: left_out(evidence)[::13])
     calibration = RateCalibration(**{**SMALL, "laws": ("solvent",), "pilot": 50, "warmup": 50, "draws": 50})
-    cells = measured_series()
+    cells = measured_series("lgm50")
     whole = calibrate_rates(calibration, cells, Shards(tmp_path / "whole"))
     store, loaded = Shards(tmp_path / "parts"), []
     for parts in (1, 1, 2):

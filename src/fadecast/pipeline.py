@@ -319,7 +319,7 @@ def _duty_depends(study: Study) -> Any:
 def _population_depends(study: Study) -> Any:
     part = _part("seed", "packs", "draws", "population")(study)
     rates = study.population.rate_posterior
-    posteriors = [study.population.split.posterior, None if rates == SHIPPED else rates]
+    posteriors = [study.population.split.posterior, None if rates in SHIPPED else rates]
     content = [sha256(Path(posterior)) for posterior in posteriors if posterior]
     return [part, study.fleet.sites, plain_study(study)["cell"]["chemistry"], *content, *_bpx_content(study)]
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import Annotated, Any, NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -15,13 +15,14 @@ from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
 
 from fadecast.calibration.joint_fit import Effort, Sampled, sample, sample_folds
-from fadecast.calibration.joint_model import Evidence, Series, conditions
+from fadecast.calibration.joint_model import Evidence, Series, conditions, count_of
 from fadecast.calibration.law_weights import foretold, left_out, stacked
-from fadecast.calibration.laws import LAWS, AgeingLaw, LawName
-from fadecast.calibration.rate_tables import QUANTITIES, Place, Table, tabulate
+from fadecast.calibration.laws import AgeingLaw, LawName
+from fadecast.calibration.makes import MAKES, Make, MakeName
+from fadecast.calibration.rate_tables import QUANTITIES, Place, Table, tabulate, untabulated
 from fadecast.cell.model import build_cell
 from fadecast.document import Document, shown
-from fadecast.measured import lgm50
+from fadecast.measured import lgm50, sony_lfp
 from fadecast.measured.catalogue import MeasuredDataError, MissingDataError
 from fadecast.scored_cells import STORED, cycled_steps, stored_name
 from fadecast.validation import validated
@@ -38,8 +39,8 @@ class RateCalibration(BaseModel):
 
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
     """Names the calibration and its folder: letters, digits, `_` and `-`."""
-    rates: Literal["lgm50"]
-    """Cells that rates are found of: LG M50 and LG M50T, stored and cycled."""
+    rates: MakeName
+    """Cells that rates are found of: `lgm50`, LG M50 and LG M50T, stored and cycled; `lfp`, Sony 26650, stored."""
     seed: Annotated[int, Ge(0), Le(2**63 - 1)] = 0
     """Seed of the chains."""
     laws: Annotated[tuple[LawName, ...], MinLen(1)] = ("solvent",)
@@ -54,15 +55,18 @@ class RateCalibration(BaseModel):
     """Draws of each chain that adapt its step, and are left out."""
     draws: Annotated[int, Ge(50), Le(100_000)] = 1000
     """Draws of each chain that are kept."""
-    fold_draws: Annotated[int, Ge(10), Le(10_000)] = 100
-    """Draws of each chain without a condition, and as many before."""
-    fold_thinning: Annotated[int, Ge(1), Le(1000)] = 8
-    """Paths for each of them."""
+    fold_warmup: Annotated[int, Ge(20), Le(10_000)] = 150
+    """Draws of each chain without a condition that adapt its step, and are left out."""
+    fold_draws: Annotated[int, Ge(10), Le(10_000)] = 200
+    """Draws of each chain without a condition that are kept."""
 
     @model_validator(mode="after")
     def _agrees(self) -> "RateCalibration":
         if len(set(self.laws)) < len(self.laws):
             raise ValueError(f"laws: got {shown(list(self.laws))}; must name each law once")
+        known = MAKES[self.rates].laws
+        if unknown := [law for law in self.laws if law not in known]:
+            raise ValueError(f"laws: got {shown(unknown)}; rates {self.rates} has {', '.join(known)}")
         return self
 
 
@@ -98,7 +102,7 @@ class Measured(NamedTuple):
     stored: Series
     cycled: Series
     hours: float
-    """That a cycle takes."""
+    """That a cycle takes; NaN where no cell was cycled."""
 
 
 class PartStore(Protocol):
@@ -125,7 +129,7 @@ def check_rate_calibration(document: Document) -> RateCalibration:
     return validated(RateCalibration, document)
 
 
-def read_series(document: Document) -> Measured:
+def read_series(calibration: RateCalibration, document: Document) -> Measured:
     """Read what was measured of the cells that a calibration names.
 
     Raises
@@ -134,7 +138,7 @@ def read_series(document: Document) -> Measured:
         When measured files are not there or not what they should be.
     """
     try:
-        return measured_series()
+        return measured_series(calibration.rates)
     except (MissingDataError, MeasuredDataError) as error:
         raise document.refuse([f"rates: {error}"]) from None
 
@@ -160,31 +164,24 @@ def calibrate_rates(
         how many folds are `done` and how many `folds` there are.
     """
     began = time.perf_counter()
-    fitted = [_fit(LAWS[name], measured, calibration, store, observe) for name in calibration.laws]
+    make = MAKES[calibration.rates]
+    fitted = [_fit(make, make.laws[name], measured, calibration, store, observe) for name in calibration.laws]
     weights = stacked(np.stack([each.foretold for each in fitted]))
     names = fold_names(measured.stored, measured.cycled)
     return FittedRates(tuple(fitted), weights, names, time.perf_counter() - began)
 
 
-def measured_series() -> Measured:
-    """Read all storage series and cycled cells of the LG M50.
+def measured_series(make: str) -> Measured:
+    """Read all storage series and cycled cells of a make.
 
     Raises
     ------
     MissingDataError, MeasuredDataError
         When a file is not there or not as expected.
     """
-    calendar, material = lgm50.lgm50_calendar().dropna(), lgm50.lgm50_calendar_lam()
-    keys, tables = zip(*calendar.groupby(["temperature", "soc"]), strict=True)
-    temperature, soc = np.array(keys).T
-    longest = max(map(len, tables)) - 1
-    days, losses, spread = _padded(tables, longest)
-    for n, ((celsius, charge), table) in enumerate(zip(keys, tables, strict=True)):
-        rows = material[(material["temperature"] == celsius) & (material["soc"] == charge) & (material["days"] > 0.0)]
-        at = np.searchsorted(table["days"].to_numpy()[1:], rows["days"].to_numpy())
-        known = at < len(table) - 1
-        losses[n, 1, at[known]] = rows["lam_ne"].to_numpy()[known]
-    stored = Series(temperature, soc, days, losses, spread)
+    if make == "lfp":
+        return Measured(_stored(sony_lfp.sony_lfp_calendar().assign(capacity_std=0.0)), _no_cells(), np.nan)
+    stored = _stored(lgm50.lgm50_calendar().dropna(), lgm50.lgm50_calendar_lam())
     cells = [table for _, table in lgm50.lgm50_cycling().groupby("cell")]
     times = np.stack([table["days"].to_numpy()[1:] for table in cells])
     lost = np.stack(
@@ -205,6 +202,26 @@ def measured_series() -> Measured:
     return Measured(stored, Series(celsius, charge, times, lost, np.zeros_like(times)), hours)
 
 
+def _stored(calendar: pd.DataFrame, material: pd.DataFrame | None = None) -> Series:
+    """Return storage series, with the negative material that each has lost where that was measured."""
+    keys, tables = zip(*calendar.groupby(["temperature", "soc"]), strict=True)
+    temperature, soc = np.array(keys).T
+    days, losses, spread = _padded(tables, max(map(len, tables)) - 1)
+    if material is None:
+        return Series(temperature, soc, days, losses, spread)
+    for n, ((celsius, charge), table) in enumerate(zip(keys, tables, strict=True)):
+        rows = material[(material["temperature"] == celsius) & (material["soc"] == charge) & (material["days"] > 0.0)]
+        at = np.searchsorted(table["days"].to_numpy()[1:], rows["days"].to_numpy())
+        known = at < len(table) - 1
+        losses[n, 1, at[known]] = rows["lam_ne"].to_numpy()[known]
+    return Series(temperature, soc, days, losses, spread)
+
+
+def _no_cells() -> Series:
+    none = np.empty(0)
+    return Series(none, none, none.reshape(0, 0), none.reshape(0, len(QUANTITIES), 0), none.reshape(0, 0))
+
+
 def _padded(tables: Sequence[pd.DataFrame], longest: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     days = np.stack([np.pad(table["days"].to_numpy()[1:], (0, longest + 1 - len(table)), "edge") for table in tables])
     losses, spread = np.full((len(tables), len(QUANTITIES), longest), np.nan), np.zeros((len(tables), longest))
@@ -219,11 +236,11 @@ def fold_names(stored: Series, cycled: Series) -> tuple[str, ...]:
     """Name what each fold is without: a storage condition, or all cells cycled at a temperature."""
     names = [stored_name(t, s) for t, s in zip(stored.temperature, stored.charge, strict=True)]
     groups = conditions(cycled.temperature)
-    return (*names, *(f"cycled {n}" for n in range(groups.max() + 1)))
+    return (*names, *(f"cycled {n}" for n in range(count_of(groups))))
 
 
 def _fit(
-    law: AgeingLaw, measured: Measured, calibration: RateCalibration, store: PartStore, observe: Observe
+    make: Make, law: AgeingLaw, measured: Measured, calibration: RateCalibration, store: PartStore, observe: Observe
 ) -> FittedLaw:
     def part(name: str, kind: type[_Fields], make: Callable[[], _Fields]) -> _Fields:
         began, key = time.perf_counter(), f"{law.name}-{name}"
@@ -245,16 +262,16 @@ def _fit(
         part("storage", Table, lambda: _stored_table(law, stored, calibration.tolerance)),
         part("cycling", Table, lambda: _cycled_table(law, measured, calibration.tolerance)),
     )
-    evidence = Evidence(stored, cycled, *jax.tree.map(jnp.asarray, tables))
+    storage, cycling = jax.tree.map(jnp.asarray, tables)
+    evidence = Evidence(stored, cycled, storage, cycling, make.priors)
     effort = Effort(
         calibration.chains,
         calibration.pilot,
         calibration.warmup,
         calibration.draws,
         calibration.chains,
+        calibration.fold_warmup,
         calibration.fold_draws,
-        calibration.fold_draws,
-        calibration.fold_thinning,
     )
     sampled = part("posterior", Sampled, lambda: sample(law, evidence, effort, calibration.seed))
     folds = _folds(law, evidence, sampled, effort, calibration.seed, store, observe)
@@ -270,8 +287,10 @@ def _stored_table(law: AgeingLaw, stored: Series, tolerance: float) -> Table:
 
 def _cycled_table(law: AgeingLaw, measured: Measured, tolerance: float) -> Table:
     cycled, groups = measured.cycled, conditions(measured.cycled.temperature)
+    if not len(groups):
+        return untabulated(law.cycled)
     cell = build_cell(law.chemistry, tuple(unknown.parameter for unknown in law.cycled))
-    means = np.array([cycled.temperature[groups == n].mean() for n in range(groups.max() + 1)])
+    means = np.array([cycled.temperature[groups == n].mean() for n in range(count_of(groups))])
     steps = cycled_steps(measured.hours)
     place = Place(means, np.full(len(means), steps[1].until_soc))
     return tabulate(cell, law.cycled, place, steps, cycled.days, groups, tolerance)

@@ -17,8 +17,8 @@ import xarray as xr
 import yaml
 
 from fadecast.calibration.diagnostics import arviz
-from fadecast.calibration.joint_model import COMMON, SIDES, conditions, places, unfold
-from fadecast.calibration.laws import LAWS
+from fadecast.calibration.joint_model import COMMON, SIDES, conditions, count_of, places, unfold
+from fadecast.calibration.makes import MAKES, Make
 from fadecast.document import Document
 from fadecast.figures.captions import RATE_CAPTIONS
 from fadecast.figures.rates import draw_rates
@@ -45,10 +45,10 @@ from fadecast.rate_summary import (
     thinned,
 )
 from fadecast.runs import RunFolder, origin, refuse_study_folder
-from fadecast.scored_cells import SETS
 from fadecast.wording import percent, significant, words
 
 _LIBRARIES = ("pybamm", "jax", "blackjax", "numpy", "scipy")
+_MOST_UNKNOWNS = max(len(law.cycled) for make in MAKES.values() for law in make.laws.values())
 _SHIPPED = 400
 _SHIPPED_FOLD = 64
 """Draws of each law that the package ships."""
@@ -70,7 +70,7 @@ def run_rate_calibration(
         When another process works in the folder.
     """
     refuse_study_folder(run)
-    measured = read_series(document)
+    measured = read_series(calibration, document)
 
     def tell(event: str, details: Mapping[str, Any]) -> None:
         run.log("calibrate", event, **details)
@@ -92,9 +92,10 @@ def run_rate_calibration(
 def _key(calibration: RateCalibration, measured: Measured) -> str:
     """Name what parts are made from: settings, priors, laws, measured data, and the code with its libraries."""
     settings = calibration.model_dump(mode="json", exclude={"name"})
-    laws = [repr((LAWS[name].chemistry, LAWS[name].cycled)) for name in calibration.laws]
+    make = MAKES[calibration.rates]
+    laws = [repr((make.laws[name].chemistry, make.laws[name].cycled)) for name in calibration.laws]
     code = [*origin().values(), *(version(library) for library in _LIBRARIES)]
-    content = hashlib.sha256(json.dumps([settings, laws, repr(COMMON), code], sort_keys=True).encode())
+    content = hashlib.sha256(json.dumps([settings, laws, repr(dict(make.priors)), code], sort_keys=True).encode())
     for array in map(np.ascontiguousarray, jax.tree.leaves(measured)):
         content.update(f"{array.shape} {array.dtype} ".encode() + array.tobytes())
     return content.hexdigest()
@@ -114,8 +115,9 @@ def _write(calibration: RateCalibration, found: FittedRates, run: RunFolder) -> 
     }
     for name, table in tables.items():
         write_text(run.path / f"{name}.csv", table.to_csv(index=False, lineterminator="\n", float_format="%.5g"))
-    for name, dataset in zip(("lgm50_posterior.nc", "lgm50_folds.nc"), shipped_posteriors(found), strict=True):
-        write_netcdf(run.path / name, dataset.assign_attrs(made_by))
+    make = MAKES[calibration.rates]
+    for name, dataset in zip(("posterior", "folds"), shipped_posteriors(make, found), strict=True):
+        write_netcdf(run.path / f"{make.name}_{name}.nc", dataset.assign_attrs(made_by))
     figures = run.path / "figures"
     figures.mkdir(exist_ok=True)
     best = found.laws[int(np.argmax(found.weights))]
@@ -126,6 +128,7 @@ def _write(calibration: RateCalibration, found: FittedRates, run: RunFolder) -> 
     page = render(
         "rates.html.jinja",
         name=calibration.name,
+        cells=make.cells,
         best=best.law.name,
         laws=[_law_row(each, weight) for each, weight in zip(found.laws, found.weights, strict=True)],
         notes=rate_notes(found),
@@ -191,7 +194,7 @@ def _write_posterior(fitted: FittedLaw, origin: dict[str, str], path: Path) -> N
     data.to_netcdf(str(path), engine="h5netcdf")
 
 
-def shipped_posteriors(found: FittedRates) -> tuple[xr.Dataset, xr.Dataset]:
+def shipped_posteriors(make: Make, found: FittedRates) -> tuple[xr.Dataset, xr.Dataset]:
     """Return draws given all conditions, and without each: what `calibration/shipped_rates.py` reads."""
     whole, folds = [], []
     for each in found.laws:
@@ -204,15 +207,15 @@ def shipped_posteriors(found: FittedRates) -> tuple[xr.Dataset, xr.Dataset]:
     evidence = found.laws[0].evidence
     temperature, charge, _ = places(evidence)
     groups = conditions(evidence.cycled.temperature)
-    means = [evidence.cycled.temperature[groups == n].mean() for n in range(groups.max() + 1)]
-    sources = "; ".join(f"{CATALOGUE[name].citation} ({CATALOGUE[name].licence})" for name in SETS)
-    attrs = {"what": "Draws of the ageing of LG M50 cells, by fadecast calibrate", "sources": sources}
+    sources = "; ".join(f"{CATALOGUE[name].citation} ({CATALOGUE[name].licence})" for name in make.sets)
+    what = f"Draws of the ageing of {make.cells}, by fadecast calibrate"
+    attrs = {"what": what, "make": make.name, "sources": sources}
     posterior = xr.concat(whole, "law").assign_coords(
-        law=laws,
-        place_temperature=("place", temperature),
-        place_charge=("place", charge),
-        group_temperature=("group", means),
+        law=laws, place_temperature=("place", temperature), place_charge=("place", charge)
     )
+    if make.cycled:
+        means = [evidence.cycled.temperature[groups == n].mean() for n in range(count_of(groups))]
+        posterior = posterior.assign_coords(group_temperature=("group", means))
     posterior["weight"] = ("law", found.weights)
     return (
         posterior.assign_attrs(attrs),
@@ -223,23 +226,27 @@ def shipped_posteriors(found: FittedRates) -> tuple[xr.Dataset, xr.Dataset]:
 def _draws(each: FittedLaw, z: np.ndarray) -> xr.Dataset:
     values = jax.jit(jax.vmap(partial(unfold, each.law, each.evidence)))(jnp.asarray(z))
     cycling, condition = (np.asarray(part) for part in (values.cycling, values.condition))
-    rate = np.full((len(z), max(len(law.cycled) for law in LAWS.values())), np.nan)
+    rate = np.full((len(z), _MOST_UNKNOWNS), np.nan)
     rate[:, : len(each.law.cycled)] = np.asarray(values.rates)
     names = list(COMMON)
     single = np.float32
-    return xr.Dataset(
+    draws = xr.Dataset(
         {
             "common": (("draw", "quantity"), np.stack([np.asarray(values.common[n]) for n in names], 1).astype(single)),
             "rate": (("draw", "unknown"), rate.astype(single)),
             "field": (("draw", "place"), np.asarray(values.field).astype(single)),
-            "cycling": (("draw", "group"), cycling.astype(single)),
-            "condition": (("draw", "group", "side"), condition.astype(single)),
         },
         coords={"quantity": names, "side": list(SIDES)},
     )
+    if cycling.size:
+        draws["cycling"] = ("draw", "group"), cycling.astype(single)
+        draws["condition"] = ("draw", "group", "side"), condition.astype(single)
+    return draws
 
 
 def _of_fold(draws: xr.Dataset, number: int) -> xr.Dataset:
     """Keep of the places and temperatures those that a fold is without; a storage condition has no cycled cells."""
+    if "group" not in draws.dims:
+        return draws.isel(place=number)
     stored = draws.sizes["place"] - draws.sizes["group"]
     return draws.isel(place=number, group=max(number - stored, 0))

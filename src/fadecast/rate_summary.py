@@ -29,7 +29,7 @@ def rate_table(found: FittedRates) -> pd.DataFrame:
     rows = []
     for each in found.laws:
         values = jax.jit(jax.vmap(jax.vmap(partial(unfold, each.law, each.evidence))))(jnp.asarray(each.sampled.z))
-        named = {name: (np.asarray(values.common[name]), prior) for name, prior in COMMON.items()}
+        named = {name: (np.asarray(values.common[name]), prior) for name, prior in each.evidence.priors.items()}
         columns = [(name, draws, prior.middle, prior.sd, prior.logarithmic) for name, (draws, prior) in named.items()]
         for n, unknown in enumerate(each.law.cycled):
             draws = unknown.centre * np.exp(np.asarray(values.rates)[..., n])
@@ -99,7 +99,7 @@ def prior_sensitivity(found: FittedRates) -> pd.DataFrame:
         flat = each.sampled.z.reshape(-1, each.sampled.z.shape[-1])
         names = [*COMMON, *(unknown.parameter for unknown in each.law.cycled)]
         told = flat[:, : len(names)]
-        for n, (name, prior) in enumerate(COMMON.items()):
+        for n, (name, prior) in enumerate(each.evidence.priors.items()):
             if not name.endswith("_sd"):
                 continue
             for shift in _PRIORS_TRIED:
@@ -159,7 +159,8 @@ def predictions(each: FittedLaw) -> pd.DataFrame:
 def table_errors(each: FittedLaw) -> dict[str, float]:
     """Return how coarse the tables of storage and of cycling are in capacity: median over check-ups [1]."""
     tables = {"storage": each.evidence.stored_table, "cycling": each.evidence.cycled_table}
-    return {name: float(np.median(unresolved(table)[:, 0])) for name, table in tables.items()}
+    # Of no cells, nothing is off.
+    return {name: float(np.median(unresolved(t)[:, 0])) if len(t.coefficients) else 0.0 for name, t in tables.items()}
 
 
 def rate_notes(found: FittedRates) -> list[str]:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,8 @@ import yaml
 from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
 
-from fadecast.calibration.laws import LAWS, LawName
+from fadecast.calibration.laws import AgeingLaw, LawName
+from fadecast.calibration.makes import MAKES
 from fadecast.calibration.rate_tables import laboratory
 from fadecast.calibration.shipped_rates import NEAR, Condition, Drawn, beside, predict, shares
 from fadecast.cell.aged import fresh_state
@@ -32,13 +33,13 @@ from fadecast.measured.catalogue import MissingDataError
 from fadecast.outcome import Outcome
 from fadecast.runs import RunFolder
 from fadecast.scored_cells import (
-    SETS,
+    STORED_SETS,
     Case,
     CellUnderTest,
+    SetName,
     beyond_fitted,
-    cycled_cases,
+    cases_of,
     measured_fade,
-    stored_cases,
 )
 from fadecast.scoring import LEVELS, root_of_time, score
 from fadecast.validation import validated
@@ -57,7 +58,7 @@ class Scoring(BaseModel):
     """Seed of every random number."""
     draws: Annotated[int, Ge(20), Le(10_000)] = 48
     """Draws of the rates for each cell."""
-    sets: tuple[Literal["kuzhiyil2024_lgm50_calendar", "kirkaldy2024_lgm50t_expt2_2"], ...] = ()
+    sets: tuple[SetName, ...] = ()
     """Measured sets of the catalogue, each condition forecast from all others."""
     cells: tuple[CellUnderTest, ...] = ()
     """Further cells, forecast from all conditions that were fitted."""
@@ -168,7 +169,7 @@ def _check_steps(cell: CellModel, cases: Sequence[Case]) -> None:
 def _cases(scoring: Scoring, document: Document) -> Iterator[Case]:
     for number, name in enumerate(scoring.sets):
         try:
-            yield from stored_cases() if name == SETS[0] else cycled_cases()
+            yield from cases_of(name)
         except MissingDataError as error:
             raise document.refuse([f"sets.{number}: {error}"]) from None
     for number, cell in enumerate(scoring.cells):
@@ -185,7 +186,7 @@ def _cases(scoring: Scoring, document: Document) -> Iterator[Case]:
             )
         at = np.empty(0) if len(cycles) else days
         held = cell.name, "cells", cell.ambient, cell.start_soc, cell.steps
-        yield Case(*held, at, cycles, measured, None, cell.check_ups_age)
+        yield Case(*held, at, cycles, measured, None, cell.check_ups_age, cell.make)
 
 
 class _Forecast(NamedTuple):
@@ -199,22 +200,26 @@ class _Forecast(NamedTuple):
 def _forecasts(scoring: Scoring, cases: Sequence[Case], observe: Callable[[str], None]) -> dict[str, list[_Forecast]]:
     """Forecast all cells under each law that has a share of the draws."""
     found: dict[str, list[_Forecast]] = {case.name: [] for case in cases}
-    for name, draws in shares(scoring.draws, scoring.laws).items():
-        law = LAWS[name]
-        cell = build_cell(law.chemistry, tuple(unknown.parameter for unknown in law.cycled))
-        _check_steps(cell, cases)
-        for steps in dict.fromkeys(case.steps for case in cases):
-            batch = [case for case in cases if case.steps == steps]
-            some = f"{', '.join(case.name for case in batch[:3])}{' ...' if len(batch) > 3 else ''}"
-            observe(f"{name}, {draws} draws, {len(batch)} cells: {some}")
-            for case, forecast in zip(batch, _forecast(cell, name, draws, scoring, batch), strict=True):
-                found[case.name].append(forecast)
+    for make in dict.fromkeys(case.make for case in cases):
+        alike = [case for case in cases if case.make == make]
+        for name, draws in shares(scoring.draws, scoring.laws, make).items():
+            law = MAKES[make].laws[name]
+            cell = build_cell(law.chemistry, tuple(unknown.parameter for unknown in law.cycled))
+            _check_steps(cell, alike)
+            for steps in dict.fromkeys(case.steps for case in alike):
+                batch = [case for case in alike if case.steps == steps]
+                some = f"{', '.join(case.name for case in batch[:3])}{' ...' if len(batch) > 3 else ''}"
+                observe(f"{make}, {name}, {draws} draws, {len(batch)} cells: {some}")
+                for case, forecast in zip(batch, _forecast(cell, law, draws, scoring, batch), strict=True):
+                    found[case.name].append(forecast)
     return found
 
 
-def _forecast(cell: CellModel, law: str, draws: int, scoring: Scoring, batch: Sequence[Case]) -> Iterator[_Forecast]:
-    """Forecast cells under the same steps by one law."""
-    count = len(batch)
+def _forecast(
+    cell: CellModel, law: AgeingLaw, draws: int, scoring: Scoring, batch: Sequence[Case]
+) -> Iterator[_Forecast]:
+    """Forecast cells of one make under the same steps by one law."""
+    count, make = len(batch), batch[0].make
 
     def lanes(values: Sequence[float]) -> jax.Array:
         return jnp.repeat(jnp.asarray(values, float), draws)[None]
@@ -227,13 +232,13 @@ def _forecast(cell: CellModel, law: str, draws: int, scoring: Scoring, batch: Se
     rests = all(step.rest for step in batch[0].steps)
     conditions = [Condition(case.ambient, float(mean[n]), rests, float(passes[n])) for n, case in enumerate(batch)]
     predicted = [
-        predict(law, where, case.without, draws, _generator(scoring.seed, f"{case.name}/{law}"))
+        predict(law.name, where, case.without, draws, _generator(scoring.seed, f"{case.name}/{law.name}"), make)
         for case, where in zip(batch, conditions, strict=True)
     ]
     inputs = {
         unknown.parameter: unknown.centre
         * jnp.asarray(np.concatenate([each.multiples[unknown.parameter] for each in predicted]))[None]
-        for unknown in LAWS[law].cycled
+        for unknown in law.cycled
     }
     operation = laboratory(cell)
     regime = Regime(soc, ambient, lambda capacity: repeat_of(cell, batch[0].steps, soc, capacity).instructions)
@@ -252,7 +257,7 @@ def _forecast(cell: CellModel, law: str, draws: int, scoring: Scoring, batch: Se
         kept = sound[n]
         common = {name: values[kept] for name, values in predicted[n].common.items()}
         drawn = Drawn(predicted[n].multiples, common)
-        rng = _generator(scoring.seed, f"{case.name}/{law}/beside")
+        rng = _generator(scoring.seed, f"{case.name}/{law.name}/beside")
         yield _at_check_ups(case, conditions[n], times, cycles[:, n, kept], retention[:, n, kept], drawn, rng)
 
 
@@ -288,7 +293,7 @@ def _at_check_ups(
         rows = np.searchsorted(times, case.days)
         found, days, at = retention[rows], np.tile(case.days[:, None], draws), cycles[rows]
     middle = np.median(days, axis=1), np.median(at, axis=1)
-    beyond = beside(drawn, condition, *middle, int(case.check_ups_age), rng)
+    beyond = beside(drawn, condition, *middle, int(case.check_ups_age), rng, case.make)
     return _Forecast(days, at, found + beyond)
 
 
@@ -343,7 +348,7 @@ def _scores(
         others = [o for o in cases if o.group == case.group and o.measured is not None and o.name != case.name]
         # A fair rival knows the temperature: stored cells at the same, cycled ones only at others.
         near = [abs(o.ambient - case.ambient) <= NEAR for o in others]
-        others = [o for o, same in zip(others, near, strict=True) if same == (case.group == SETS[0])]
+        others = [o for o, same in zip(others, near, strict=True) if same == (case.group in STORED_SETS)]
         baseline = np.nan
         if others and case.group != "cells":
             days, fade = [times[o.name][0] for o in others], [o.measured for o in others if o.measured is not None]

@@ -1,7 +1,7 @@
 """Cells whose fade is forecast and scored: what was done to them, what was measured, and what may be known of them."""
 
 from collections.abc import Iterator
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
@@ -10,17 +10,19 @@ from jaxtyping import Float
 
 from fadecast.calibrating import Name
 from fadecast.calibration.joint_model import conditions
+from fadecast.calibration.makes import MAKES, MakeName
 from fadecast.calibration.shipped_rates import NEAR
 from fadecast.decades.regimes import CyclingStep, Fraction
 from fadecast.document import Document, shown
 from fadecast.locations import beside
-from fadecast.measured import lgm50
+from fadecast.measured import lgm50, sony_lfp
 from fadecast.settings import settings
 from fadecast.table_file import read_table
 
-SETS = ("kuzhiyil2024_lgm50_calendar", "kirkaldy2024_lgm50t_expt2_2")
-FITTED_CELSIUS, FITTED_DAYS = (0.0, 45.0), 770.0
-"""Of the cells that rates were fitted to."""
+SetName = Literal["kuzhiyil2024_lgm50_calendar", "kirkaldy2024_lgm50t_expt2_2", "schimpe2018_lfp_calendar"]
+_LGM50_STORED, _LGM50_CYCLED, _LFP_STORED = get_args(SetName)
+STORED_SETS = (_LGM50_STORED, _LFP_STORED)
+"""Sets of storage."""
 STORED = CyclingStep(rest=True, hours=24.0)
 
 
@@ -42,6 +44,8 @@ class CellUnderTest:
 
     name: Name
     """Names the cell in results."""
+    make: MakeName = "lgm50"
+    """Make that it is of, or is taken to age like; of `lfp` storage only is known."""
     ambient: Annotated[float, Ge(-40.0), Le(80.0)]
     """Temperature [degC]."""
     start_soc: Fraction
@@ -78,18 +82,20 @@ class Case(NamedTuple):
     """Fitted condition that the forecast may not know of; none for a cell that is of none."""
     check_ups_age: bool = True
     """Whether each check-up ages the cell as those of fitted cells did."""
+    make: str = "lgm50"
 
 
 def beyond_fitted(case: Case) -> Iterator[str]:
     """Say where a cell is asked for more than the fitted cells were."""
-    low, high = FITTED_CELSIUS
+    make = MAKES[case.make]
+    low, high = make.celsius
     if not low <= case.ambient <= high:
         yield f"temperature outside {low:g} to {high:g} degC"
     if case.group == "cells" and case.steps != (STORED,):
         yield "cycling other than 15 % of charge, 0.3C and 1C"
     longest = max(case.days[-1] if len(case.days) else 0.0, 0.0)
-    if longest > FITTED_DAYS:
-        yield f"longer than {FITTED_DAYS:g} days"
+    if longest > make.days:
+        yield f"longer than {make.days:g} days"
 
 
 def measured_fade(fade: MeasuredFade, document: Document, key: str) -> tuple[np.ndarray, np.ndarray]:
@@ -124,16 +130,32 @@ def measured_fade(fade: MeasuredFade, document: Document, key: str) -> tuple[np.
 
 def stored_name(temperature: float, charge: float) -> str:
     """Name a storage condition."""
-    return f"{temperature:g} degC, {charge:.0%}"
+    return f"{temperature:g} degC, {100.0 * charge:g}%"
 
 
-def stored_cases() -> Iterator[Case]:
-    """Storage of LG M50, each series without itself."""
-    for _, data in lgm50.lgm50_calendar().dropna().groupby(["temperature", "soc"]):
+def cases_of(name: SetName) -> Iterator[Case]:
+    """Yield the cells of a measured set, each to be forecast without its own condition.
+
+    Raises
+    ------
+    MissingDataError, MeasuredDataError
+        When a file is not there or not as expected.
+    """
+    if name == _LGM50_CYCLED:
+        yield from cycled_cases()
+    elif name == _LGM50_STORED:
+        yield from _stored_cases(name, "lgm50", lgm50.lgm50_calendar().dropna())
+    else:
+        yield from _stored_cases(name, "lfp", sony_lfp.sony_lfp_calendar())
+
+
+def _stored_cases(group: SetName, make: MakeName, calendar: pd.DataFrame) -> Iterator[Case]:
+    for _, data in calendar.groupby(["temperature", "soc"]):
         temperature, soc = (float(data[name].iloc[0]) for name in ("temperature", "soc"))
-        name = stored_name(temperature, soc)
+        held = stored_name(temperature, soc)
         days, capacity = data["days"].to_numpy(), data["capacity"].to_numpy()
-        yield Case(name, SETS[0], temperature, soc, (STORED,), days, np.empty(0), capacity / capacity[0], name)
+        place = group, temperature, soc, (STORED,), days, np.empty(0), capacity / capacity[0]
+        yield Case(held if make == "lgm50" else f"{make} {held}", *place, held, make=make)
 
 
 def cycled_steps(hours: float) -> tuple[CyclingStep, ...]:
@@ -150,4 +172,4 @@ def cycled_cases() -> Iterator[Case]:
         days, capacity = data["days"].to_numpy(), data["capacity"].to_numpy()
         steps = cycled_steps(24.0 * days[-1] / float(data["cycles"].iloc[-1]))
         retention = capacity / capacity[0]
-        yield Case(f"cell {name}", SETS[1], celsius, 0.70, steps, days, np.empty(0), retention, f"cycled {group}")
+        yield Case(f"cell {name}", _LGM50_CYCLED, celsius, 0.70, steps, days, np.empty(0), retention, f"cycled {group}")

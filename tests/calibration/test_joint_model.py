@@ -21,10 +21,10 @@ from fadecast.calibration.joint_model import (
     unfold,
 )
 from fadecast.calibration.law_weights import foretold, left_out, stacked
-from fadecast.calibration.laws import LAWS
+from fadecast.calibration.makes import MAKES
 from fadecast.calibration.rate_tables import QUANTITIES, Place, tabulate
 
-LAW = LAWS["solvent"]
+LAW = MAKES["lgm50"].laws["solvent"]
 DAYS = np.array([30.0, 60.0, 120.0, 240.0, 480.0])
 FILM, NEGATIVE, POSITIVE = (unknown.parameter for unknown in LAW.cycled)
 
@@ -103,7 +103,7 @@ def test_a_cell_that_is_left_out_says_nothing(evidence):
 def test_folds_foretell_what_they_do_not_know(evidence, posterior):
     """A condition is foretold worse without it, though far better than by the prior."""
     given, truth = evidence
-    effort = Effort(fold_chains=2, fold_warmup=40, fold_draws=60, fold_thinning=4)
+    effort = Effort(fold_chains=2, fold_warmup=60, fold_draws=60)
     known = 1.0 - left_out(given)
     folds = dict(sample_folds(LAW, given, posterior, known, effort, 0, range(len(known))))
     ((_, alone),) = sample_folds(LAW, given, posterior, known, effort, 0, [3])
@@ -176,7 +176,7 @@ def test_weights_of_laws():
 
 def test_what_a_law_brings_follows_its_own_temperature(evidence):
     """Film growth has its energy and field in all cells, what it brings has neither, and stress its own energies."""
-    law, given = LAWS["coupled"], evidence[0]
+    law, given = MAKES["lgm50"].laws["coupled"], evidence[0]
     counts = sizes(law, given)
     z = np.zeros(sum(counts.values()))
     names = list(COMMON)

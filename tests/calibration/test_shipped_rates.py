@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from fadecast.calibration.joint_model import COMMON
-from fadecast.calibration.laws import LAWS
+from fadecast.calibration.makes import MAKES
 from fadecast.calibration.shipped_rates import Condition, beside, folds, predict, shares, weights
 
 DRAWS = 4000
 LAW = "solvent"
-FILM, NEGATIVE, POSITIVE = (unknown.parameter for unknown in LAWS[LAW].cycled)
+FILM, NEGATIVE, POSITIVE = (unknown.parameter for unknown in MAKES["lgm50"].laws[LAW].cycled)
 
 
 def drawn(condition, without=None, law=LAW, seed=0, draws=DRAWS):
@@ -15,11 +15,11 @@ def drawn(condition, without=None, law=LAW, seed=0, draws=DRAWS):
 
 
 def test_laws_are_there_with_their_weights():
-    assert {LAW} <= set(weights()) <= set(LAWS)
+    assert {LAW} <= set(weights()) <= set(MAKES["lgm50"].laws)
     assert sum(weights().values()) == pytest.approx(1.0)
     for law, count in shares(48).items():
         found = drawn(Condition(25.0, 0.5, rests=True), law=law)
-        assert set(found.multiples) == {unknown.parameter for unknown in LAWS[law].cycled}
+        assert set(found.multiples) == {unknown.parameter for unknown in MAKES["lgm50"].laws[law].cycled}
         assert set(found.common) == set(COMMON)
         assert count > 0
     assert sum(shares(48).values()) == 48

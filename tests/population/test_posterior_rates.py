@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from fadecast.calibration.laws import LAWS
+from fadecast.calibration.makes import MAKES
 from fadecast.calibration.rates import ACTIVATION_ENERGY, GAS_CONSTANT
 from fadecast.calibration.shipped_rates import Condition, posterior, predict
 from fadecast.cell.model import Chemistry
@@ -17,7 +17,7 @@ from fadecast.population.posterior_rates import law_of, posterior_parameters, sa
 from .test_population import capacity_of
 
 SEED, DRAWS = 5, 4000
-SOLVENT = LAWS["solvent"]
+SOLVENT = MAKES["lgm50"].laws["solvent"]
 FILM = SOLVENT.film[0].parameter
 
 

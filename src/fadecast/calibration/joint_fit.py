@@ -11,7 +11,6 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.optimize import minimize
 
-from fadecast.calibration.chains import run_chains
 from fadecast.calibration.joint_model import COMMON, Evidence, log_density, sizes
 from fadecast.calibration.laws import AgeingLaw
 
@@ -28,9 +27,8 @@ class Effort(NamedTuple):
     warmup: int = 500
     draws: int = 1000
     fold_chains: int = 4
-    fold_warmup: int = 100
-    fold_draws: int = 100
-    fold_thinning: int = 4
+    fold_warmup: int = 150
+    fold_draws: int = 200
 
 
 class Sampled(NamedTuple):
@@ -78,28 +76,31 @@ def spread_of(z: Float[np.ndarray, "chains draws n"], wide: Array) -> tuple[Arra
 def _chains(
     density: Callable[[Array], Array], middle: Array, wide: Array, chains: int, warmup: int, draws: int, seed: int
 ) -> Sampled:
+    keys = jax.random.split(jax.random.key(seed), chains)
+    parts = jax.jit(jax.vmap(partial(_chain, density, middle, wide, warmup, draws)))(keys)
+    z, divergent, acceptance, steps = (np.asarray(part) for part in parts)
+    return Sampled(z, divergent, acceptance, steps, np.asarray(wide))
+
+
+def _chain(
+    density: Callable[[Array], Array], middle: Array, wide: Array, warmup: int, draws: int, key: Array
+) -> tuple[Array, ...]:
+    """Return places, and whether each path to one diverged, its acceptance and its steps."""
+
     def there(u: Array) -> Array:
         return density(middle + wide @ u)
 
-    def chain(key: Array) -> tuple[Array, ...]:
-        start, warm, run = jax.random.split(key, 3)
-        adapt = blackjax.window_adaptation(
-            blackjax.nuts, there, target_acceptance_rate=0.9, max_num_doublings=_DOUBLINGS
-        )
-        (state, parameters), _ = adapt.run(warm, jax.random.normal(start, middle.shape), warmup)
-        step = blackjax.nuts(there, **parameters).step
+    start, warm, run = jax.random.split(key, 3)
+    adapt = blackjax.window_adaptation(blackjax.nuts, there, target_acceptance_rate=0.9, max_num_doublings=_DOUBLINGS)
+    (state, parameters), _ = adapt.run(warm, jax.random.normal(start, middle.shape), warmup)
+    step = blackjax.nuts(there, **parameters).step
 
-        def one(state, key):  # type: ignore[no-untyped-def]
-            state, info = step(key, state)
-            place = middle + wide @ state.position
-            return state, (place, info.is_divergent, info.acceptance_rate, info.num_integration_steps)
+    def one(state, key):  # type: ignore[no-untyped-def]
+        state, info = step(key, state)
+        place = middle + wide @ state.position
+        return state, (place, info.is_divergent, info.acceptance_rate, info.num_integration_steps)
 
-        return jax.lax.scan(one, state, jax.random.split(run, draws))[1]
-
-    keys = jax.random.split(jax.random.key(seed), chains)
-    parts = jax.jit(jax.vmap(chain))(keys)
-    z, divergent, acceptance, steps = (np.asarray(part) for part in parts)
-    return Sampled(z, divergent, acceptance, steps, np.asarray(wide))
+    return jax.lax.scan(one, state, jax.random.split(run, draws))[1]
 
 
 def highest(density: Callable[[Array], Array], count: int) -> tuple[Array, Array]:
@@ -144,19 +145,14 @@ def sample_folds(
     ------
     The number of a fold, and its draws.
     """
-    flat = whole.z.reshape(-1, whole.z.shape[-1])
-    _, wide = spread_of(whole.z, jnp.asarray(whole.wide))
-    rng = np.random.default_rng([seed, 1])
-    starts = [flat[rng.choice(len(flat), effort.fold_chains, replace=False)] for _ in kept]
+    middle, wide = spread_of(whole.z, jnp.asarray(whole.wide))
 
     @jax.jit
-    def run(known: Array, start: Array, key: Array) -> Array:
+    def run(known: Array, keys: Array) -> Array:
         density = partial(log_density, law, evidence, known)
-        places, _, _ = run_chains(
-            density, wide, start, key, effort.fold_warmup + effort.fold_draws, jnp.asarray(effort.fold_thinning)
-        )
-        return places[:, effort.fold_warmup :]
+        return jax.vmap(partial(_chain, density, middle, wide, effort.fold_warmup, effort.fold_draws))(keys)[0]
 
     for number in numbers:
-        key = jax.random.key(seed + 1 + number)
-        yield number, np.asarray(run(jnp.asarray(kept[number]), jnp.asarray(starts[number]), key))
+        # The next but one: those of the posterior of all and of its pilot are taken.
+        keys = jax.random.split(jax.random.key(seed + 2 + number), effort.fold_chains)
+        yield number, np.asarray(run(jnp.asarray(kept[number]), keys))

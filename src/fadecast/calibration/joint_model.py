@@ -101,6 +101,8 @@ class Evidence(NamedTuple):
     cycled: Series
     stored_table: Table
     cycled_table: Table
+    priors: Mapping[str, Prior] = COMMON
+    """What is held likely of the common quantities."""
 
 
 class Unfolded(NamedTuple):
@@ -130,8 +132,8 @@ def places(evidence: Evidence) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     Cycled cells of one set temperature are at one place, the mean of them.
     """
     groups = conditions(evidence.cycled.temperature)
-    mean = [evidence.cycled.temperature[groups == n].mean() for n in range(groups.max() + 1)]
-    charge = [evidence.cycled.charge[groups == n].mean() for n in range(groups.max() + 1)]
+    mean = [evidence.cycled.temperature[groups == n].mean() for n in range(count_of(groups))]
+    charge = [evidence.cycled.charge[groups == n].mean() for n in range(count_of(groups))]
     stored = evidence.stored
     return np.concatenate([stored.temperature, mean]), np.concatenate([stored.charge, charge]), groups
 
@@ -139,14 +141,19 @@ def places(evidence: Evidence) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def conditions(temperature: np.ndarray, near: float = 3.0) -> np.ndarray:
     """Give cells a number each by temperature; those closer than `near` to the one before [K] share it."""
     order = np.argsort(temperature)
-    number = np.concatenate([[0], np.cumsum(np.diff(temperature[order]) > near)])
-    return number[np.argsort(order)]
+    number = np.cumsum(np.diff(temperature[order], prepend=-np.inf) > near) - 1
+    return np.asarray(number[np.argsort(order)])
+
+
+def count_of(groups: np.ndarray) -> int:
+    """Return how many groups cells are of: none where no cell is."""
+    return int(groups.max(initial=-1)) + 1
 
 
 def sizes(law: AgeingLaw, evidence: Evidence) -> dict[str, int]:
     """Return how many unknowns there are of each kind, in their order in `z`."""
     stored, cycled = len(evidence.stored.temperature), len(evidence.cycled.temperature)
-    groups = int(conditions(evidence.cycled.temperature).max()) + 1
+    groups = count_of(conditions(evidence.cycled.temperature))
     return {
         "common": len(COMMON),
         "rates": len(law.cycled),
@@ -162,11 +169,11 @@ def unfold(law: AgeingLaw, evidence: Evidence, z: Float[Array, " n"]) -> Unfolde
     """Turn a vector of unknowns into numbers."""
     counts = sizes(law, evidence)
     parts = dict(zip(counts, jnp.split(z, np.cumsum(list(counts.values()))[:-1]), strict=True))
-    common = {name: prior.value(parts["common"][n]) for n, (name, prior) in enumerate(COMMON.items())}
+    common = {name: prior.value(parts["common"][n]) for n, (name, prior) in enumerate(evidence.priors.items())}
     rates = jnp.stack([unknown.log_sd * parts["rates"][n] for n, unknown in enumerate(law.cycled)])
     temperature, charge, where = places(evidence)
     factor = jnp.asarray(np.linalg.cholesky(correlation(temperature, charge)))
-    field = COMMON["field_sd"].middle * (factor @ parts["field"])
+    field = evidence.priors["field_sd"].middle * (factor @ parts["field"])
     stored_cells, groups = len(evidence.stored.temperature), counts["cycling"]
     film, material = len(law.film), len(law.material)
     departure = common["film_energy"] * inverse(temperature) + field
@@ -176,20 +183,18 @@ def unfold(law: AgeingLaw, evidence: Evidence, z: Float[Array, " n"]) -> Unfolde
     )
     cycling = common["cycling_sd"] * parts["cycling"]
     of_cells = departure[stored_cells + where] + cycling[where]
-    condition = common["condition_sd"] * parts["condition"].reshape(groups, 2)
-    cell = parts["cell"].reshape(-1, 2)
+    condition = common["condition_sd"] * parts["condition"].reshape(groups, len(SIDES))
+    cell = parts["cell"].reshape(-1, len(SIDES))
     energies = jnp.stack([common[f"energy_{side}"] for side in SIDES])
-    stress = (
-        rates[None, film + material :]
-        + inverse(evidence.cycled.temperature)[:, None] * energies[None]
-        + condition[where]
-        + common["cell_sd"] * cell
+    departures = (
+        inverse(evidence.cycled.temperature)[:, None] * energies[None] + condition[where] + common["cell_sd"] * cell
     )
+    stress = rates[None, film + material :] + departures[:, : len(law.stress)]
     ones = jnp.ones((len(where), 1))
     cycled = jnp.concatenate(
         [rates[None, :film] + of_cells[:, None], ones * rates[None, film : film + material], stress], axis=1
     )
-    growth = COMMON["growth_sd"].middle * parts["growth"]
+    growth = evidence.priors["growth_sd"].middle * parts["growth"]
     return Unfolded(common, rates, field, stored, cycled, cycling, condition, growth)
 
 
@@ -283,6 +288,6 @@ def _log_prior(law: AgeingLaw, evidence: Evidence, z: Float[Array, " n"]) -> Arr
     total = jnp.zeros(())
     for name, part in parts.items():
         spread = _SPREADS.get(name)
-        log_sd = COMMON[spread].sd * parts["common"][list(COMMON).index(spread)] if spread else jnp.zeros(())
+        log_sd = evidence.priors[spread].sd * parts["common"][list(COMMON).index(spread)] if spread else jnp.zeros(())
         total = total - 0.5 * (part**2).sum() * jnp.exp(-2.0 * log_sd) - counts[name] * log_sd
     return total

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
-from fadecast.calibration.joint_model import Evidence, conditions, pointwise
+from fadecast.calibration.joint_model import Evidence, conditions, count_of, pointwise
 from fadecast.calibration.laws import AgeingLaw
 
 
@@ -20,9 +20,9 @@ def left_out(evidence: Evidence) -> Float[np.ndarray, "folds cells"]:
     """
     stored, groups = len(evidence.stored.temperature), conditions(evidence.cycled.temperature)
     cells = stored + len(groups)
-    out = np.zeros((stored + groups.max() + 1, cells))
+    out = np.zeros((stored + count_of(groups), cells))
     out[range(stored), range(stored)] = 1.0
-    for number in range(groups.max() + 1):
+    for number in range(count_of(groups)):
         out[stored + number, stored:][groups == number] = 1.0
     return out
 

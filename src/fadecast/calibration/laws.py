@@ -5,9 +5,10 @@ that is held at one temperature, a rate constant and its temperature dependence 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from fadecast.cell.chemistry import GrowthLaw, MaterialLoss
 from fadecast.cell.model import Chemistry
 from fadecast.cell.parameters import LAM_RATE
 
@@ -43,6 +44,8 @@ class AgeingLaw:
     """Of film growth; all of them follow its Arrhenius law."""
     material: tuple[Unknown, ...] = ()
     """Of loss of material that film growth brings: not a rate, so without a temperature dependence."""
+    stress: tuple[Unknown, ...] = ()
+    """Of loss of material by stress, negative electrode first; none where no cell was cycled that could tell."""
 
     @property
     def stored(self) -> tuple[Unknown, ...]:
@@ -52,36 +55,41 @@ class AgeingLaw:
     @property
     def cycled(self) -> tuple[Unknown, ...]:
         """What is fitted of cells that cycle."""
-        return self.stored + tuple(_STRESS.values())
+        return self.stored + self.stress
 
 
-_STRESS = {side: Unknown(name, 4e-6, 1.5, (-3.0, 1.8), 5) for side, name in LAM_RATE.items()}
-
-
-def _law(name: str, sei: str, *film: Unknown, material: tuple[Unknown, ...] = ()) -> AgeingLaw:
-    loss = "stress and reaction-driven" if material else "stress-driven"
-    chemistry = Chemistry(sei=sei, loss_of_active_material=(loss, "stress-driven"))  # type: ignore[arg-type]
-    return AgeingLaw(name, chemistry, film, material)
-
-
+_STRESS = tuple(Unknown(name, 4e-6, 1.5, (-3.0, 1.8), 5) for name in LAM_RATE.values())
 _SOLVENT = Unknown(SEI_DIFFUSIVITY, 5e-21, 1.5, (-4.0, 2.5), 7)
+_ELECTRON = Unknown("SEI electron conductivity [S.m-1]", 2e-13, 1.5, (-4.0, 3.0), 7)
+_REACTION = Unknown(REACTION_LAM, 2e-5, 1.0, (-3.0, 1.0), 4)
 
-LAWS: Mapping[str, AgeingLaw] = {
-    law.name: law
-    for law in (
-        _law("solvent", "solvent-diffusion limited", _SOLVENT),
-        _law(
-            "electron",
-            "electron-migration limited",
-            Unknown("SEI electron conductivity [S.m-1]", 2e-13, 1.5, (-4.0, 3.0), 7),
-        ),
-        _law(
-            "coupled",
-            "solvent-diffusion limited",
-            _SOLVENT,
-            material=(Unknown(REACTION_LAM, 2e-5, 1.0, (-3.0, 1.0), 4),),
-        ),
-    )
-}
-"""Solvent that diffuses through the film; electrons that migrate through it, driven by the potential of the electrode
-and so faster at high charge; and the first, with negative material lost in proportion to film growth as well."""
+
+def _law(name: str, chemistry: Chemistry, sei: GrowthLaw, *parts: tuple[Unknown, ...]) -> AgeingLaw:
+    loss: MaterialLoss = "stress and reaction-driven" if parts[1] else "stress-driven"
+    whole = replace(chemistry, sei=sei, loss_of_active_material=(loss, "stress-driven"))
+    return AgeingLaw(name, whole, *parts)
+
+
+def laws_of(chemistry: Chemistry, material: bool, stress: bool) -> Mapping[str, AgeingLaw]:
+    """Return the laws of a cell.
+
+    Solvent that diffuses through the film; electrons that migrate through it, driven by the potential of the electrode
+    and so faster at high charge; and the first, with negative material lost in proportion to film growth as well.
+
+    Parameters
+    ----------
+    chemistry
+        Of the cell; a law sets its film growth and loss of material.
+    material
+        Whether loss of material was measured in storage: without it the third law is the first.
+    stress
+        Whether cells were cycled.
+    """
+    loss = _STRESS if stress else ()
+    laws = [
+        _law("solvent", chemistry, "solvent-diffusion limited", (_SOLVENT,), (), loss),
+        _law("electron", chemistry, "electron-migration limited", (_ELECTRON,), (), loss),
+    ]
+    if material:
+        laws.append(_law("coupled", chemistry, "solvent-diffusion limited", (_SOLVENT,), (_REACTION,), loss))
+    return {law.name: law for law in laws}

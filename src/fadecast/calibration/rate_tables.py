@@ -148,6 +148,13 @@ def tabulate(
     return Table(jnp.asarray(coefficients), jnp.asarray(low)[None], jnp.asarray(high)[None])
 
 
+def untabulated(unknowns: Sequence[Unknown]) -> Table:
+    """Return the table of no cells."""
+    low, high = np.array([unknown.reach for unknown in unknowns]).T
+    shape = (0, len(QUANTITIES), 0, *(unknown.points for unknown in unknowns))
+    return Table(jnp.zeros(shape), jnp.asarray(low)[None], jnp.asarray(high)[None])
+
+
 def tabulated(table: Table, logs: Float[Array, "cells unknowns"]) -> Float[Array, "cells quantities times"]:
     """Read losses of all cells at the logarithms of their multiples; beyond the reach, those at its end [1]."""
     unit = jnp.clip(2.0 * (logs - table.low) / (table.high - table.low) - 1.0, -1.0, 1.0)

@@ -1,6 +1,7 @@
-"""Draws of the ageing of LG M50 cells that ship with the package, and what they say of a cell nobody fitted.
+"""Draws of the ageing of measured cells that ship with the package, and what they say of a cell nobody fitted.
 
-The posteriors are those of `fadecast calibrate configs/calibrate_lgm50.yaml`: given all conditions, and without each.
+The posteriors are those of `fadecast calibrate configs/calibrate_lgm50.yaml` and `calibrate_lfp.yaml`: given all
+conditions, and without each.
 """
 
 from collections.abc import Sequence
@@ -16,11 +17,11 @@ import xarray as xr
 from jaxtyping import Float
 
 from fadecast.calibration.joint_model import COMMON, FREEDOM, SIDES, YEAR, correlation, inverse, overhang
-from fadecast.calibration.laws import LAWS
+from fadecast.calibration.makes import MAKES
 from fadecast.netcdf_file import first_line, read_foreign
 
-SHIPPED = "lgm50"
-"""Names the posterior that ships with the package."""
+SHIPPED = tuple(MAKES)
+"""Name the posteriors that ship with the package, each of a make."""
 NEAR = 3.0
 """Cells this close in temperature are of one condition [K]."""
 
@@ -29,8 +30,6 @@ _CYCLES_OF_A_CHECK_UP = (3.0, 1.0)
 four; that its cost is theirs, and goes on with the root of their number, is a guess that the spread allows for."""
 _LARGEST_LOG, _LARGEST_ENERGY = 30.0, 1e6
 """Beyond any draw: of a logarithm of a rate [1], and of an activation energy [J.mol-1]."""
-_SILICON = 0.13
-"""Of the capacity of a new cell: what lost silicon can take at most (`configs/calibrate_lgm50t_state.yaml`) [1]."""
 
 
 class Condition(NamedTuple):
@@ -55,25 +54,30 @@ class Drawn(NamedTuple):
     """See `joint_model.COMMON`."""
 
 
-def posterior(source: str = SHIPPED) -> xr.Dataset:
-    """Return the draws given all conditions: those that ship, or of a file that `fadecast calibrate` made.
+def posterior(source: str = "lgm50") -> xr.Dataset:
+    """Return the draws given all conditions: those of a make that ship, or of a file that `fadecast calibrate` made.
 
     Raises
     ------
     ValueError
         When there is no such file, or it is none of these.
     """
-    if source == SHIPPED:
-        return _shipped("lgm50_posterior.nc")
+    if source in SHIPPED:
+        return _shipped(f"{source}_posterior.nc")
     path = Path(source)
     if not path.is_file():
         raise ValueError(f"no file {path}")
     return _calibrated(path, path.stat().st_mtime_ns)
 
 
-def folds() -> xr.Dataset:
-    """Return the draws given all conditions but one, for each of them."""
-    return _shipped("lgm50_folds.nc")
+def folds(make: str = "lgm50") -> xr.Dataset:
+    """Return the draws given all conditions of a make but one, for each of them."""
+    return _shipped(f"{make}_folds.nc")
+
+
+def make_of(found: xr.Dataset) -> str:
+    """Return the make that draws are of; files of older versions say none."""
+    return str(found.attrs.get("make", "lgm50"))
 
 
 @cache
@@ -84,9 +88,11 @@ def _shipped(name: str) -> xr.Dataset:
 
 @lru_cache(maxsize=4)
 def _calibrated(path: Path, _: int) -> xr.Dataset:
-    shipped = _shipped("lgm50_posterior.nc")
     try:
         found = read_foreign(path)
+        if make_of(found) not in MAKES:
+            raise ValueError(f"its make is {make_of(found)!r}")
+        shipped = _shipped(f"{make_of(found)}_posterior.nc")
         for name, variable in shipped.variables.items():
             if found[name].dims != variable.dims:
                 raise ValueError(f"{name} is on {found[name].dims}, not on {variable.dims}")
@@ -94,7 +100,7 @@ def _calibrated(path: Path, _: int) -> xr.Dataset:
         _check_draws(found)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{path} holds no draws of rates as lgm50_posterior.nc of a calibration does ({first_line(error)})"
+            f"{path} holds no draws of rates as the posterior of a calibration does ({first_line(error)})"
         ) from None
     return found
 
@@ -102,12 +108,12 @@ def _calibrated(path: Path, _: int) -> xr.Dataset:
 def _check_names(found: xr.Dataset) -> None:
     if sorted(map(str, found["quantity"].values)) != sorted(COMMON):
         raise ValueError("its common quantities are not those of this version")
-    laws = [str(law) for law in found["law"].values]
-    if unknown := sorted(set(laws) - set(LAWS)):
-        raise ValueError(f"its laws {unknown} are none of {', '.join(LAWS)}")
+    laws, known = [str(law) for law in found["law"].values], MAKES[make_of(found)].laws
+    if unknown := sorted(set(laws) - set(known)):
+        raise ValueError(f"its laws {unknown} are none of {', '.join(known)}")
     if len(set(laws)) < len(laws) or not laws or tuple(map(str, found["side"].values)) != SIDES:
         raise ValueError(f"its laws are {laws} and its sides {list(found['side'].values)}; must be each once")
-    if not min(found.sizes.values()) or found.sizes["unknown"] < max(len(LAWS[law].cycled) for law in laws):
+    if not min(found.sizes.values()) or found.sizes["unknown"] < max(len(known[law].cycled) for law in laws):
         raise ValueError(f"its sizes {dict(found.sizes)} are too small for these laws")
 
 
@@ -116,12 +122,13 @@ def _check_draws(found: xr.Dataset) -> None:
     for name in found["quantity"].values:
         most, least = (_LARGEST_ENERGY, -_LARGEST_ENERGY) if "energy" in name else (1e4, 0.0)
         _check_range(found["common"].sel(quantity=name), f"common {name}", least, most)
+    laws = MAKES[make_of(found)].laws
     for law in found["law"].values:
-        rate = found["rate"].sel(law=law).isel(unknown=slice(len(LAWS[str(law)].cycled)))
+        rate = found["rate"].sel(law=law).isel(unknown=slice(len(laws[str(law)].cycled)))
         _check_range(rate, f"rate of {law}", -_LARGEST_LOG, _LARGEST_LOG)
-    for name in ("field", "cycling", "condition"):
+    for name in {"field", "cycling", "condition"} & set(found.variables):
         _check_range(found[name], name, -_LARGEST_LOG, _LARGEST_LOG)
-    for name in ("place_temperature", "group_temperature"):
+    for name in {"place_temperature", "group_temperature"} & set(found.variables):
         _check_range(found[name], name, -100.0, 200.0)
     _check_range(found["place_charge"], "place_charge", 0.0, 1.0)
     _check_range(found["weight"], "weight", 0.0, 1.0)
@@ -138,27 +145,29 @@ def _check_range(values: xr.DataArray, what: str, low: float, high: float) -> No
         )
 
 
-def weights() -> dict[str, float]:
-    """Return the weight of every law in the mixture."""
-    return {str(law): float(value) for law, value in posterior()["weight"].to_series().items()}
+def weights(make: str = "lgm50") -> dict[str, float]:
+    """Return the weight of every law of a make in the mixture."""
+    return {str(law): float(value) for law, value in posterior(make)["weight"].to_series().items()}
 
 
-def shares(draws: int, laws: Sequence[str] = ()) -> dict[str, int]:
+def shares(draws: int, laws: Sequence[str] = (), make: str = "lgm50") -> dict[str, int]:
     """Return how many of some draws are of each law, by their weights: of those named, or of all where none is."""
-    given = {law: weight for law, weight in weights().items() if law in laws or not laws}
+    given = {law: weight for law, weight in weights(make).items() if law in laws or not laws}
     if not sum(given.values()):
         given = dict.fromkeys(given, 1.0)
     ends = np.round(np.cumsum([0.0, *given.values()]) / sum(given.values()) * draws).astype(int)
     return {law: int(count) for law, count in zip(given, np.diff(ends), strict=True) if count}
 
 
-def predict(law: str, condition: Condition, without: str | None, draws: int, rng: np.random.Generator) -> Drawn:
+def predict(
+    law: str, condition: Condition, without: str | None, draws: int, rng: np.random.Generator, make: str = "lgm50"
+) -> Drawn:
     """Draw the ageing of a cell.
 
     Parameters
     ----------
     law
-        One of `LAWS`.
+        One of the make's.
     condition
         Of the cell.
     without
@@ -167,18 +176,29 @@ def predict(law: str, condition: Condition, without: str | None, draws: int, rng
         How many.
     rng
         Of all random numbers.
+    make
+        That the cell is of.
+
+    Raises
+    ------
+    ValueError
+        When the cell is cycled, and none of its make was.
     """
-    found = posterior().sel(law=law) if without is None else folds().sel(law=law, fold=without)
+    chosen = MAKES[make].laws[law]
+    if not (condition.rests or MAKES[make].cycled):
+        raise ValueError(f"no {MAKES[make].cells} were cycled: rates are known of storage only")
+    found = posterior(make).sel(law=law) if without is None else folds(make).sel(law=law, fold=without)
     found = found.isel(draw=rng.choice(found.sizes["draw"], draws, replace=draws > found.sizes["draw"]))
     common = {str(name): found["common"].sel(quantity=name).to_numpy() for name in found["quantity"].to_numpy()}
     rates = found["rate"].transpose("draw", "unknown").to_numpy()
-    if without is None:
-        field = _field_at(found, common["field_sd"], condition, rng)
+    field = _field_at(found, common["field_sd"], condition, rng) if without is None else found["field"].to_numpy()
+    if not chosen.stress:
+        cycling, material = np.zeros(draws), np.empty((draws, 0))
+    elif without is None:
         cycling, material = _departures(found, common, condition, draws, rng)
     else:
-        field, cycling = found["field"].to_numpy(), found["cycling"].to_numpy()
-        material = found["condition"].transpose("draw", "side").to_numpy()
-    at, chosen = inverse(np.array(condition.temperature)), LAWS[law]
+        cycling, material = found["cycling"].to_numpy(), found["condition"].transpose("draw", "side").to_numpy()
+    at = inverse(np.array(condition.temperature))
     logs = {}
     for n, unknown in enumerate(chosen.cycled):
         log = rates[:, n]
@@ -199,6 +219,7 @@ def beside(
     cycles: Float[np.ndarray, " times"],
     check_ups: int,
     rng: np.random.Generator,
+    make: str = "lgm50",
 ) -> Float[np.ndarray, "times draw"]:
     """Draw what a check-up finds beside what the engine says of retention [1]: 0 at the first.
 
@@ -213,6 +234,8 @@ def beside(
         Equivalent full cycles until then.
     check_ups
         1 where each of them ages the cell as those of the fitted cells did, else 0.
+    make
+        That the cell is of; without silicon cycles cost nothing beside the law.
     """
     count = len(drawn.common["noise"])
     place = np.array([condition.temperature]), np.array([condition.state_of_charge]), days[None]
@@ -223,7 +246,9 @@ def beside(
     median, sd = _CYCLES_OF_A_CHECK_UP
     passes = condition.low_passes * cycles[:, None] / (median * np.exp(sd * rng.normal(size=count)))
     damage = drawn.common["check_up"] * np.sqrt(number)
-    damage = damage + _lost_silicon(drawn.common["check_up"] * np.sqrt(number + passes)) - _lost_silicon(damage)
+    if silicon := MAKES[make].silicon:
+        worked = silicon * np.tanh(drawn.common["check_up"] * np.sqrt(number + passes) / silicon)
+        damage = damage + worked - silicon * np.tanh(damage / silicon)
     noise = drawn.common["noise"] * rng.standard_t(FREEDOM, size=(len(days), count))
     noise[0] = 0.0
     return np.asarray(noise - held - growth - damage)
@@ -244,10 +269,6 @@ def leaning(
     on_known = np.linalg.solve(joint[:fitted, :fitted], joint[:fitted, fitted:])
     left = joint[fitted:, fitted:] - joint[fitted:, :fitted] @ on_known
     return on_known, np.linalg.cholesky(left)
-
-
-def _lost_silicon(loss: np.ndarray) -> np.ndarray:
-    return np.asarray(_SILICON * np.tanh(loss / _SILICON))
 
 
 def _field_at(

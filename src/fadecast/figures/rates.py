@@ -16,12 +16,13 @@ def draw_rates(fitted: pd.DataFrame, rates: pd.DataFrame, laws: pd.DataFrame, fo
     """Draw storage, cycling, laws and priors; PNG files in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     stored = fitted[(fitted["kind"] == "stored") & (fitted["quantity"] == "capacity")]
+    cycled = fitted[fitted["kind"] == "cycled"]
     titles = [f"{t:g} °C, {c:.0%}" for t, c in zip(stored["temperature"], stored["charge"], strict=True)]
     paths = []
     with style.printed():
         figures = {
             "stored": losses_of(stored.assign(title=titles)),
-            "cycled": _cycled(fitted[fitted["kind"] == "cycled"]),
+            **({"cycled": _cycled(cycled)} if len(cycled) else {}),
             "laws": laws_by_condition(laws),
             "told": told(rates),
         }

@@ -97,7 +97,7 @@ class Population:
     crack_length: LogNormalPrior = LogNormalPrior(median=2e-8, log_sd=0.3, pack_log_sd=0.1)
     """Crack length of negative particles [m]. An assumption about the fresh 20 nm of OKane2022, whose own
     rate adds 1.2 pm in a 1 C cycle at 25 degC, 6 % in 1000 cycles."""
-    rate_posterior: str | None = SHIPPED
+    rate_posterior: str | None = "lgm50"
     """Joint posterior of ageing rates: `lgm50` as shipped, or `lgm50_posterior.nc` of `fadecast calibrate`, relative to
     the study file. It also says how retention drifts off the model. Null: `rates` alone, and no drift."""
     drift_between_packs: Annotated[float, Ge(0.0), Le(1.0)] = 0.0
@@ -313,7 +313,7 @@ def _rate_source(population: Population, service: InService | None) -> dict[str,
         return {"rate_source": "rates of the study, each by itself"}
     name = population.rate_posterior
     return {
-        "rate_source": f"joint posterior {name if name == SHIPPED else Path(name).name} of the law {service.law.name}; "
+        "rate_source": f"joint posterior {name if name in SHIPPED else Path(name).name} of the law {service.law.name}; "
         "film growth as measured cells say of the temperatures and charges in service; retention drifts off the model",
         "rate_citations": str(posterior(name).attrs.get("sources", "")),
     }

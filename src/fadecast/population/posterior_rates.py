@@ -11,7 +11,8 @@ import xarray as xr
 from jaxtyping import Float
 
 from fadecast.calibration.joint_model import SIDES, inverse
-from fadecast.calibration.laws import LAWS, AgeingLaw
+from fadecast.calibration.laws import AgeingLaw
+from fadecast.calibration.makes import MAKES
 from fadecast.calibration.rates import ACTIVATION_ENERGY
 from fadecast.calibration.shipped_rates import leaning, posterior
 from fadecast.cell.model import Chemistry, parameter_values
@@ -71,8 +72,9 @@ def in_service(chemistry: Chemistry, duty: xr.Dataset) -> InService:
 
 
 def law_of(chemistry: Chemistry) -> AgeingLaw | None:
-    """Return the fitted law that a chemistry ages by; none where there is none."""
-    return next((law for law in LAWS.values() if _what_ages(law.chemistry) == _what_ages(chemistry)), None)
+    """Return the fitted law that a chemistry ages by; none where there is none, or no cell of its make was cycled."""
+    laws = (law for make in MAKES.values() if make.cycled for law in make.laws.values())
+    return next((law for law in laws if _what_ages(law.chemistry) == _what_ages(chemistry)), None)
 
 
 def fitted_chemistries() -> str:
@@ -80,8 +82,10 @@ def fitted_chemistries() -> str:
     return "; ".join(
         f"{law.chemistry.parameter_set}, sei {law.chemistry.sei}, loss_of_active_material "
         f"{list(_what_ages(law.chemistry)[2])}"
-        for law in LAWS.values()
-        if law.name in posterior()["law"].values
+        for make in MAKES.values()
+        if make.cycled
+        for law in make.laws.values()
+        if law.name in posterior(make.name)["law"].values
     )
 
 
@@ -108,7 +112,7 @@ def sample_posterior_rates(
     Parameters
     ----------
     source
-        `lgm50`, or the path of a posterior that `fadecast calibrate` made.
+        Name of a make, or the path of a posterior that `fadecast calibrate` made.
     service
         See `in_service`.
     drift_between_packs
