@@ -62,6 +62,22 @@ def test_forecasts_have_intervals_at_every_check_up(done):
     assert (table["equivalent_full_cycles"] == 0.0).all()
 
 
+def test_cells_of_another_make_are_forecast_by_its_own_rates(tmp_path):
+    """Iron phosphate, half charged: within what was measured of it, and it says how long that was."""
+    stored = {"make": "lfp", "start_soc": 0.5, "check_up_days": [100.0, 300.0]}
+    cells = [{"name": name, "ambient": ambient, **stored} for name, ambient in (("cool", 15.0), ("hot", 45.0))]
+    config = tmp_path / "lfp.yaml"
+    config.write_text(yaml.safe_dump({"name": "lfp", "draws": 20, "tolerance": 5e-3, "cells": cells}))
+    with pytest.raises(SystemExit) as stop:
+        main(["score", str(config), "--out", str(tmp_path / "out")])
+    assert stop.value.code == 0
+    table = pd.read_csv(tmp_path / "out" / "forecast.csv").set_index(["cell", "days"])
+    loss = 1.0 - table["retention_p50"]
+    assert 0.009 < loss["cool", 100.0] < 0.016
+    assert 0.032 < loss["hot", 100.0] < 0.042
+    assert table.loc[("hot", 300.0), "extrapolates"] == "longer than 234 days"
+
+
 def test_what_was_measured_is_scored(done):
     scores = pd.read_csv(done / "scores.csv")
     assert scores["cell"].tolist() == ["measured"]
@@ -81,11 +97,17 @@ def test_what_was_measured_is_scored(done):
         ("cells=[]", "must name a cell or a set"),
         ("sets=[other]", "sets.0"),
         ("laws=[other]", "laws.0"),
+        ("laws=[coupled]", "cells: no draws of coupled for lgm50; there are of solvent"),
+        ("cells.0.make=nmc", "cells.0.make"),
+        ("cells.1.make=lfp", "cells: .*no Sony 26650 cells of iron phosphate were cycled: .* storage only"),
     ],
 )
 def test_wrong_input_is_one_message_and_nothing_written(folder, tmp_path, capsys, change, message):
+    # Storage of this make could be forecast.
+    cycle = ["--set", "cells.1.steps=[{c_rate: -0.5, hours: 0.5}, {c_rate: 0.5, hours: 0.5}]"]
+    more = cycle if change == "cells.1.make=lfp" else []
     with pytest.raises(SystemExit) as stop:
-        main(["score", str(folder / "two.yaml"), "--out", str(tmp_path / "out"), "--set", change])
+        main(["score", str(folder / "two.yaml"), "--out", str(tmp_path / "out"), "--set", change, *more])
     assert stop.value.code == 2
     said = capsys.readouterr().err
     assert re.search(message, said), said

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from fadecast.scoring import crps, root_of_time, score
+from fadecast.scoring import crps, levels_of, root_of_time, score
 
 
 def test_crps_of_normal_draws_is_the_closed_form():
@@ -36,8 +36,17 @@ def test_a_score_says_error_interval_and_coverage():
     assert found.error == pytest.approx(-0.01)
     assert found.fade == pytest.approx(0.14)
     assert found.inside
-    assert found.width == pytest.approx(0.09)
+    assert found.width == pytest.approx(0.1 * (0.95 - 0.05) * 102 / 100)
     assert found.inside_share == 0.5
+
+
+@pytest.mark.parametrize("draws", [20, 48, 400])
+def test_intervals_of_few_draws_hold_as_many_as_those_of_many(draws):
+    rng = np.random.default_rng(draws)
+    low, middle, high = levels_of(rng.normal(size=(20_000, draws)))
+    truth = rng.normal(size=20_000)
+    assert ((low <= truth) & (truth <= high)).mean() == pytest.approx(0.90, abs=0.008)
+    assert (middle <= truth).mean() == pytest.approx(0.5, abs=0.012)
 
 
 def test_a_root_of_time_predicts_a_root_of_time():

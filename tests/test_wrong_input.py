@@ -191,6 +191,10 @@ VALUES = {
         "population: {rate_posterior: nowhere.nc}",
         "nowhere.nc; must be lgm50, the path of such a file, or null",
     ),
+    "rates of storage only": (
+        "population: {rate_posterior: lfp}",
+        'population.rate_posterior: got "lfp", which knows Sony 26650 cells of iron phosphate in storage only; must ',
+    ),
     "rates of another law": (
         "cell: {chemistry: {sei: reaction limited}}",
         'population.rate_posterior: got "lgm50", fitted to OKane2022, sei solvent-diffusion limited, '

@@ -41,7 +41,7 @@ from fadecast.scored_cells import (
     cases_of,
     measured_fade,
 )
-from fadecast.scoring import LEVELS, root_of_time, score
+from fadecast.scoring import levels_of, root_of_time, score
 from fadecast.validation import validated
 
 
@@ -316,7 +316,7 @@ def _table(
     parts = []
     for case in cases:
         days, cycles = times[case.name]
-        low, middle, high = np.quantile(retention[case.name], LEVELS, axis=1)
+        low, middle, high = levels_of(retention[case.name])
         measured = np.full(len(days), np.nan) if case.measured is None else case.measured
         parts.append(
             pd.DataFrame(

@@ -22,7 +22,7 @@ from fadecast.calibration.joint_model import (
 )
 from fadecast.calibration.law_weights import foretold, left_out, stacked
 from fadecast.calibration.makes import MAKES
-from fadecast.calibration.rate_tables import QUANTITIES, Place, tabulate
+from fadecast.calibration.rate_tables import QUANTITIES, Place, tabulate, untabulated
 
 LAW = MAKES["lgm50"].laws["solvent"]
 DAYS = np.array([30.0, 60.0, 120.0, 240.0, 480.0])
@@ -189,3 +189,40 @@ def test_what_a_law_brings_follows_its_own_temperature(evidence):
     np.testing.assert_allclose(found.cycled[:, 1], brought, rtol=1e-12)
     for column, sd in ((2, negative), (3, positive)):
         np.testing.assert_allclose(found.cycled[:, column], sd + 40e3 * inverse(given.cycled.temperature), rtol=1e-9)
+
+
+def test_cells_that_were_only_stored_say_nothing_of_cycling():
+    """No cycled cell: the truth of storage is found, and what storage cannot tell stays as it was held beforehand."""
+    law = MAKES["lfp"].laws["electron"]
+    stored = empty([15.0, 15.0, 30.0, 45.0, 45.0], [0.2, 0.9, 0.5, 0.2, 0.9])
+    none = np.empty(0)
+    cycled = Series(none, none, *(np.empty(shape) for shape in ((0, 0), (0, len(QUANTITIES), 0), (0, 0))))
+
+    def growth(cell, inputs, place, steps, times, tolerance):
+        film = np.asarray(inputs[law.film[0].parameter])[0] / law.film[0].centre
+        capacity = 0.002 * np.sqrt(film * times[:, None])
+        return np.stack([capacity, *(1e-4 * capacity,) * 2])
+
+    place = Place(stored.temperature, stored.charge)
+    table = tabulate(None, law.stored, place, (), stored.days, np.arange(5), 1e-3, growth)
+    bare = Evidence(stored, cycled, table, untabulated(law.cycled), MAKES["lfp"].priors)
+    counts = sizes(law, bare)
+    assert [counts[name] for name in ("cycling", "condition", "cell")] == [0, 0, 0]
+    rng = np.random.default_rng(2)
+    truth = 0.5 * rng.normal(size=sum(counts.values()))
+    losses = np.full((5, len(QUANTITIES), len(DAYS)), np.nan)
+    losses[:, 0] = np.asarray(predicted(law, bare, jnp.asarray(truth))[0])[:, 0] + 1e-3 * rng.normal(
+        size=(5, len(DAYS))
+    )
+    given = bare._replace(stored=stored._replace(losses=losses))
+    assert left_out(given).tolist() == np.eye(5).tolist()
+    found = sample(law, given, Effort(chains=2, pilot=100, warmup=100, draws=300), 0)
+    draws = jax.vmap(partial(unfold, law, given))(jnp.asarray(found.z.reshape(-1, len(truth))))
+    low, high = np.quantile(np.asarray(draws.stored)[..., 0], (0.02, 0.98), 0)
+    at = np.asarray(unfold(law, given, jnp.asarray(truth)).stored[:, 0])
+    assert ((low <= at) & (at <= high)).mean() >= 0.8
+    energy = np.asarray(draws.common["energy_ne"])
+    prior = MAKES["lfp"].priors["energy_ne"]
+    assert energy.mean() == pytest.approx(prior.middle, abs=0.25 * prior.sd)
+    assert energy.std() == pytest.approx(prior.sd, rel=0.2)
+    assert np.isfinite(foretold(law, given, np.tile(found.z.reshape(1, -1, len(truth)), (5, 1, 1)))).all()

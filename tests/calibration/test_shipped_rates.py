@@ -26,6 +26,21 @@ def test_laws_are_there_with_their_weights():
     assert shares(48, (LAW,)) == {LAW: 48}
 
 
+def test_of_iron_phosphate_storage_is_known():
+    make = MAKES["lfp"]
+    assert set(weights("lfp")) <= set(make.laws)
+    assert sum(weights("lfp").values()) == pytest.approx(1.0)
+    (film,) = make.laws[LAW].cycled
+    where = Condition(45.0, 0.5, rests=True)
+    knowing, blind = (
+        np.log(predict(LAW, where, without, 400, np.random.default_rng(0), "lfp").multiples[film.parameter])
+        for without in (None, "45 degC, 50%")
+    )
+    assert blind.std() > 1.5 * knowing.std()
+    with pytest.raises(ValueError, match="storage only"):
+        predict(LAW, where._replace(rests=False), None, 4, np.random.default_rng(0), "lfp")
+
+
 def test_a_condition_far_from_all_others_is_less_sure():
     near, far = (np.log(drawn(Condition(celsius, 0.5, rests=True)).multiples[FILM]).std() for celsius in (25.0, 85.0))
     assert far > 1.3 * near

@@ -70,7 +70,9 @@ def _law(name: str, chemistry: Chemistry, sei: GrowthLaw, *parts: tuple[Unknown,
     return AgeingLaw(name, whole, *parts)
 
 
-def laws_of(chemistry: Chemistry, material: bool, stress: bool) -> Mapping[str, AgeingLaw]:
+def laws_of(
+    chemistry: Chemistry, material: bool, stress: bool, slowest: float = _SOLVENT.reach[0]
+) -> Mapping[str, AgeingLaw]:
     """Return the laws of a cell.
 
     Solvent that diffuses through the film; electrons that migrate through it, driven by the potential of the electrode
@@ -84,12 +86,17 @@ def laws_of(chemistry: Chemistry, material: bool, stress: bool) -> Mapping[str, 
         Whether loss of material was measured in storage: without it the third law is the first.
     stress
         Whether cells were cycled.
+    slowest
+        Logarithm of the least multiple of solvent diffusivity that the engine is run at.
     """
     loss = _STRESS if stress else ()
+    # As fine over a wider reach.
+    points = _SOLVENT.points + round(_SOLVENT.reach[0] - slowest)
+    solvent = replace(_SOLVENT, reach=(slowest, _SOLVENT.reach[1]), points=points)
     laws = [
-        _law("solvent", chemistry, "solvent-diffusion limited", (_SOLVENT,), (), loss),
+        _law("solvent", chemistry, "solvent-diffusion limited", (solvent,), (), loss),
         _law("electron", chemistry, "electron-migration limited", (_ELECTRON,), (), loss),
     ]
     if material:
-        laws.append(_law("coupled", chemistry, "solvent-diffusion limited", (_SOLVENT,), (_REACTION,), loss))
+        laws.append(_law("coupled", chemistry, "solvent-diffusion limited", (solvent,), (_REACTION,), loss))
     return {law.name: law for law in laws}

@@ -54,7 +54,9 @@ MAKES: Mapping[str, Make] = {
             name="lfp",
             cells="Sony 26650 cells of iron phosphate",
             sets=("schimpe2018_lfp_calendar",),
-            laws=laws_of(Chemistry(parameter_set="Prada2013", nameplate_voltage=3.2), material=False, stress=False),
+            laws=laws_of(
+                Chemistry(parameter_set="Prada2013", nameplate_voltage=3.2), material=False, stress=False, slowest=-7.0
+            ),
             # No silicon that a check-up could cost.
             priors={**COMMON, "check_up": Prior(0.001, 1.0, logarithmic=True)},
             silicon=0.0,

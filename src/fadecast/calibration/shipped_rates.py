@@ -151,8 +151,16 @@ def weights(make: str = "lgm50") -> dict[str, float]:
 
 
 def shares(draws: int, laws: Sequence[str] = (), make: str = "lgm50") -> dict[str, int]:
-    """Return how many of some draws are of each law, by their weights: of those named, or of all where none is."""
+    """Return how many of some draws are of each law, by their weights: of those named, or of all where none is.
+
+    Raises
+    ------
+    ValueError
+        When there are no draws of the laws named.
+    """
     given = {law: weight for law, weight in weights(make).items() if law in laws or not laws}
+    if not given:
+        raise ValueError(f"no draws of {', '.join(laws)} for {make}; there are of {', '.join(weights(make))}")
     if not sum(given.values()):
         given = dict.fromkeys(given, 1.0)
     ends = np.round(np.cumsum([0.0, *given.values()]) / sum(given.values()) * draws).astype(int)
