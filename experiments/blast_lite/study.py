@@ -13,12 +13,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from fadecast.calibration.makes import MAKES
 from fadecast.calibration.shipped_rates import NEAR
 from fadecast.figures import style
-from fadecast.scored_cells import SETS, Case, cycled_cases, stored_cases
+from fadecast.scored_cells import Case, cases_of
 
 REPORTED = Path(__file__).parents[2] / "results" / "reported"
 OUT = REPORTED / "blast_lite"
+SETS = MAKES["lgm50"].sets
 OURS, BASELINE = "fadecast", "root of time"
 SAW_STORAGE, NEAREST = "Nmc811_GrSi_LGM50_5Ah_Battery", "Nmc811_GrSi_LGMJ1_4Ah_Battery"
 """The model that was fitted to LG M50 cells, and the nearest by chemistry that was not."""
@@ -26,7 +28,7 @@ SAW_STORAGE, NEAREST = "Nmc811_GrSi_LGM50_5Ah_Battery", "Nmc811_GrSi_LGMJ1_4Ah_B
 
 def cases() -> list[Case]:
     """Return all cells that `fadecast score configs/score_lgm50.yaml` scores."""
-    return [*stored_cases(), *cycled_cases()]
+    return [case for name in SETS for case in cases_of(name)]
 
 
 def protocol(case: Case) -> dict[str, Any]:
