@@ -27,6 +27,8 @@ def main() -> None:
     parser.add_argument("--law", default="solvent")
     parser.add_argument("--draws", type=int, default=20, help="of the posterior")
     given = parser.parse_args()
+    if given.law not in MAKES[given.make].laws:
+        parser.error(f"--law {given.law}: {given.make} has {', '.join(MAKES[given.make].laws)}")
     law = MAKES[given.make].laws[given.law]
     stored, cycled, hours = measured_series(given.make)
     groups = conditions(cycled.temperature)

@@ -99,7 +99,7 @@ def test_what_was_measured_is_scored(done):
         ("laws=[other]", "laws.0"),
         ("laws=[coupled]", "cells: no draws of coupled for lgm50; there are of solvent"),
         ("cells.0.make=nmc", "cells.0.make"),
-        ("cells.1.make=lfp", "cells: .*no Sony 26650 cells of iron phosphate were cycled: .* storage only"),
+        ("cells.1.make=lfp", "cells.1.steps: no Sony 26650 cells of iron phosphate were cycled; must be rests"),
     ],
 )
 def test_wrong_input_is_one_message_and_nothing_written(folder, tmp_path, capsys, change, message):

@@ -158,7 +158,12 @@ def test_a_cell_is_read_from_a_bpx_file_beside_the_study(write, tmp_path):
     [
         ("cell.json", "{}", "null", r"cell\.chemistry\.bpx: .* is no BPX file"),
         ("cell.txt", "", "null", r"cell\.chemistry\.bpx: got \"cell\.txt\", which does not end in \.json"),
-        ("cell.json", None, "lgm50", r"population\.rate_posterior: got \"lgm50\", fitted to .*; must be null"),
+        (
+            "cell.json",
+            None,
+            "lgm50",
+            r"population\.rate_posterior: got \"lgm50\"; packs draw rates fitted to .*; must be null",
+        ),
     ],
 )
 def test_a_cell_that_cannot_be_is_refused(write, tmp_path, name, text, rates, message):

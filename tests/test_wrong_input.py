@@ -195,9 +195,13 @@ VALUES = {
         "population: {rate_posterior: lfp}",
         'population.rate_posterior: got "lfp", which knows Sony 26650 cells of iron phosphate in storage only; must ',
     ),
+    "rates of storage only, of their cell": (
+        "population: {rate_posterior: lfp}\ncell: {chemistry: {parameter_set: Prada2013, nameplate_voltage: 3.2}}",
+        'population.rate_posterior: got "lfp"; packs draw rates fitted to OKane2022, ',
+    ),
     "rates of another law": (
         "cell: {chemistry: {sei: reaction limited}}",
-        'population.rate_posterior: got "lgm50", fitted to OKane2022, sei solvent-diffusion limited, '
+        'population.rate_posterior: got "lgm50"; packs draw rates fitted to OKane2022, sei solvent-diffusion limited, '
         "loss_of_active_material ['stress-driven', 'stress-driven']; must be null for other laws",
     ),
     "rates of a law that did not ship": (

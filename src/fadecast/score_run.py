@@ -29,7 +29,7 @@ from fadecast.decades.service import KELVIN
 from fadecast.document import Document, shown
 from fadecast.figures.scores import draw_scores
 from fadecast.files import write_text, write_whole
-from fadecast.measured.catalogue import MissingDataError
+from fadecast.measured.catalogue import MeasuredDataError, MissingDataError
 from fadecast.outcome import Outcome
 from fadecast.runs import RunFolder
 from fadecast.scored_cells import (
@@ -78,6 +78,8 @@ class Scoring(BaseModel):
                 problems.append(
                     f"cells.{number}: {cell.name}: must have check_up_days or check_up_cycles, or be measured"
                 )
+            if not MAKES[cell.make].cycled and not all(step.rest for step in cell.steps):
+                problems.append(f"cells.{number}.steps: no {MAKES[cell.make].cells} were cycled; must be rests")
             if sum(other.name == cell.name for other in self.cells) > 1:
                 problems.append(f"cells.{number}.name: {shown(cell.name)} stands twice")
         if problems:
@@ -170,7 +172,7 @@ def _cases(scoring: Scoring, document: Document) -> Iterator[Case]:
     for number, name in enumerate(scoring.sets):
         try:
             yield from cases_of(name)
-        except MissingDataError as error:
+        except (MissingDataError, MeasuredDataError) as error:
             raise document.refuse([f"sets.{number}: {error}"]) from None
     for number, cell in enumerate(scoring.cells):
         days, measured = np.array([0.0, *cell.check_up_days]), None
@@ -200,9 +202,10 @@ class _Forecast(NamedTuple):
 def _forecasts(scoring: Scoring, cases: Sequence[Case], observe: Callable[[str], None]) -> dict[str, list[_Forecast]]:
     """Forecast all cells under each law that has a share of the draws."""
     found: dict[str, list[_Forecast]] = {case.name: [] for case in cases}
-    for make in dict.fromkeys(case.make for case in cases):
+    of_makes = {case.make: shares(scoring.draws, scoring.laws, case.make) for case in cases}
+    for make, of_laws in of_makes.items():
         alike = [case for case in cases if case.make == make]
-        for name, draws in shares(scoring.draws, scoring.laws, make).items():
+        for name, draws in of_laws.items():
             law = MAKES[make].laws[name]
             cell = build_cell(law.chemistry, tuple(unknown.parameter for unknown in law.cycled))
             _check_steps(cell, alike)

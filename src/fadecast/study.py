@@ -243,7 +243,7 @@ def _parameter_problems(study: Study) -> Iterable[str]:
             drawn = [(name, "population.rate_posterior") for name in posterior_parameters(law)]
         elif not any(forecast_problems(chemistry)):
             yield (
-                f"population.rate_posterior: got {shown(study.population.rate_posterior)}, fitted to "
+                f"population.rate_posterior: got {shown(study.population.rate_posterior)}; packs draw rates fitted to "
                 f"{fitted_chemistries()}; must be null for other laws and sets in cell.chemistry: give rates of its own"
             )
     for name, key in [*drawn, *fixed, *varied]:

@@ -136,6 +136,8 @@ def test_a_law_that_was_not_fitted_is_refused():
     service = in_service(Chemistry(sei="electron-migration limited"), held([(25.0, 0.5)]))
     with pytest.raises(ValueError, match="no draws of the law electron"):
         sample_posterior_rates("lgm50", service, SEED, 2, 2, 0.0)
+    with pytest.raises(ValueError, match="knows storage only"):
+        sample_posterior_rates("lfp", in_service(Chemistry(), held([(25.0, 0.5)])), SEED, 2, 2, 0.0)
 
 
 def test_a_posterior_of_ones_own_is_read_from_its_file(tmp_path):

@@ -126,9 +126,9 @@ def _check_draws(found: xr.Dataset) -> None:
     for law in found["law"].values:
         rate = found["rate"].sel(law=law).isel(unknown=slice(len(laws[str(law)].cycled)))
         _check_range(rate, f"rate of {law}", -_LARGEST_LOG, _LARGEST_LOG)
-    for name in {"field", "cycling", "condition"} & set(found.variables):
+    for name in (each for each in ("field", "cycling", "condition") if each in found.variables):
         _check_range(found[name], name, -_LARGEST_LOG, _LARGEST_LOG)
-    for name in {"place_temperature", "group_temperature"} & set(found.variables):
+    for name in (each for each in ("place_temperature", "group_temperature") if each in found.variables):
         _check_range(found[name], name, -100.0, 200.0)
     _check_range(found["place_charge"], "place_charge", 0.0, 1.0)
     _check_range(found["weight"], "weight", 0.0, 1.0)

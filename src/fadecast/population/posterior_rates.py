@@ -14,7 +14,7 @@ from fadecast.calibration.joint_model import SIDES, inverse
 from fadecast.calibration.laws import AgeingLaw
 from fadecast.calibration.makes import MAKES
 from fadecast.calibration.rates import ACTIVATION_ENERGY
-from fadecast.calibration.shipped_rates import leaning, posterior
+from fadecast.calibration.shipped_rates import leaning, make_of, posterior
 from fadecast.cell.model import Chemistry, parameter_values
 from fadecast.cell.parameters import LAM_ENERGY
 from fadecast.population.keys import Inside, Seed, draw_normals, draw_uniforms, pack_normals
@@ -112,7 +112,7 @@ def sample_posterior_rates(
     Parameters
     ----------
     source
-        Name of a make, or the path of a posterior that `fadecast calibrate` made.
+        Name of a make that was cycled, or the path of a posterior that `fadecast calibrate` made.
     service
         See `in_service`.
     drift_between_packs
@@ -125,6 +125,8 @@ def sample_posterior_rates(
     """
     law = service.law
     found = posterior(source)
+    if not MAKES[make_of(found)].cycled:
+        raise ValueError(f"posterior {source} knows storage only; set rate_posterior to null")
     if law.name not in found["law"].values:
         raise ValueError(f"posterior {source} holds no draws of the law {law.name}; set rate_posterior to null")
     found = found.sel(law=law.name)
