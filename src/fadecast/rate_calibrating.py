@@ -222,7 +222,11 @@ def _stored(calendar: pd.DataFrame, material: pd.DataFrame | None = None) -> Ser
 
 def _second_life() -> Series:
     """Return cells in a second life; conditions are the protocols of the first."""
-    keys, tables = zip(*uconn_lfp.uconn_second_life().assign(capacity_std=0.0).groupby(["group", "cell"]), strict=True)
+    measured = uconn_lfp.uconn_second_life().assign(capacity_std=0.0)
+    # From week to week check-ups say nearly the same.
+    keys, tables = zip(
+        *((key, _every_second(table)) for key, table in measured.groupby(["group", "cell"])), strict=True
+    )
     days, losses, spread = _padded(tables, max(map(len, tables)) - 1)
     count = len(tables)
     return Series(
@@ -234,6 +238,11 @@ def _second_life() -> Series:
         np.unique([group for group, _ in keys], return_inverse=True)[1],
         np.array([table["start_soh"].iloc[0] for table in tables]),
     )
+
+
+def _every_second(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the start and every second check-up, the last among them."""
+    return table.iloc[[0, *sorted(range(len(table) - 1, 0, -2))]]
 
 
 def _padded(tables: Sequence[pd.DataFrame], longest: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -313,9 +322,11 @@ def _cycled_table(law: AgeingLaw, measured: Measured, tolerance: float) -> Table
         return tabulate(cell, law.run_at, place, steps, cycled.days, groups, tolerance)
     # Cells start within five points of their mean: what that makes of their fade, the material lost before takes up.
     place = Place(celsius, np.ones(len(celsius)), means(cycled.start_soh))
-    return tabulate(
+    table = tabulate(
         cell, law.run_at, place, SECOND_LIFE_STEPS, cycled.days, groups, tolerance, every=_SECOND_LIFE_INTERVAL
     )
+    # Nothing but capacity was measured.
+    return table._replace(coefficients=table.coefficients[:, :1])
 
 
 def _folds(

@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from fadecast.calibration.laws import AgeingLaw
-from fadecast.calibration.rate_tables import Table, tabulated
+from fadecast.calibration.rate_tables import QUANTITIES, Table, tabulated
 from fadecast.calibration.rates import GAS_CONSTANT
 from fadecast.decades.service import KELVIN
 
@@ -260,6 +260,8 @@ def predicted(law: AgeingLaw, evidence: Evidence, z: Float[Array, " n"]) -> tupl
         (evidence.cycled, evidence.cycled_table, found.cycled, found.growth[stored:]),
     ):
         lost = tabulated(table, logs)
+        # Of quantities that no check-up gave there is no table.
+        lost = jnp.pad(lost, ((0, 0), (0, len(QUANTITIES) - lost.shape[1]), (0, 0)))
         root = jnp.sqrt(jnp.arange(1.0, series.days.shape[1] + 1.0))[None]
         beside = overhang(found.common, series.temperature, series.charge, series.days)
         beside = beside + growth[:, None] * series.days / YEAR + found.common["check_up"] * root
