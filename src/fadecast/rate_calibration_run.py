@@ -238,6 +238,8 @@ def _draws(each: FittedLaw, z: np.ndarray) -> xr.Dataset:
         coords={"quantity": names, "side": list(SIDES)},
     )
     draws["cycling"] = ("draw", "group"), cycling.astype(single)
+    # Of an electrode that no cell tells of nothing departs.
+    condition = np.pad(condition, ((0, 0), (0, 0), (0, len(SIDES) - condition.shape[2])))
     draws["condition"] = ("draw", "group", "side"), condition.astype(single)
     return draws
 

@@ -232,7 +232,10 @@ def _forecast(
     mean = np.asarray(repeat.mean_state_of_charge)[0, ::draws]
     passes = np.asarray(repeat.low_passes / jnp.maximum(repeat.full_cycles, 1e-9))[0, ::draws]
     rests = all(step.rest for step in batch[0].steps)
-    conditions = [Condition(case.ambient, float(mean[n]), rests, float(passes[n])) for n, case in enumerate(batch)]
+    aged = batch[0].start_soh is not None
+    conditions = [
+        Condition(case.ambient, float(mean[n]), rests, float(passes[n]), aged) for n, case in enumerate(batch)
+    ]
     predicted = [
         predict(law.name, where, case.without, draws, _generator(scoring.seed, f"{case.name}/{law.name}"), make)
         for case, where in zip(batch, conditions, strict=True)
@@ -244,7 +247,6 @@ def _forecast(
     }
     operation = laboratory(cell)
     regime = Regime(soc, ambient, lambda capacity: repeat_of(cell, batch[0].steps, soc, capacity).instructions)
-    aged = batch[0].start_soh is not None
     start_soh = np.repeat([case.start_soh for case in batch], draws) if aged else None
     slow, inputs, met = start_of(cell, inputs, start_soh, count * draws)
     start = cycles_per_day(operation, slow, inputs, regime).reshape(count, draws)

@@ -227,7 +227,7 @@ def test_second_life_tells_what_was_lost_before_and_leaves_the_noise_of_storage_
     )
     bare = Evidence(stored, cycled, *tables, priors)
     counts = sizes(law, bare)
-    assert [counts[name] for name in ("field", "cycling", "condition", "start")] == [6, 3, 6, 6]
+    assert [counts[name] for name in ("field", "cycling", "condition", "cell", "start")] == [6, 0, 3, 6, 6]
     rng = np.random.default_rng(2)
     truth = 0.5 * rng.normal(size=sum(counts.values()))
     noises = [float(unfold(law, bare, jnp.asarray(truth)).common[name]) for name in ("noise", "noise_second")]
@@ -238,7 +238,7 @@ def test_second_life_tells_what_was_lost_before_and_leaves_the_noise_of_storage_
         losses[:, 0] = np.asarray(exact)[:, 0] + noise * rng.normal(size=losses[:, 0].shape)
         given = given._replace(**{name: series._replace(losses=losses)})
     assert left_out(given)[5:, 5:].tolist() == np.repeat(np.eye(3), 2, axis=1).tolist()
-    found = sample(law, given, Effort(chains=2, pilot=100, warmup=100, draws=300), 0)
+    found = sample(law, given, Effort(chains=2, pilot=80, warmup=80, draws=150), 0)
     draws = jax.vmap(partial(unfold, law, given))(jnp.asarray(found.z.reshape(-1, len(truth))))
     true = unfold(law, given, jnp.asarray(truth))
     low, high = np.quantile(np.asarray(draws.cycled), (0.02, 0.98), 0)

@@ -37,7 +37,7 @@ def test_of_iron_phosphate_storage_and_a_second_life_are_known():
         for without in (None, "45 degC, 50%")
     )
     assert blind.std() > 1.5 * knowing.std()
-    worn = predict(LAW, Condition(25.0, 0.5, rests=False), None, 400, np.random.default_rng(0), "lfp")
+    worn = predict(LAW, Condition(25.0, 0.5, rests=False, worn=True), None, 400, np.random.default_rng(0), "lfp")
     logs = np.log(worn.multiples[before.parameter])
     assert before.reach[0] <= logs.min() < logs.max() <= before.reach[1]
     # All first lives were at one temperature: another is like none of them.

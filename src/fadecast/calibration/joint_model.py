@@ -37,6 +37,8 @@ _TRANSITION = 0.03
 """Width in charge of the passage of graphite from its second to its first stage [1]."""
 _JITTER = 1e-6
 _SPREADS = {"field": "field_sd", "growth": "growth_sd"}
+_SPREADS_WORN = {"condition": "condition_sd", "cell": "cell_sd", "start": "start_sd"}
+"""Of cells in a second life: check-ups every other week tell what single ones lose."""
 _FIELD_KELVIN, _FIELD_CHARGE = 30.0, 0.3
 """How far the field reaches in temperature [K] and charge [1]. Given: three temperatures cannot tell."""
 
@@ -175,9 +177,10 @@ def sizes(law: AgeingLaw, evidence: Evidence) -> dict[str, int]:
         "common": len(evidence.priors),
         "rates": len(law.fitted),
         "field": stored + count_of(conditions(evidence.cycled.temperature)),
-        "cycling": groups,
-        "condition": len(SIDES) * groups,
-        "cell": len(SIDES) * cycled,
+        # How fast film grows in a second life is lost in what stress costs.
+        "cycling": 0 if law.start else groups,
+        "condition": len(law.stress) * groups,
+        "cell": len(law.stress) * cycled,
         "start": len(law.start) * cycled,
         "growth": stored + cycled,
     }
@@ -199,21 +202,23 @@ def unfold(law: AgeingLaw, evidence: Evidence, z: Float[Array, " n"]) -> Unfolde
     stored = jnp.concatenate(
         [rates[None, :film] + departure[:stored_cells, None], ones * rates[None, film : film + material]], axis=1
     )
-    cycling = common["cycling_sd"] * parts["cycling"]
-    group = conditions_of(evidence.cycled)
+    group, groups = conditions_of(evidence.cycled), count_of(conditions_of(evidence.cycled))
+    cycling = common["cycling_sd"] * parts["cycling"] if counts["cycling"] else jnp.zeros(groups)
     of_cells = departure[stored_cells + where] + cycling[group]
-    condition = common["condition_sd"] * parts["condition"].reshape(groups, len(SIDES))
-    cell = parts["cell"].reshape(-1, len(SIDES))
-    energies = jnp.stack([common[f"energy_{side}"] for side in SIDES])
+    # Where an unknown is told well, it counts in its spread's middle, and else in its spread.
+    held = {name: prior.middle for name, prior in evidence.priors.items()} if law.start else common
+    driven = len(law.stress)
+    condition = held["condition_sd"] * parts["condition"].reshape(groups, driven)
+    cell = parts["cell"].reshape(-1, driven)
+    energies = jnp.stack([common[f"energy_{side}"] for side in SIDES[:driven]])
     departures = (
-        inverse(evidence.cycled.temperature)[:, None] * energies[None] + condition[group] + common["cell_sd"] * cell
+        inverse(evidence.cycled.temperature)[:, None] * energies[None] + condition[group] + held["cell_sd"] * cell
     )
-    driven = len(law.cycled)
-    stress = rates[None, film + material : driven] + departures[:, : len(law.stress)]
+    stress = rates[None, film + material : len(law.cycled)] + departures
     ones = jnp.ones((len(where), 1))
     columns = [rates[None, :film] + of_cells[:, None], ones * rates[None, film : film + material], stress]
     if law.start:
-        columns.append(rates[None, driven:] + common["start_sd"] * parts["start"][:, None])
+        columns.append(rates[None, len(law.cycled) :] + held["start_sd"] * parts["start"][:, None])
     cycled = jnp.concatenate(columns, axis=1)
     growth = evidence.priors["growth_sd"].middle * parts["growth"]
     return Unfolded(common, rates, field, stored, cycled, cycling, condition, growth)
@@ -263,8 +268,11 @@ def predicted(law: AgeingLaw, evidence: Evidence, z: Float[Array, " n"]) -> tupl
         # Of quantities that no check-up gave there is no table.
         lost = jnp.pad(lost, ((0, 0), (0, len(QUANTITIES) - lost.shape[1]), (0, 0)))
         root = jnp.sqrt(jnp.arange(1.0, series.days.shape[1] + 1.0))[None]
-        beside = overhang(found.common, series.temperature, series.charge, series.days)
-        beside = beside + growth[:, None] * series.days / YEAR + found.common["check_up"] * root
+        beside = growth[:, None] * series.days / YEAR
+        if series.start_soh is None:
+            # Cells in a second life are worked whole all the time, and begin when the overhang has given what it had.
+            beside = beside + overhang(found.common, series.temperature, series.charge, series.days)
+            beside = beside + found.common["check_up"] * root
         values.append(lost.at[:, 0].add(beside).at[:, 1].add(found.common["check_up_material"] * root))
     return values[0], values[1], found
 
@@ -310,9 +318,10 @@ def log_density(law: AgeingLaw, evidence: Evidence, kept: Float[Array, " cells"]
 def _log_prior(law: AgeingLaw, evidence: Evidence, z: Float[Array, " n"]) -> Array:
     counts = sizes(law, evidence)
     parts = dict(zip(counts, jnp.split(z, np.cumsum(list(counts.values()))[:-1]), strict=True))
+    told = _SPREADS | _SPREADS_WORN if law.start else _SPREADS
     total = jnp.zeros(())
     for name, part in parts.items():
-        spread = _SPREADS.get(name)
+        spread = told.get(name)
         log_sd = (
             evidence.priors[spread].sd * parts["common"][list(evidence.priors).index(spread)]
             if spread

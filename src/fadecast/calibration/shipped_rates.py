@@ -44,6 +44,8 @@ class Condition(NamedTuple):
     """Whether it is stored."""
     low_passes: float = 0.0
     """Times that the lowest charge is gone through and back, in one equivalent full cycle."""
+    worn: bool = False
+    """Whether it begins a second life."""
 
 
 class Drawn(NamedTuple):
@@ -203,7 +205,7 @@ def predict(
     for n, unknown in enumerate(chosen.cycled):
         log = rates[:, n]
         if n < len(chosen.film):
-            log = log + common["film_energy"] * at + field + (0.0 if condition.rests else cycling)
+            log = log + common["film_energy"] * at + field + (0.0 if condition.rests or condition.worn else cycling)
         elif n >= len(chosen.stored):
             side = n - len(chosen.stored)
             cell = common["cell_sd"] * rng.normal(size=draws)
@@ -251,13 +253,16 @@ def beside(
     check_ups
         1 where each of them ages the cell as those of the fitted cells did, else 0.
     make
-        That the cell is of; without silicon cycles cost nothing beside the law.
+        That the cell is of; without silicon cycles cost nothing beside the law. To a cell in a second life, neither do
+        check-ups, nor does the overhang.
     """
     count = len(drawn.common["noise"])
     place = np.array([condition.temperature]), np.array([condition.state_of_charge]), days[None]
     common = {name: jnp.asarray(values) for name, values in drawn.common.items()}
     held = np.asarray(jax.vmap(lambda each: overhang(each, *place))(common))[:, 0].T
     growth = drawn.common["growth_sd"] * rng.normal(size=count) * days[:, None] / YEAR
+    if condition.worn:
+        return _noise(drawn.common["noise_second"], len(days), rng) - growth
     number = check_ups * np.arange(len(days))[:, None]
     median, sd = _CYCLES_OF_A_CHECK_UP
     passes = condition.low_passes * cycles[:, None] / (median * np.exp(sd * rng.normal(size=count)))
@@ -265,9 +270,13 @@ def beside(
     if silicon := MAKES[make].silicon:
         worked = silicon * np.tanh(drawn.common["check_up"] * np.sqrt(number + passes) / silicon)
         damage = damage + worked - silicon * np.tanh(damage / silicon)
-    noise = drawn.common["noise"] * rng.standard_t(FREEDOM, size=(len(days), count))
-    noise[0] = 0.0
-    return np.asarray(noise - held - growth - damage)
+    return np.asarray(_noise(drawn.common["noise"], len(days), rng) - held - growth - damage)
+
+
+def _noise(width: Float[np.ndarray, " draw"], times: int, rng: np.random.Generator) -> Float[np.ndarray, "times draw"]:
+    found = width * rng.standard_t(FREEDOM, size=(times, len(width)))
+    found[0] = 0.0
+    return found
 
 
 def leaning(
