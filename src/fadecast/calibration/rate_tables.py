@@ -158,11 +158,13 @@ def untabulated(unknowns: Sequence[Unknown]) -> Table:
 def tabulated(table: Table, logs: Float[Array, "cells unknowns"]) -> Float[Array, "cells quantities times"]:
     """Read losses of all cells at the logarithms of their multiples; beyond the reach, those at its end [1]."""
     unit = jnp.clip(2.0 * (logs - table.low) / (table.high - table.low) - 1.0, -1.0, 1.0)
-    values = table.coefficients
-    for n in range(unit.shape[1]):
-        basis = _chebyshev(unit[:, n], values.shape[3])
-        values = jnp.einsum("cqtk...,ck->cqt...", values, basis)
-    return jnp.exp(values)
+    cells, quantities, times, *points = table.coefficients.shape
+    # One product for each cell: unknown after unknown, many small ones take several times as long.
+    basis = jnp.ones((cells, 1))
+    for n, count in enumerate(points):
+        basis = (basis[:, :, None] * _chebyshev(unit[:, n], count)[:, None]).reshape(cells, basis.shape[1] * count)
+    values = jnp.einsum("cvk,ck->cv", table.coefficients.reshape(cells, quantities * times, basis.shape[1]), basis)
+    return jnp.exp(values.reshape(cells, quantities, times))
 
 
 def unresolved(table: Table) -> Float[np.ndarray, "cells quantities times"]:
