@@ -67,7 +67,9 @@ def test_cells_of_another_make_are_forecast_by_its_own_rates(tmp_path):
     stored = {"make": "lfp", "start_soc": 0.5, "check_up_days": [100.0, 300.0]}
     cells = [{"name": name, "ambient": ambient, **stored} for name, ambient in (("cool", 15.0), ("hot", 45.0))]
     config = tmp_path / "lfp.yaml"
-    config.write_text(yaml.safe_dump({"name": "lfp", "draws": 20, "tolerance": 5e-3, "cells": cells}))
+    config.write_text(
+        yaml.safe_dump({"name": "lfp", "draws": 20, "laws": ["solvent"], "tolerance": 5e-3, "cells": cells})
+    )
     with pytest.raises(SystemExit) as stop:
         main(["score", str(config), "--out", str(tmp_path / "out")])
     assert stop.value.code == 0
@@ -98,6 +100,8 @@ def test_what_was_measured_is_scored(done):
         ("sets=[other]", "sets.0"),
         ("laws=[other]", "laws.0"),
         ("laws=[coupled]", "cells: no draws of coupled for lgm50; there are of solvent"),
+        # One that another make has.
+        ("laws=[solvent, electron]", "cells: no draws of electron for lgm50; there are of solvent"),
         ("cells.0.make=nmc", "cells.0.make"),
         ("cells.1.make=lfp", "cells.1.steps: no Sony 26650 cells of iron phosphate were cycled; must be rests"),
     ],

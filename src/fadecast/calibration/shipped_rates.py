@@ -156,11 +156,12 @@ def shares(draws: int, laws: Sequence[str] = (), make: str = "lgm50") -> dict[st
     Raises
     ------
     ValueError
-        When there are no draws of the laws named.
+        When there are no draws of a law that is named.
     """
-    given = {law: weight for law, weight in weights(make).items() if law in laws or not laws}
-    if not given:
-        raise ValueError(f"no draws of {', '.join(laws)} for {make}; there are of {', '.join(weights(make))}")
+    known = weights(make)
+    if missing := [law for law in laws if law not in known]:
+        raise ValueError(f"no draws of {', '.join(missing)} for {make}; there are of {', '.join(known)}")
+    given = {law: weight for law, weight in known.items() if law in laws or not laws}
     if not sum(given.values()):
         given = dict.fromkeys(given, 1.0)
     ends = np.round(np.cumsum([0.0, *given.values()]) / sum(given.values()) * draws).astype(int)
