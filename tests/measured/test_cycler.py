@@ -95,6 +95,26 @@ def test_battery_data_format_needs_no_map(tmp_path):
     np.testing.assert_allclose(rows["charge"], -table()["Q"], atol=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("time", "current", "voltage", "ending"),
+    [
+        ("Test_Time(s)", "Current(A)", "Voltage(V)", "csv"),  # Arbin, older
+        ("Test Time (s)", "Current (A)", "Voltage (V)", "csv"),  # Arbin, newer
+        ("Time [s]", "Current [A]", "Voltage [V]", "parquet"),  # PyProBE
+    ],
+)
+def test_exports_of_arbin_and_pyprobe_need_three_names(tmp_path, time, current, voltage, ending):
+    """With the columns beside that they have, among them text and capacities by direction."""
+    frame = table(direction="charge").rename(columns={"t": time, "I": current, "V": voltage})
+    frame = frame.assign(Date_Time="2026-01-01 00:00:00", Step_Index=1, Discharge_Capacity=0.0).drop(columns=["Q", "T"])
+    path = tmp_path / f"cell.{ending}"
+    frame.to_csv(path, index=False) if ending == "csv" else frame.to_parquet(path)
+    found = read_cycling(path, Table(columns=Columns(time=time, current=current, voltage=voltage)))
+    np.testing.assert_allclose(found.rows["charge"], table()["Q"], atol=1e-9)
+    np.testing.assert_allclose(found.rows["current"], -frame[current])
+    assert found.notes == ()
+
+
 def test_missing_columns_are_named_with_those_there_are(tmp_path):
     message = refused(table().drop(columns=["V"]), tmp_path)
     assert "no column for voltage 'V'" in message
