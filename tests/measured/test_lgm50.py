@@ -7,7 +7,7 @@ import pybamm
 import pytest
 
 from fadecast.measured import lgm50
-from fadecast.measured.catalogue import MeasuredDataError
+from fadecast.measured.catalogue import MeasuredDataError, fetch
 
 from .needs import needs
 
@@ -123,6 +123,21 @@ def test_total_inventory_gives_the_measured_capacity_and_the_published_one_does_
     )
     assert np.abs(total).max() < 0.003
     assert published.max() < -0.02
+
+
+@needs(CYCLED)
+def test_published_modes_are_those_of_the_published_capacities():
+    """LAM and SOH of all cells and check-ups; that LLI is that of the stoichiometries, the reader sees to."""
+    paths = fetch(CYCLED)
+    modes = {"LAM PE": "PE Capacity", "LAM NE_tot": "NE(tot) Capacity", "SoH": "Cell Capacity"}
+    for cell in "ABCDEF":
+        said, found = (
+            pd.read_csv(paths[f"Expt 2,2 - {what} data from OCV-fitting for cell {cell}.csv"], index_col=0)
+            for what in ("DM", "Capacity and offset")
+        )
+        for mode, capacity in modes.items():
+            kept = found[capacity] / found[capacity].iloc[0]
+            np.testing.assert_allclose(said[mode], kept if mode == "SoH" else 1.0 - kept, atol=1e-12)
 
 
 @needs(CYCLED)
