@@ -155,6 +155,18 @@ def test_price_of_two_fleets_as_one(tmp_path, command):
     assert out.splitlines()[-1].startswith("premium_usd_per_kwh: 5.0000 +- 0.0000")
 
 
+def test_price_of_a_fleet_under_two_laws(tmp_path, command):
+    weak, sound = linear_fade(tmp_path / "weak.nc", 0.60), linear_fade(tmp_path / "sound.nc", 0.90)
+    both = "price", CONFIGS / "warranty_linear.yaml", "--fade", weak, "--fade", sound
+    # Two draws: one follows each.
+    assert (
+        command(*both, "--weight", 0.6, "--weight", 0.4)[1].splitlines()[-1].startswith("premium_usd_per_kwh: 5.0000")
+    )
+    code, out, error = command(*both, "--weight", 1.0)
+    assert (code, out) == (2, "")
+    assert "--weight: got 1; must be one for each --fade, of which there are 2" in error
+
+
 def test_status_names_every_stage(copy, command):
     code, out, _ = command("status", copy)
     assert code == 0

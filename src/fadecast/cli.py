@@ -40,6 +40,16 @@ FadeFiles = Annotated[
         show_default=False,
     ),
 ]
+Weights = Annotated[
+    list[float] | None,
+    typer.Option(
+        "--weight",
+        metavar="NUMBER",
+        help="One for each --fade: these forecasts, as of several ageing laws, are of the same packs, and each draw "
+        "follows one of them.",
+        show_default=False,
+    ),
+]
 
 
 @app.command(epilog="Example: fadecast run configs/demo.yaml --out results/trial --set packs=32 --set draws=4")
@@ -81,8 +91,14 @@ def forecast(config: Config, out: Out = None, overrides: Overrides = None) -> No
 
 
 @app.command(epilog="Example: fadecast price configs/warranty_linear.yaml --fade results/demo/fade.nc")
-def price(config: Config, out: Out = None, overrides: Overrides = None, fade: FadeFiles = None) -> None:
+def price(
+    config: Config, out: Out = None, overrides: Overrides = None, fade: FadeFiles = None, weight: Weights = None
+) -> None:
     """Price the warranty: price.nc and price.csv. With --fade, CONFIG needs only name, seed and warranty."""
+    if weight and len(weight) != len(fade or []):
+        raise InputError(
+            f"--weight: got {len(weight)}; must be one for each --fade, of which there are {len(fade or [])}"
+        )
     if not fade:
         folder = bring(config, out, overrides, "price")
         print(f"{folder.path / 'price.nc'}")
@@ -93,7 +109,7 @@ def price(config: Config, out: Out = None, overrides: Overrides = None, fade: Fa
     from fadecast.runs import RunFolder
     from fadecast.study import check_pricing
 
-    priced = price_file(check_pricing(document), fade, RunFolder(out) if out else None)
+    priced = price_file(check_pricing(document), fade, RunFolder(out) if out else None, weight or ())
     print_price(priced)
 
 

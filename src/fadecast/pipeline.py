@@ -41,7 +41,7 @@ from fadecast.study import Pricing, Study, plain_study
 from fadecast.tiles import tile_of
 from fadecast.variables import describe
 from fadecast.warranty import attachments, full_table, price, sensitivities
-from fadecast.warranty.portfolio import joined
+from fadecast.warranty.portfolio import joined, mixed
 from fadecast.warranty.premium import needs_spread
 from fadecast.warranty.sensitivity import LARGEST
 
@@ -129,10 +129,13 @@ def stage_keys(study: Study) -> dict[str, str]:
     return keys
 
 
-def price_file(study: Pricing, fades: Sequence[Path], run: RunFolder | None) -> xr.Dataset:
+def price_file(
+    study: Pricing, fades: Sequence[Path], run: RunFolder | None, weights: Sequence[float] = ()
+) -> xr.Dataset:
     """Price the contract of a study on fade datasets from anywhere; write the price if a folder is given.
 
-    The packs of several are one fleet under one contract.
+    The packs of several are one fleet under one contract; with `weights`, several are of the same packs, and one of
+    them comes true.
 
     Raises
     ------
@@ -141,13 +144,19 @@ def price_file(study: Pricing, fades: Sequence[Path], run: RunFolder | None) -> 
     """
     datasets = [open_fade(fade) for fade in fades]
     try:
-        priced = _price(study, datasets[0] if len(datasets) == 1 else joined(datasets))
+        priced = _price(study, _together(datasets, weights, study.seed))
     except (TypeError, ValueError) as error:
         raise InputError(f"{', '.join(map(str, fades))}: {error}") from None
     if run:
         with run.locked():
             _write_price(run, study, priced)
     return priced
+
+
+def _together(datasets: Sequence[xr.Dataset], weights: Sequence[float], seed: int) -> xr.Dataset:
+    if weights:
+        return mixed(datasets, weights, seed)
+    return datasets[0] if len(datasets) == 1 else joined(datasets)
 
 
 def use_compilation_cache() -> None:

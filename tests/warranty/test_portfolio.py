@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fadecast.outcome import Outcome
 from fadecast.warranty import price
-from fadecast.warranty.portfolio import joined
+from fadecast.warranty.portfolio import joined, mixed
 
 from .hand_made import ONE_INSPECTION, PACK_KWH, PURE, fade_of, linear_fade
 
@@ -52,13 +52,48 @@ def test_what_fleets_have_in_common_does_not_diversify():
     assert apart["loss"].sum("pack").std().item() == pytest.approx(0.0, abs=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
-@given(data=st.data())
-def test_any_part_is_that_of_the_whole(tmp_path_factory, data):
+def test_of_two_models_each_comes_true_as_often_as_its_weight():
+    # 0.10 missing to 0.70, 100 USD/kWh, if the first is true.
+    weak, sound = linear_fade(np.full((8, 5), 0.60)), linear_fade(np.full((8, 5), 0.90))
+    either = price(mixed([weak, sound], [1.0, 3.0], 1), ONE_INSPECTION, PURE, PACK_KWH, 1)
+    assert either["premium"].item() == pytest.approx(2.5)
+    # Nobody knows which: all packs claim or none does, and no number of packs evens that out.
+    assert either["systematic_standard_deviation"].item() == pytest.approx(10.0 * np.sqrt(0.25 * 0.75 * 8 / 7))
+    assert either["individual_standard_deviation"].item() == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_model_of_all_weight_is_that_model_alone(number):
+    fades = [random_fade(4, seed) for seed in range(2)]
+    weights = [0.0, 0.0]
+    weights[number] = 0.3
+    alone = price(fades[number], ONE_INSPECTION, PURE, PACK_KWH, 1)
+    xr.testing.assert_identical(price(mixed(fades, weights, 1), ONE_INSPECTION, PURE, PACK_KWH, 1), alone)
+
+
+@pytest.mark.parametrize("weights", [[1.0], [1.0, -0.5], [0.0, 0.0], [1.0, np.nan], [1.0, np.inf]])
+def test_weights_of_no_mixture_are_refused(weights):
+    with pytest.raises(ValueError, match="for 2 forecasts: each needs one, of at least 0"):
+        mixed([random_fade(2, 0), random_fade(2, 1)], weights, 1)
+
+
+def test_models_are_of_the_same_packs():
+    with pytest.raises(ValueError, match="forecast 2 has 2 packs, the first has 3"):
+        mixed([random_fade(3, 0), random_fade(2, 1)], [0.5, 0.5], 1)
+
+
+@settings(max_examples=120, deadline=None)
+@given(data=st.data(), mix=st.booleans())
+def test_any_part_is_that_of_the_whole(tmp_path_factory, data, mix):
     folder = tmp_path_factory.mktemp("fades")
-    parts = [random_fade(packs, packs) for packs in (2, 3)]
-    lazy = joined([stored(part, folder / f"{number}.nc") for number, part in enumerate(parts)])
-    whole = xr.concat(parts, "pack")
+    parts = [random_fade(packs, packs) for packs in ((3, 3) if mix else (2, 3))]
+    files = [stored(part, folder / f"{number}.nc") for number, part in enumerate(parts)]
+    if mix:
+        lazy = mixed(files, [0.4, 0.6], 1)
+        draws = [parts[which].isel(draw=draw) for draw, which in enumerate(lazy["forecast"].to_numpy())]
+        whole = xr.concat(draws, "draw")
+    else:
+        lazy, whole = joined(files), xr.concat(parts, "pack")
     where = {}
     for dim, size in whole["soh"].sizes.items():
         # xarray itself stumbles over empty slices that run backwards.
@@ -69,11 +104,12 @@ def test_any_part_is_that_of_the_whole(tmp_path_factory, data):
     np.testing.assert_array_equal(lazy["soh"].isel(where), whole["soh"].isel(where))
 
 
-def test_values_are_read_when_they_are_needed(tmp_path):
+@pytest.mark.parametrize("packs", [8, 4])
+def test_values_are_read_when_they_are_needed(tmp_path, packs):
     files = [stored(random_fade(4, seed), tmp_path / f"{seed}.nc") for seed in range(2)]
-    lazy = joined(files)
+    lazy = joined(files) if packs == 8 else mixed(files, [0.5, 0.5], 1)
     assert not lazy["retention"].variable._in_memory
-    assert lazy["retention"].isel(draw=slice(0, 2)).shape == (2, 8, 5)
+    assert lazy["retention"].isel(draw=slice(0, 2)).shape == (2, packs, 5)
     assert not lazy["retention"].variable._in_memory
 
 

@@ -1,15 +1,18 @@
-"""Fleets of several kinds of packs under one contract: their forecasts side by side, as one."""
+"""Several forecasts under one contract, as one: fleets side by side, or one fleet under models of which one is true."""
 
 import json
-from collections.abc import Sequence
+import zlib
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from jaxtyping import Int
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
 _DIMS = ("draw", "pack", "time")
+_MIXED = zlib.crc32(b"which forecast a draw follows")
 
 
 def joined(fades: Sequence[xr.Dataset]) -> xr.Dataset:
@@ -46,6 +49,60 @@ def joined(fades: Sequence[xr.Dataset]) -> xr.Dataset:
         lazy = indexing.LazilyIndexedArray(_Joined(parts))
         result[name] = xr.Variable(parts[0].dims, lazy, first[name].attrs)
     return result.assign_coords({name: first[name] for name in ("draw", "time") if name in first.coords})
+
+
+def mixed(fades: Sequence[xr.Dataset], weights: Sequence[float], seed: int) -> xr.Dataset:
+    """Let each draw of one fleet follow one of several forecasts of it: which ageing law holds is not known either.
+
+    Of a forecast as many draws are taken as its weight says, to the nearest whole number, and which is left to chance:
+    in order, laws could go with years of weather. Values are read when they are needed.
+
+    Parameters
+    ----------
+    fades
+        Forecasts of the same packs and draws, as of studies that differ in `cell` only.
+    weights
+        Of the forecasts, in any unit.
+    seed
+        Of the choice.
+
+    Returns
+    -------
+    What they all hold, and `forecast` on `draw`: the number of the forecast that each draw follows, from 0.
+
+    Raises
+    ------
+    ValueError
+        When weights are not one number of at least 0 for each forecast and above 0 for one; or when draws, times, packs
+        or their weights differ, or what weather and workload of their draws hang on.
+    """
+    if len(weights) != len(fades) or not np.isfinite(weights).all() or min(weights) < 0.0 or not sum(weights):
+        raise ValueError(
+            f"weights are {list(weights)} for {len(fades)} forecasts: each needs one, of at least 0, and one above 0"
+        )
+    if any("outcome" in fade for fade in fades):
+        fades = [_with_outcome(fade) for fade in fades]
+    first = fades[0]
+    for number, other in enumerate(fades[1:], start=2):
+        _refuse_others(first, other, f"forecast {number}")
+        packs = [fade.sizes.get("pack") for fade in (first, other)]
+        if packs[0] != packs[1]:
+            raise ValueError(f"forecast {number} has {packs[1]} packs, the first has {packs[0]}: must be of one fleet")
+    ends = np.round(np.cumsum([0.0, *weights]) / sum(weights) * first.sizes.get("draw", 0)).astype(int)
+    followed = np.repeat(np.arange(len(fades)), np.diff(ends))
+    followed = np.random.default_rng([seed, _MIXED]).permutation(followed)
+    kept = [name for name in first.data_vars if all(_alike(first, fade, name) for fade in fades[1:])]
+    result = first[kept]
+    for name in (name for name in kept if "draw" in first[name].dims):
+        dims = ("draw", *(dim for dim in first[name].dims if dim != "draw"))
+        parts = [fade[name].transpose(*dims).variable for fade in fades]
+        lazy = indexing.LazilyIndexedArray(_Followed(parts, followed))
+        result[name] = xr.Variable(dims, lazy, first[name].attrs)
+    return result.assign(forecast=("draw", followed))
+
+
+def _alike(first: xr.Dataset, other: xr.Dataset, name: Hashable) -> bool:
+    return name in other and first[name].sizes == other[name].sizes
 
 
 def _with_outcome(fade: xr.Dataset) -> xr.Dataset:
@@ -115,3 +172,25 @@ class _Joined(BackendArray):
                 left.append(0)
         values = np.concatenate([np.asarray(part[tuple(asked)].values) for part in self.parts], axis=self.axis)
         return np.asarray(values[tuple(left)])
+
+
+class _Followed(BackendArray):
+    """Variables of the same shape, of which each draw is read from one."""
+
+    def __init__(self, parts: Sequence[xr.Variable], followed: Int[np.ndarray, " draw"]) -> None:
+        self.parts, self.followed = parts, followed
+        self.shape, self.dtype = parts[0].shape, np.result_type(*(part.dtype for part in parts))
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.BASIC, self._read)
+
+    def _read(self, key: tuple[int | slice, ...]) -> np.ndarray:
+        draws, rest = np.arange(self.shape[0])[key[0]], key[1:]
+        if not draws.ndim:
+            return self._of(int(draws), rest)
+        if not draws.size:
+            return np.asarray(self.parts[0][key].values)
+        return np.stack([self._of(draw, rest) for draw in draws])
+
+    def _of(self, draw: int, rest: tuple[int | slice, ...]) -> np.ndarray:
+        return np.asarray(self.parts[self.followed[draw]][(draw, *rest)].values)
