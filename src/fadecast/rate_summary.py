@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from fadecast.calibration.diagnostics import arviz
-from fadecast.calibration.joint_model import COMMON, predicted, unfold
+from fadecast.calibration.joint_model import predicted, unfold
 from fadecast.calibration.rate_tables import QUANTITIES, unresolved
 from fadecast.rate_calibrating import FittedLaw, FittedRates
 
@@ -31,7 +31,7 @@ def rate_table(found: FittedRates) -> pd.DataFrame:
         values = jax.jit(jax.vmap(jax.vmap(partial(unfold, each.law, each.evidence))))(jnp.asarray(each.sampled.z))
         named = {name: (np.asarray(values.common[name]), prior) for name, prior in each.evidence.priors.items()}
         columns = [(name, draws, prior.middle, prior.sd, prior.logarithmic) for name, (draws, prior) in named.items()]
-        for n, unknown in enumerate(each.law.cycled):
+        for n, unknown in enumerate(each.law.fitted):
             draws = unknown.centre * np.exp(np.asarray(values.rates)[..., n])
             columns.append((unknown.parameter, draws, unknown.centre, unknown.log_sd, True))
         for name, draws, middle, sd, logarithmic in columns:
@@ -68,7 +68,7 @@ def law_table(found: FittedRates) -> pd.DataFrame:
 
 
 def _fold_disagreement(each: FittedLaw) -> list[float]:
-    count = len(COMMON) + len(each.law.cycled)
+    count = len(each.evidence.priors) + len(each.law.fitted)
     # Chains that never moved disagree without end.
     with np.errstate(divide="ignore", invalid="ignore"):
         found = [[float(arviz().rhat(z[..., n])) for n in range(count)] for z in each.folds]
@@ -79,7 +79,7 @@ def correlated(found: FittedRates) -> pd.DataFrame:
     """Return the pairs that cannot be told apart: posterior correlation beyond 0.9 either way."""
     rows = []
     for each in found.laws:
-        names = [*COMMON, *(unknown.parameter for unknown in each.law.cycled)]
+        names = [*each.evidence.priors, *(unknown.parameter for unknown in each.law.fitted)]
         flat = each.sampled.z.reshape(-1, each.sampled.z.shape[-1])[:, : len(names)]
         matrix = np.corrcoef(flat.T)
         for a, b in zip(*np.nonzero(np.triu(np.abs(matrix) > _CORRELATED, 1)), strict=True):
@@ -97,7 +97,7 @@ def prior_sensitivity(found: FittedRates) -> pd.DataFrame:
     rows = []
     for each in found.laws:
         flat = each.sampled.z.reshape(-1, each.sampled.z.shape[-1])
-        names = [*COMMON, *(unknown.parameter for unknown in each.law.cycled)]
+        names = [*each.evidence.priors, *(unknown.parameter for unknown in each.law.fitted)]
         told = flat[:, : len(names)]
         for n, (name, prior) in enumerate(each.evidence.priors.items()):
             if not name.endswith("_sd"):

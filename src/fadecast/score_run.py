@@ -17,9 +17,8 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
 
 from fadecast.calibration.laws import AgeingLaw, LawName
 from fadecast.calibration.makes import MAKES
-from fadecast.calibration.rate_tables import laboratory
+from fadecast.calibration.rate_tables import laboratory, start_of
 from fadecast.calibration.shipped_rates import NEAR, Condition, Drawn, beside, predict, shares
-from fadecast.cell.aged import fresh_state
 from fadecast.cell.health import check_up
 from fadecast.cell.model import CellModel, build_cell
 from fadecast.decades.cycling import Regime, cycles_per_day, follow
@@ -78,8 +77,8 @@ class Scoring(BaseModel):
                 problems.append(
                     f"cells.{number}: {cell.name}: must have check_up_days or check_up_cycles, or be measured"
                 )
-            if not MAKES[cell.make].cycled and not all(step.rest for step in cell.steps):
-                problems.append(f"cells.{number}.steps: no {MAKES[cell.make].cells} were cycled; must be rests")
+            if cell.start_soh is not None and not all(law.start for law in MAKES[cell.make].laws.values()):
+                problems.append(f"cells.{number}.start_soh: no {MAKES[cell.make].cells} were measured from there")
             if sum(other.name == cell.name for other in self.cells) > 1:
                 problems.append(f"cells.{number}.name: {shown(cell.name)} stands twice")
         if problems:
@@ -188,7 +187,7 @@ def _cases(scoring: Scoring, document: Document) -> Iterator[Case]:
             )
         at = np.empty(0) if len(cycles) else days
         held = cell.name, "cells", cell.ambient, cell.start_soc, cell.steps
-        yield Case(*held, at, cycles, measured, None, cell.check_ups_age, cell.make)
+        yield Case(*held, at, cycles, measured, None, cell.check_ups_age, cell.make, cell.start_soh)
 
 
 class _Forecast(NamedTuple):
@@ -209,8 +208,8 @@ def _forecasts(scoring: Scoring, cases: Sequence[Case], observe: Callable[[str],
             law = MAKES[make].laws[name]
             cell = build_cell(law.chemistry, tuple(unknown.parameter for unknown in law.cycled))
             _check_steps(cell, alike)
-            for steps in dict.fromkeys(case.steps for case in alike):
-                batch = [case for case in alike if case.steps == steps]
+            for steps, new in dict.fromkeys((case.steps, case.start_soh is None) for case in alike):
+                batch = [case for case in alike if case.steps == steps and (case.start_soh is None) == new]
                 some = f"{', '.join(case.name for case in batch[:3])}{' ...' if len(batch) > 3 else ''}"
                 observe(f"{make}, {name}, {draws} draws, {len(batch)} cells: {some}")
                 for case, forecast in zip(batch, _forecast(cell, law, draws, scoring, batch), strict=True):
@@ -233,7 +232,10 @@ def _forecast(
     mean = np.asarray(repeat.mean_state_of_charge)[0, ::draws]
     passes = np.asarray(repeat.low_passes / jnp.maximum(repeat.full_cycles, 1e-9))[0, ::draws]
     rests = all(step.rest for step in batch[0].steps)
-    conditions = [Condition(case.ambient, float(mean[n]), rests, float(passes[n])) for n, case in enumerate(batch)]
+    aged = batch[0].start_soh is not None
+    conditions = [
+        Condition(case.ambient, float(mean[n]), rests, float(passes[n]), aged) for n, case in enumerate(batch)
+    ]
     predicted = [
         predict(law.name, where, case.without, draws, _generator(scoring.seed, f"{case.name}/{law.name}"), make)
         for case, where in zip(batch, conditions, strict=True)
@@ -241,11 +243,12 @@ def _forecast(
     inputs = {
         unknown.parameter: unknown.centre
         * jnp.asarray(np.concatenate([each.multiples[unknown.parameter] for each in predicted]))[None]
-        for unknown in law.cycled
+        for unknown in law.fitted
     }
     operation = laboratory(cell)
     regime = Regime(soc, ambient, lambda capacity: repeat_of(cell, batch[0].steps, soc, capacity).instructions)
-    slow = fresh_state(cell, count * draws, inputs)
+    start_soh = np.repeat([case.start_soh for case in batch], draws) if aged else None
+    slow, inputs, met = start_of(cell, inputs, start_soh, count * draws)
     start = cycles_per_day(operation, slow, inputs, regime).reshape(count, draws)
     times = _times(batch, start)
     history = follow(operation, Leap(tolerance=scoring.tolerance), slow, inputs, regime, times)
@@ -255,7 +258,7 @@ def _forecast(
     retention = (capacity / capacity[0]).reshape(len(times), count, draws)
     throughput = np.asarray(history.service.throughput)[:, 0].reshape(len(times), count, draws)
     cycles = throughput / (2.0 * cell.nominal_capacity)
-    sound = ~np.isin(history.outcome, _BROKEN).reshape(count, draws)
+    sound = (met & ~np.isin(history.outcome, _BROKEN)).reshape(count, draws)
     for n, case in enumerate(batch):
         kept = sound[n]
         common = {name: values[kept] for name, values in predicted[n].common.items()}

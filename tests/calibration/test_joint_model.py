@@ -22,7 +22,7 @@ from fadecast.calibration.joint_model import (
 )
 from fadecast.calibration.law_weights import foretold, left_out, stacked
 from fadecast.calibration.makes import MAKES
-from fadecast.calibration.rate_tables import QUANTITIES, Place, tabulate, untabulated
+from fadecast.calibration.rate_tables import QUANTITIES, Place, tabulate
 
 LAW = MAKES["lgm50"].laws["solvent"]
 DAYS = np.array([30.0, 60.0, 120.0, 240.0, 480.0])
@@ -191,38 +191,59 @@ def test_what_a_law_brings_follows_its_own_temperature(evidence):
         np.testing.assert_allclose(found.cycled[:, column], sd + 40e3 * inverse(given.cycled.temperature), rtol=1e-9)
 
 
-def test_cells_that_were_only_stored_say_nothing_of_cycling():
-    """No cycled cell: the truth of storage is found, and what storage cannot tell stays as it was held beforehand."""
-    law = MAKES["lfp"].laws["electron"]
+def test_second_life_tells_what_was_lost_before_and_leaves_the_noise_of_storage_alone():
+    """Cells of three first lives at one temperature: the truth of each lies in the posterior."""
+    law, priors = MAKES["lfp"].laws["electron"], MAKES["lfp"].priors
+    film, stress, before = (unknown.parameter for unknown in law.fitted)
     stored = empty([15.0, 15.0, 30.0, 45.0, 45.0], [0.2, 0.9, 0.5, 0.2, 0.9])
-    none = np.empty(0)
-    cycled = Series(none, none, *(np.empty(shape) for shape in ((0, 0), (0, len(QUANTITIES), 0), (0, 0))))
+    cycled = empty([25.0] * 6, [0.5] * 6)._replace(
+        group=np.array([0, 0, 1, 1, 2, 2]), start_soh=np.full(6, 0.77), days=np.tile(DAYS / 5.0, (6, 1))
+    )
 
-    def growth(cell, inputs, place, steps, times, tolerance):
-        film = np.asarray(inputs[law.film[0].parameter])[0] / law.film[0].centre
-        capacity = 0.002 * np.sqrt(film * times[:, None])
-        return np.stack([capacity, *(1e-4 * capacity,) * 2])
+    def worn(cell, inputs, place, steps, times, tolerance):
+        days, fast = times[:, None], np.asarray(inputs[film])[0] / law.film[0].centre
+        grown = 0.002 * np.sqrt(fast * days)
+        if stress not in inputs:
+            return np.stack([grown, *(1e-4 * grown,) * 2])
+        # What is left of the electrode halves the time that it lasts.
+        rate = 1e4 * np.asarray(inputs[stress])[0] / (1.0 - 2.0 * np.asarray(inputs[before])[0])
+        material = rate * days * (1.0 + 10.0 * rate * days)
+        return np.stack([grown + material, material, np.zeros_like(material)])
 
     place = Place(stored.temperature, stored.charge)
-    table = tabulate(None, law.stored, place, (), stored.days, np.arange(5), 1e-3, growth)
-    bare = Evidence(stored, cycled, table, untabulated(law.cycled), MAKES["lfp"].priors)
+    tables = (
+        tabulate(None, law.stored, place, (), stored.days, np.arange(5), 1e-3, worn),
+        tabulate(
+            None,
+            law.run_at,
+            Place(np.array([25.0]), np.ones(1), np.array([0.77])),
+            (),
+            cycled.days,
+            np.zeros(6, int),
+            1e-3,
+            worn,
+            every=2.0,
+        ),
+    )
+    bare = Evidence(stored, cycled, *tables, priors)
     counts = sizes(law, bare)
-    assert [counts[name] for name in ("cycling", "condition", "cell")] == [0, 0, 0]
+    assert [counts[name] for name in ("field", "cycling", "condition", "cell", "start")] == [6, 0, 3, 6, 6]
     rng = np.random.default_rng(2)
     truth = 0.5 * rng.normal(size=sum(counts.values()))
-    losses = np.full((5, len(QUANTITIES), len(DAYS)), np.nan)
-    losses[:, 0] = np.asarray(predicted(law, bare, jnp.asarray(truth))[0])[:, 0] + 1e-3 * rng.normal(
-        size=(5, len(DAYS))
-    )
-    given = bare._replace(stored=stored._replace(losses=losses))
-    assert left_out(given).tolist() == np.eye(5).tolist()
-    found = sample(law, given, Effort(chains=2, pilot=100, warmup=100, draws=300), 0)
+    noises = [float(unfold(law, bare, jnp.asarray(truth)).common[name]) for name in ("noise", "noise_second")]
+    given = bare
+    for name, exact, noise in zip(("stored", "cycled"), predicted(law, bare, jnp.asarray(truth)), noises, strict=False):
+        series = getattr(given, name)
+        losses = series.losses.copy()
+        losses[:, 0] = np.asarray(exact)[:, 0] + noise * rng.normal(size=losses[:, 0].shape)
+        given = given._replace(**{name: series._replace(losses=losses)})
+    assert left_out(given)[5:, 5:].tolist() == np.repeat(np.eye(3), 2, axis=1).tolist()
+    found = sample(law, given, Effort(chains=2, pilot=80, warmup=80, draws=150), 0)
     draws = jax.vmap(partial(unfold, law, given))(jnp.asarray(found.z.reshape(-1, len(truth))))
-    low, high = np.quantile(np.asarray(draws.stored)[..., 0], (0.02, 0.98), 0)
-    at = np.asarray(unfold(law, given, jnp.asarray(truth)).stored[:, 0])
-    assert ((low <= at) & (at <= high)).mean() >= 0.8
-    energy = np.asarray(draws.common["energy_ne"])
-    prior = MAKES["lfp"].priors["energy_ne"]
-    assert energy.mean() == pytest.approx(prior.middle, abs=0.25 * prior.sd)
-    assert energy.std() == pytest.approx(prior.sd, rel=0.2)
-    assert np.isfinite(foretold(law, given, np.tile(found.z.reshape(1, -1, len(truth)), (5, 1, 1)))).all()
+    true = unfold(law, given, jnp.asarray(truth))
+    low, high = np.quantile(np.asarray(draws.cycled), (0.02, 0.98), 0)
+    at = np.asarray(true.cycled)
+    assert ((low <= at) & (at <= high)).mean() >= 0.85
+    for name, noise in zip(("noise", "noise_second"), noises, strict=True):
+        assert np.median(draws.common[name]) == pytest.approx(noise, rel=0.5)
+    assert np.isfinite(foretold(law, given, np.tile(found.z.reshape(1, -1, len(truth)), (8, 1, 1)))).all()

@@ -26,19 +26,23 @@ def test_laws_are_there_with_their_weights():
     assert shares(48, (LAW,)) == {LAW: 48}
 
 
-def test_of_iron_phosphate_storage_is_known():
+def test_of_iron_phosphate_storage_and_a_second_life_are_known():
     make = MAKES["lfp"]
     assert set(weights("lfp")) <= set(make.laws)
     assert sum(weights("lfp").values()) == pytest.approx(1.0)
-    (film,) = make.laws[LAW].cycled
+    film, stress, before = make.laws[LAW].fitted
     where = Condition(45.0, 0.5, rests=True)
     knowing, blind = (
         np.log(predict(LAW, where, without, 400, np.random.default_rng(0), "lfp").multiples[film.parameter])
         for without in (None, "45 degC, 50%")
     )
     assert blind.std() > 1.5 * knowing.std()
-    with pytest.raises(ValueError, match="storage only"):
-        predict(LAW, where._replace(rests=False), None, 4, np.random.default_rng(0), "lfp")
+    worn = predict(LAW, Condition(25.0, 0.5, rests=False, worn=True), None, 400, np.random.default_rng(0), "lfp")
+    logs = np.log(worn.multiples[before.parameter])
+    assert before.reach[0] <= logs.min() < logs.max() <= before.reach[1]
+    # All first lives were at one temperature: another is like none of them.
+    spread = np.sqrt(worn.common["condition_sd"] ** 2 + worn.common["cell_sd"] ** 2).mean()
+    assert np.log(worn.multiples[stress.parameter]).std() > 0.9 * spread
 
 
 def test_a_condition_far_from_all_others_is_less_sure():

@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from fadecast.calibration.laws import AgeingLaw
-from fadecast.calibration.rate_tables import Table, tabulated
+from fadecast.calibration.rate_tables import QUANTITIES, Table, tabulated
 from fadecast.calibration.rates import GAS_CONSTANT
 from fadecast.decades.service import KELVIN
 
@@ -37,6 +37,8 @@ _TRANSITION = 0.03
 """Width in charge of the passage of graphite from its second to its first stage [1]."""
 _JITTER = 1e-6
 _SPREADS = {"field": "field_sd", "growth": "growth_sd"}
+_SPREADS_WORN = {"condition": "condition_sd", "cell": "cell_sd", "start": "start_sd"}
+"""Of cells in a second life: check-ups every other week tell what single ones lose."""
 _FIELD_KELVIN, _FIELD_CHARGE = 30.0, 0.3
 """How far the field reaches in temperature [K] and charge [1]. Given: three temperatures cannot tell."""
 
@@ -79,6 +81,13 @@ COMMON: Mapping[str, Prior] = {
 but `growth_sd`, of retention in a year [1]; noise of retention and of material lost [1]."""
 
 
+SECOND_LIFE: Mapping[str, Prior] = {
+    "start_sd": Prior(0.5, 0.3, logarithmic=True),
+    "noise_second": Prior(0.005, 0.7, logarithmic=True),
+}
+"""Of cells in a second life: spread of the logarithm of the material lost before, and noise of their retention [1]."""
+
+
 class Series(NamedTuple):
     """What was measured of cells of one protocol, padded with NaN."""
 
@@ -92,6 +101,10 @@ class Series(NamedTuple):
     """See `rate_tables.QUANTITIES` [1]."""
     spread: Float[np.ndarray, "cells times"]
     """Standard deviation of capacity between the cells behind a mean, over that at the start; 0 for one cell [1]."""
+    group: np.ndarray | None = None
+    """Number of the condition that each cell is of, from 0; by temperature where there is none."""
+    start_soh: Float[np.ndarray, " cells"] | None = None
+    """Capacity at the start over that of a new cell [1]; none where cells were new."""
 
 
 class Evidence(NamedTuple):
@@ -109,19 +122,19 @@ class Unfolded(NamedTuple):
     """A vector of unknowns as numbers."""
 
     common: dict[str, Array]
-    """By the names of `COMMON`."""
+    """By the names of the priors."""
     rates: Float[Array, " unknowns"]
-    """Logarithms of the multiples of cycled unknowns at 25 degC; those of storage are the first."""
+    """Logarithms of the multiples of fitted unknowns at 25 degC; those of storage are the first."""
     field: Float[Array, " places"]
     """Departure of film growth at the places of `places`, first those of storage."""
     stored: Float[Array, "cells unknowns"]
     """Logarithms of the multiples in stored cells."""
     cycled: Float[Array, "cells unknowns"]
-    """Logarithms of the multiples in cycled cells."""
+    """Logarithms of the multiples in cycled cells, of all that is fitted."""
     cycling: Float[Array, " groups"]
-    """Departure of film growth in cycled cells at each of their temperatures."""
+    """Departure of film growth in the cycled cells of each condition."""
     condition: Float[Array, "groups sides"]
-    """Departure of the loss of material at each of these temperatures."""
+    """Departure of their loss of material."""
     growth: Float[Array, " cells"]
     """Discrepancy of each cell, stored first, after a year [1]."""
 
@@ -129,7 +142,8 @@ class Unfolded(NamedTuple):
 def places(evidence: Evidence) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return temperature [degC] and charge where film growth is asked for, and which of them each cycled cell is at.
 
-    Cycled cells of one set temperature are at one place, the mean of them.
+    Cycled cells of one set temperature are at one place, the mean of them, whatever their condition; numbers count from
+    the first of these places.
     """
     groups = conditions(evidence.cycled.temperature)
     mean = [evidence.cycled.temperature[groups == n].mean() for n in range(count_of(groups))]
@@ -145,6 +159,11 @@ def conditions(temperature: np.ndarray, near: float = 3.0) -> np.ndarray:
     return np.asarray(number[np.argsort(order)])
 
 
+def conditions_of(cycled: Series) -> np.ndarray:
+    """Return the number of the condition of each cycled cell."""
+    return conditions(cycled.temperature) if cycled.group is None else cycled.group
+
+
 def count_of(groups: np.ndarray) -> int:
     """Return how many groups cells are of: none where no cell is."""
     return int(groups.max(initial=-1)) + 1
@@ -153,14 +172,16 @@ def count_of(groups: np.ndarray) -> int:
 def sizes(law: AgeingLaw, evidence: Evidence) -> dict[str, int]:
     """Return how many unknowns there are of each kind, in their order in `z`."""
     stored, cycled = len(evidence.stored.temperature), len(evidence.cycled.temperature)
-    groups = count_of(conditions(evidence.cycled.temperature))
+    groups = count_of(conditions_of(evidence.cycled))
     return {
-        "common": len(COMMON),
-        "rates": len(law.cycled),
-        "field": stored + groups,
-        "cycling": groups,
-        "condition": len(SIDES) * groups,
-        "cell": len(SIDES) * cycled,
+        "common": len(evidence.priors),
+        "rates": len(law.fitted),
+        "field": stored + count_of(conditions(evidence.cycled.temperature)),
+        # How fast film grows in a second life is lost in what stress costs.
+        "cycling": 0 if law.start else groups,
+        "condition": len(law.stress) * groups,
+        "cell": len(law.stress) * cycled,
+        "start": len(law.start) * cycled,
         "growth": stored + cycled,
     }
 
@@ -170,7 +191,7 @@ def unfold(law: AgeingLaw, evidence: Evidence, z: Float[Array, " n"]) -> Unfolde
     counts = sizes(law, evidence)
     parts = dict(zip(counts, jnp.split(z, np.cumsum(list(counts.values()))[:-1]), strict=True))
     common = {name: prior.value(parts["common"][n]) for n, (name, prior) in enumerate(evidence.priors.items())}
-    rates = jnp.stack([unknown.log_sd * parts["rates"][n] for n, unknown in enumerate(law.cycled)])
+    rates = jnp.stack([unknown.log_sd * parts["rates"][n] for n, unknown in enumerate(law.fitted)])
     temperature, charge, where = places(evidence)
     factor = jnp.asarray(np.linalg.cholesky(correlation(temperature, charge)))
     field = evidence.priors["field_sd"].middle * (factor @ parts["field"])
@@ -181,19 +202,24 @@ def unfold(law: AgeingLaw, evidence: Evidence, z: Float[Array, " n"]) -> Unfolde
     stored = jnp.concatenate(
         [rates[None, :film] + departure[:stored_cells, None], ones * rates[None, film : film + material]], axis=1
     )
-    cycling = common["cycling_sd"] * parts["cycling"]
-    of_cells = departure[stored_cells + where] + cycling[where]
-    condition = common["condition_sd"] * parts["condition"].reshape(groups, len(SIDES))
-    cell = parts["cell"].reshape(-1, len(SIDES))
-    energies = jnp.stack([common[f"energy_{side}"] for side in SIDES])
+    group, groups = conditions_of(evidence.cycled), count_of(conditions_of(evidence.cycled))
+    cycling = common["cycling_sd"] * parts["cycling"] if counts["cycling"] else jnp.zeros(groups)
+    of_cells = departure[stored_cells + where] + cycling[group]
+    # Where an unknown is told well, it counts in its spread's middle, and else in its spread.
+    held = {name: prior.middle for name, prior in evidence.priors.items()} if law.start else common
+    driven = len(law.stress)
+    condition = held["condition_sd"] * parts["condition"].reshape(groups, driven)
+    cell = parts["cell"].reshape(-1, driven)
+    energies = jnp.stack([common[f"energy_{side}"] for side in SIDES[:driven]])
     departures = (
-        inverse(evidence.cycled.temperature)[:, None] * energies[None] + condition[where] + common["cell_sd"] * cell
+        inverse(evidence.cycled.temperature)[:, None] * energies[None] + condition[group] + held["cell_sd"] * cell
     )
-    stress = rates[None, film + material :] + departures[:, : len(law.stress)]
+    stress = rates[None, film + material : len(law.cycled)] + departures
     ones = jnp.ones((len(where), 1))
-    cycled = jnp.concatenate(
-        [rates[None, :film] + of_cells[:, None], ones * rates[None, film : film + material], stress], axis=1
-    )
+    columns = [rates[None, :film] + of_cells[:, None], ones * rates[None, film : film + material], stress]
+    if law.start:
+        columns.append(rates[None, len(law.cycled) :] + held["start_sd"] * parts["start"][:, None])
+    cycled = jnp.concatenate(columns, axis=1)
     growth = evidence.priors["growth_sd"].middle * parts["growth"]
     return Unfolded(common, rates, field, stored, cycled, cycling, condition, growth)
 
@@ -239,9 +265,14 @@ def predicted(law: AgeingLaw, evidence: Evidence, z: Float[Array, " n"]) -> tupl
         (evidence.cycled, evidence.cycled_table, found.cycled, found.growth[stored:]),
     ):
         lost = tabulated(table, logs)
+        # Of quantities that no check-up gave there is no table.
+        lost = jnp.pad(lost, ((0, 0), (0, len(QUANTITIES) - lost.shape[1]), (0, 0)))
         root = jnp.sqrt(jnp.arange(1.0, series.days.shape[1] + 1.0))[None]
-        beside = overhang(found.common, series.temperature, series.charge, series.days)
-        beside = beside + growth[:, None] * series.days / YEAR + found.common["check_up"] * root
+        beside = growth[:, None] * series.days / YEAR
+        if series.start_soh is None:
+            # Cells in a second life are worked whole all the time, and begin when the overhang has given what it had.
+            beside = beside + overhang(found.common, series.temperature, series.charge, series.days)
+            beside = beside + found.common["check_up"] * root
         values.append(lost.at[:, 0].add(beside).at[:, 1].add(found.common["check_up_material"] * root))
     return values[0], values[1], found
 
@@ -251,10 +282,12 @@ def pointwise(law: AgeingLaw, evidence: Evidence, z: Float[Array, " n"]) -> tupl
     stored, cycled, found = predicted(law, evidence, z)
     counts = jnp.array([1.0, 1.0, 0.0]), jnp.ones(3)
     parts = []
-    for series, values, kinds in zip((evidence.stored, evidence.cycled), (stored, cycled), counts, strict=True):
+    noises = found.common["noise"], found.common["noise" if evidence.cycled.start_soh is None else "noise_second"]
+    series_values = zip((evidence.stored, evidence.cycled), (stored, cycled), counts, noises, strict=True)
+    for series, values, kinds, noise in series_values:
         width = jnp.stack(
             [
-                jnp.sqrt(found.common["noise"] ** 2 + series.spread**2 / _TEST_CELLS),
+                jnp.sqrt(noise**2 + series.spread**2 / _TEST_CELLS),
                 *(found.common["noise_material"] * jnp.ones_like(series.spread),) * 2,
             ],
             axis=1,
@@ -285,9 +318,14 @@ def log_density(law: AgeingLaw, evidence: Evidence, kept: Float[Array, " cells"]
 def _log_prior(law: AgeingLaw, evidence: Evidence, z: Float[Array, " n"]) -> Array:
     counts = sizes(law, evidence)
     parts = dict(zip(counts, jnp.split(z, np.cumsum(list(counts.values()))[:-1]), strict=True))
+    told = _SPREADS | _SPREADS_WORN if law.start else _SPREADS
     total = jnp.zeros(())
     for name, part in parts.items():
-        spread = _SPREADS.get(name)
-        log_sd = evidence.priors[spread].sd * parts["common"][list(COMMON).index(spread)] if spread else jnp.zeros(())
+        spread = told.get(name)
+        log_sd = (
+            evidence.priors[spread].sd * parts["common"][list(evidence.priors).index(spread)]
+            if spread
+            else jnp.zeros(())
+        )
         total = total - 0.5 * (part**2).sum() * jnp.exp(-2.0 * log_sd) - counts[name] * log_sd
     return total

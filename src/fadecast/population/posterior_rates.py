@@ -72,18 +72,22 @@ def in_service(chemistry: Chemistry, duty: xr.Dataset) -> InService:
 
 
 def law_of(chemistry: Chemistry) -> AgeingLaw | None:
-    """Return the fitted law that a chemistry ages by; none where there is none, or no cell of its make was cycled."""
-    laws = (law for make in MAKES.values() if make.cycled for law in make.laws.values())
-    return next((law for law in laws if _what_ages(law.chemistry) == _what_ages(chemistry)), None)
+    """Return the fitted law that a chemistry ages by; none where there is none."""
+    laws = (law for make in MAKES.values() for law in make.laws.values())
+    return next((law for law in laws if _ages_by(law, chemistry)), None)
+
+
+def holds(found: xr.Dataset, law: AgeingLaw) -> bool:
+    """Tell whether a posterior has draws of a law."""
+    return law.name in found["law"].values and MAKES[make_of(found)].laws[law.name] is law
 
 
 def fitted_chemistries() -> str:
     """Name the chemistries that rates were fitted to."""
     return "; ".join(
         f"{law.chemistry.parameter_set}, sei {law.chemistry.sei}, loss_of_active_material "
-        f"{list(_what_ages(law.chemistry)[2])}"
+        f"{list(_what_ages(law.chemistry)[2])}{_given(law.chemistry)}"
         for make in MAKES.values()
-        if make.cycled
         for law in make.laws.values()
         if law.name in posterior(make.name)["law"].values
     )
@@ -112,7 +116,7 @@ def sample_posterior_rates(
     Parameters
     ----------
     source
-        Name of a make that was cycled, or the path of a posterior that `fadecast calibrate` made.
+        Name of a make, or the path of a posterior that `fadecast calibrate` made.
     service
         See `in_service`.
     drift_between_packs
@@ -125,10 +129,10 @@ def sample_posterior_rates(
     """
     law = service.law
     found = posterior(source)
-    if not MAKES[make_of(found)].cycled:
-        raise ValueError(f"posterior {source} knows storage only; set rate_posterior to null")
-    if law.name not in found["law"].values:
-        raise ValueError(f"posterior {source} holds no draws of the law {law.name}; set rate_posterior to null")
+    if not holds(found, law):
+        raise ValueError(
+            f"posterior {source} holds no draws of the law {law.name} of this chemistry; set rate_posterior to null"
+        )
     found = found.sel(law=law.name)
     count = found.sizes["draw"]
     chosen = np.minimum((draw_uniforms(seed, _SAMPLE, draws)[:, 0] * count).astype(int), count - 1)
@@ -184,6 +188,17 @@ def _field_in_service(
     time = service.time.reshape(len(service.time), -1)[np.arange(draws) % len(service.time)]
     weight = time * np.exp(energy * inverse(temperature))
     return np.asarray(np.log((weight * np.exp(field)).sum(axis=1) / weight.sum(axis=1)))[:, None]
+
+
+def _ages_by(law: AgeingLaw, chemistry: Chemistry) -> bool:
+    """Tell whether a chemistry ages by a law: what the law gives parameters, it has to as well."""
+    given = chemistry.parameters
+    as_given = all(given.get(name) == value for name, value in law.chemistry.parameters.items())
+    return as_given and _what_ages(law.chemistry) == _what_ages(chemistry)
+
+
+def _given(chemistry: Chemistry) -> str:
+    return f", parameters {dict(chemistry.parameters)}" if chemistry.parameters else ""
 
 
 def _what_ages(chemistry: Chemistry) -> tuple[str, str, tuple[str, str]]:
