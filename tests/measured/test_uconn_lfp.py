@@ -21,6 +21,7 @@ def test_second_life_is_read_from_where_capacity_is_highest():
     assert cells["days"].apply(lambda days: bool((np.diff(days) > 4.0).all())).all()
     assert cells["capacity"].apply(lambda capacity: capacity.idxmax() == capacity.index[0]).all()
     assert table["start_soh"].between(0.70, 0.82).all()
+    assert (cells["capacity"].min() >= 0.70 * cells["capacity"].max()).all()
 
 
 @pytest.fixture
@@ -50,6 +51,11 @@ def test_an_interval_whose_check_up_is_not_there_takes_as_long_as_its_neighbours
     assert table["days"].tolist() == [0.0, 5.0, 15.0]
     assert table["capacity"].tolist() == [1.02, 0.99, 0.9]
     assert table["start_soh"].tolist() == pytest.approx([0.85] * 3)
+
+
+def test_a_cell_that_is_spent_is_read_no_further(written):
+    written([400.0, 70.0, 70.0, 70.0, 70.0], [1.2, 1.0, 0.8, 0.69, 0.71])
+    assert uconn_lfp.uconn_second_life()["capacity"].tolist() == [1.0, 0.8]
 
 
 def test_cells_that_never_switch_and_gaps_of_the_log_are_no_second_life(written):

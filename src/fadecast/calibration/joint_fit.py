@@ -15,7 +15,7 @@ from fadecast.calibration.joint_model import Evidence, log_density, sizes
 from fadecast.calibration.laws import AgeingLaw
 
 _SHRINKAGE = 0.2
-_DOUBLINGS = 7
+_DOUBLINGS = 9
 """Of the length of a path, at most."""
 
 

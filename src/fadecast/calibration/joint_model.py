@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from fadecast.calibration.laws import AgeingLaw
-from fadecast.calibration.rate_tables import QUANTITIES, Table, tabulated
+from fadecast.calibration.rate_tables import QUANTITIES, Table, tabulated, tabulated_along
 from fadecast.calibration.rates import GAS_CONSTANT
 from fadecast.decades.service import KELVIN
 
@@ -37,8 +37,10 @@ _TRANSITION = 0.03
 """Width in charge of the passage of graphite from its second to its first stage [1]."""
 _JITTER = 1e-6
 _SPREADS = {"field": "field_sd", "growth": "growth_sd"}
-_SPREADS_WORN = {"condition": "condition_sd", "cell": "cell_sd", "start": "start_sd"}
-"""Of cells in a second life: check-ups every other week tell what single ones lose."""
+_SPREADS_WORN = {"condition": "condition_sd"}
+"""Of cells in a second life: check-ups every other week tell what those of one first life lose."""
+_STARTS = 64
+"""Values of the material lost before that the likelihood of a cell in a second life is summed over."""
 _FIELD_KELVIN, _FIELD_CHARGE = 30.0, 0.3
 """How far the field reaches in temperature [K] and charge [1]. Given: three temperatures cannot tell."""
 
@@ -130,13 +132,13 @@ class Unfolded(NamedTuple):
     stored: Float[Array, "cells unknowns"]
     """Logarithms of the multiples in stored cells."""
     cycled: Float[Array, "cells unknowns"]
-    """Logarithms of the multiples in cycled cells, of all that is fitted."""
+    """Logarithms of the multiples in cycled cells."""
     cycling: Float[Array, " groups"]
     """Departure of film growth in the cycled cells of each condition."""
     condition: Float[Array, "groups sides"]
     """Departure of their loss of material."""
     growth: Float[Array, " cells"]
-    """Discrepancy of each cell, stored first, after a year [1]."""
+    """Discrepancy of each cell, stored first, after a year [1]; of none in a second life."""
 
 
 def places(evidence: Evidence) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -180,9 +182,9 @@ def sizes(law: AgeingLaw, evidence: Evidence) -> dict[str, int]:
         # How fast film grows in a second life is lost in what stress costs.
         "cycling": 0 if law.start else groups,
         "condition": len(law.stress) * groups,
-        "cell": len(law.stress) * cycled,
-        "start": len(law.start) * cycled,
-        "growth": stored + cycled,
+        # What cells of one first life differ by is what they had lost before, which is summed over.
+        "cell": 0 if law.start else len(law.stress) * cycled,
+        "growth": stored + (0 if law.start else cycled),
     }
 
 
@@ -205,21 +207,19 @@ def unfold(law: AgeingLaw, evidence: Evidence, z: Float[Array, " n"]) -> Unfolde
     group, groups = conditions_of(evidence.cycled), count_of(conditions_of(evidence.cycled))
     cycling = common["cycling_sd"] * parts["cycling"] if counts["cycling"] else jnp.zeros(groups)
     of_cells = departure[stored_cells + where] + cycling[group]
-    # Where an unknown is told well, it counts in its spread's middle, and else in its spread.
-    held = {name: prior.middle for name, prior in evidence.priors.items()} if law.start else common
+    # Where a departure is told well, it counts in its spread's middle, and else in its spread.
+    of_conditions = evidence.priors["condition_sd"].middle if law.start else common["condition_sd"]
     driven = len(law.stress)
-    condition = held["condition_sd"] * parts["condition"].reshape(groups, driven)
-    cell = parts["cell"].reshape(-1, driven)
+    condition = of_conditions * parts["condition"].reshape(groups, driven)
     energies = jnp.stack([common[f"energy_{side}"] for side in SIDES[:driven]])
-    departures = (
-        inverse(evidence.cycled.temperature)[:, None] * energies[None] + condition[group] + held["cell_sd"] * cell
-    )
+    departures = inverse(evidence.cycled.temperature)[:, None] * energies[None] + condition[group]
+    if counts["cell"]:
+        departures = departures + common["cell_sd"] * parts["cell"].reshape(-1, driven)
     stress = rates[None, film + material : len(law.cycled)] + departures
     ones = jnp.ones((len(where), 1))
-    columns = [rates[None, :film] + of_cells[:, None], ones * rates[None, film : film + material], stress]
-    if law.start:
-        columns.append(rates[None, len(law.cycled) :] + held["start_sd"] * parts["start"][:, None])
-    cycled = jnp.concatenate(columns, axis=1)
+    cycled = jnp.concatenate(
+        [rates[None, :film] + of_cells[:, None], ones * rates[None, film : film + material], stress], axis=1
+    )
     growth = evidence.priors["growth_sd"].middle * parts["growth"]
     return Unfolded(common, rates, field, stored, cycled, cycling, condition, growth)
 
@@ -256,46 +256,35 @@ def overhang(
 
 
 def predicted(law: AgeingLaw, evidence: Evidence, z: Float[Array, " n"]) -> tuple[Array, Array, Unfolded]:
-    """Losses of stored and of cycled cells at their check-ups, `(cells, quantities, times)` [1]."""
+    """Losses of stored and of cycled cells at their check-ups, `(cells, quantities, times)` [1].
+
+    Of cells in a second life, the mean over what they can have lost before, given their own check-ups.
+    """
     found = unfold(law, evidence, z)
     stored = len(evidence.stored.temperature)
-    values = []
-    for series, table, logs, growth in (
-        (evidence.stored, evidence.stored_table, found.stored, found.growth[:stored]),
-        (evidence.cycled, evidence.cycled_table, found.cycled, found.growth[stored:]),
-    ):
-        lost = tabulated(table, logs)
-        # Of quantities that no check-up gave there is no table.
-        lost = jnp.pad(lost, ((0, 0), (0, len(QUANTITIES) - lost.shape[1]), (0, 0)))
-        root = jnp.sqrt(jnp.arange(1.0, series.days.shape[1] + 1.0))[None]
-        beside = growth[:, None] * series.days / YEAR
-        if series.start_soh is None:
-            # Cells in a second life are worked whole all the time, and begin when the overhang has given what it had.
-            beside = beside + overhang(found.common, series.temperature, series.charge, series.days)
-            beside = beside + found.common["check_up"] * root
-        values.append(lost.at[:, 0].add(beside).at[:, 1].add(found.common["check_up_material"] * root))
-    return values[0], values[1], found
+    of_stored = _losses(evidence.stored, evidence.stored_table, found.stored, found.growth[:stored], found.common)
+    if not law.start:
+        cycled = evidence.cycled, evidence.cycled_table, found.cycled, found.growth[stored:], found.common
+        return of_stored, _losses(*cycled), found
+    worn = _worn(law, evidence, found)
+    given = jax.nn.softmax(worn.likely.sum(1) + worn.weight[None], axis=1)
+    capacity = (worn.lost * given[:, None]).sum(2)[:, None]
+    return of_stored, jnp.pad(capacity, ((0, 0), (0, len(QUANTITIES) - 1), (0, 0))), found
 
 
 def pointwise(law: AgeingLaw, evidence: Evidence, z: Float[Array, " n"]) -> tuple[Array, Array]:
-    """Log densities of what was measured of stored and cycled cells, `(cells, quantities, times)`; 0 where not."""
-    stored, cycled, found = predicted(law, evidence, z)
-    counts = jnp.array([1.0, 1.0, 0.0]), jnp.ones(3)
-    parts = []
-    noises = found.common["noise"], found.common["noise" if evidence.cycled.start_soh is None else "noise_second"]
-    series_values = zip((evidence.stored, evidence.cycled), (stored, cycled), counts, noises, strict=True)
-    for series, values, kinds, noise in series_values:
-        width = jnp.stack(
-            [
-                jnp.sqrt(noise**2 + series.spread**2 / _TEST_CELLS),
-                *(found.common["noise_material"] * jnp.ones_like(series.spread),) * 2,
-            ],
-            axis=1,
-        )
-        known = np.isfinite(series.losses)
-        left = (jnp.where(known, series.losses, 0.0) - values) / width
-        parts.append(jnp.where(known, student(left) - jnp.log(width), 0.0) * kinds[None, :, None])
-    return parts[0], parts[1]
+    """Log densities of what was measured of stored and cycled cells, `(cells, quantities, times)`; 0 where not.
+
+    Of cells in a second life only capacity was, and each check-up stands alone.
+    """
+    found = unfold(law, evidence, z)
+    parts = _likely_new(law, evidence, found)
+    if not law.start:
+        return parts[0], parts[1]
+    worn = _worn(law, evidence, found)
+    known = np.isfinite(evidence.cycled.losses[:, :1])
+    alone = jax.scipy.special.logsumexp(worn.likely + worn.weight[None, None], axis=2)[:, None]
+    return parts[0], jnp.where(known, alone, 0.0)
 
 
 def student(left: Array) -> Array:
@@ -310,9 +299,67 @@ def student(left: Array) -> Array:
 
 def log_density(law: AgeingLaw, evidence: Evidence, kept: Float[Array, " cells"], z: Float[Array, " n"]) -> Array:
     """Log of the density of unknowns and measurements; `kept` is 0 for cells that are not to be known, stored first."""
-    stored, cycled = pointwise(law, evidence, z)
-    each = jnp.concatenate([part.sum((1, 2)) for part in (stored, cycled)])
-    return (kept * each).sum() + _log_prior(law, evidence, z)
+    found = unfold(law, evidence, z)
+    each = [part.sum((1, 2)) for part in _likely_new(law, evidence, found)]
+    if law.start:
+        worn = _worn(law, evidence, found)
+        # All check-ups of a cell have what it lost before in common.
+        each.append(jax.scipy.special.logsumexp(worn.likely.sum(1) + worn.weight[None], axis=1))
+    return (kept * jnp.concatenate(each)).sum() + _log_prior(law, evidence, z)
+
+
+def _losses(series: Series, table: Table, logs: Array, growth: Array, common: Mapping[str, Array]) -> Array:
+    """Losses that check-ups of cells that were new find."""
+    root = jnp.sqrt(jnp.arange(1.0, series.days.shape[1] + 1.0))[None]
+    beside = overhang(common, series.temperature, series.charge, series.days)
+    beside = beside + growth[:, None] * series.days / YEAR + common["check_up"] * root
+    return tabulated(table, logs).at[:, 0].add(beside).at[:, 1].add(common["check_up_material"] * root)
+
+
+def _likely_new(law: AgeingLaw, evidence: Evidence, found: Unfolded) -> list[Array]:
+    """Log densities of stored cells, and of cycled ones where they were new."""
+    stored = len(evidence.stored.temperature)
+    cells = [
+        (evidence.stored, evidence.stored_table, found.stored, found.growth[:stored]),
+        (evidence.cycled, evidence.cycled_table, found.cycled, found.growth[stored:]),
+    ]
+    counts, parts = (jnp.array([1.0, 1.0, 0.0]), jnp.ones(3)), []
+    for (series, table, logs, growth), kinds in zip(cells[: 1 if law.start else 2], counts, strict=False):
+        values = _losses(series, table, logs, growth, found.common)
+        width = jnp.stack(
+            [
+                jnp.sqrt(found.common["noise"] ** 2 + series.spread**2 / _TEST_CELLS),
+                *(found.common["noise_material"] * jnp.ones_like(series.spread),) * 2,
+            ],
+            axis=1,
+        )
+        known = np.isfinite(series.losses)
+        left = (jnp.where(known, series.losses, 0.0) - values) / width
+        parts.append(jnp.where(known, student(left) - jnp.log(width), 0.0) * kinds[None, :, None])
+    return parts
+
+
+class _Worn(NamedTuple):
+    """Cells in a second life, by what they can have lost before."""
+
+    lost: Float[Array, "cells times starts"]
+    """Capacity [1]. They are worked whole all the time, and begin when the overhang has given what it had."""
+    likely: Float[Array, "cells times starts"]
+    """Log density of what was measured; 0 where not."""
+    weight: Float[Array, " starts"]
+    """Logarithm of how likely a start is beforehand."""
+
+
+def _worn(law: AgeingLaw, evidence: Evidence, found: Unfolded) -> _Worn:
+    starts, width = jnp.linspace(*law.start[0].reach, _STARTS), found.common["noise_second"]
+    lost = tabulated_along(evidence.cycled_table, found.cycled, starts)[:, 0]
+    known = np.isfinite(evidence.cycled.losses[:, 0])[..., None]
+    left = (jnp.where(known, np.nan_to_num(evidence.cycled.losses[:, 0])[..., None], 0.0) - lost) / width
+    apart = (starts - found.rates[-1]) / found.common["start_sd"]
+    # The trapezoidal rule.
+    share = np.log(np.where(np.isin(np.arange(_STARTS), (0, _STARTS - 1)), 0.5, 1.0))
+    likely = jnp.where(known, student(left) - jnp.log(width), 0.0)
+    return _Worn(lost, likely, jax.nn.log_softmax(share - 0.5 * apart**2))
 
 
 def _log_prior(law: AgeingLaw, evidence: Evidence, z: Float[Array, " n"]) -> Array:

@@ -74,9 +74,8 @@ MAKES: Mapping[str, Make] = {
                 **SECOND_LIFE,
                 # No silicon that a check-up could cost.
                 "check_up": Prior(0.001, 1.0, logarithmic=True),
-                # First lives of other currents, and cells that were worn by them to an unlike degree.
+                # First lives of other currents.
                 "condition_sd": Prior(0.5, 0.5, logarithmic=True),
-                "cell_sd": Prior(0.3, 0.5, logarithmic=True),
             },
             silicon=0.0,
             celsius=(10.0, 55.0),

@@ -197,14 +197,36 @@ def _read(
 
 def tabulated(table: Table, logs: Float[Array, "cells unknowns"]) -> Float[Array, "cells quantities times"]:
     """Read losses of all cells at the logarithms of their multiples; beyond the reach, those at its end [1]."""
-    unit = jnp.clip(2.0 * (logs - table.low) / (table.high - table.low) - 1.0, -1.0, 1.0)
     cells, quantities, times, *points = table.coefficients.shape
-    # One product for each cell: unknown after unknown, many small ones take several times as long.
-    basis = jnp.ones((cells, 1))
-    for n, count in enumerate(points):
-        basis = (basis[:, :, None] * _chebyshev(unit[:, n], count)[:, None]).reshape(cells, basis.shape[1] * count)
+    basis = _products(_unit_of(table, logs), points)
     values = jnp.einsum("cvk,ck->cv", table.coefficients.reshape(cells, quantities * times, basis.shape[1]), basis)
     return jnp.exp(values.reshape(cells, quantities, times))
+
+
+def tabulated_along(
+    table: Table, logs: Float[Array, "cells others"], last: Float[Array, " nodes"]
+) -> Float[Array, "cells quantities times nodes"]:
+    """Read losses of all cells at many values of the last unknown, each at its own of the others [1]."""
+    cells, quantities, times, *points = table.coefficients.shape
+    basis = _products(_unit_of(table, logs), points[:-1])
+    shape = cells, quantities * times, basis.shape[1], points[-1]
+    along = jnp.einsum("cvks,ck->cvs", table.coefficients.reshape(shape), basis)
+    unit = 2.0 * (last - table.low[0, -1]) / (table.high[0, -1] - table.low[0, -1]) - 1.0
+    values = jnp.einsum("cvs,ns->cvn", along, _chebyshev(jnp.clip(unit, -1.0, 1.0), points[-1]))
+    return jnp.exp(values.reshape(cells, quantities, times, len(last)))
+
+
+def _unit_of(table: Table, logs: Float[Array, "cells some"]) -> Float[Array, "cells some"]:
+    low, high = (part[:, : logs.shape[1]] for part in (table.low, table.high))
+    return jnp.clip(2.0 * (logs - low) / (high - low) - 1.0, -1.0, 1.0)
+
+
+def _products(unit: Float[Array, "cells some"], points: Sequence[int]) -> Float[Array, "cells products"]:
+    # One product for each cell: unknown after unknown, many small ones take several times as long.
+    basis = jnp.ones((len(unit), 1))
+    for n, count in enumerate(points):
+        basis = (basis[:, :, None] * _chebyshev(unit[:, n], count)[:, None]).reshape(len(unit), basis.shape[1] * count)
+    return basis
 
 
 def unresolved(table: Table) -> Float[np.ndarray, "cells quantities times"]:

@@ -209,8 +209,9 @@ def predict(
             log = log + common["film_energy"] * at + field + (0.0 if condition.rests or condition.worn else cycling)
         elif n >= len(chosen.stored):
             side = n - len(chosen.stored)
-            cell = common["cell_sd"] * rng.normal(size=draws)
-            log = log + common[f"energy_{SIDES[side]}"] * at + material[:, side] + cell
+            log = log + common[f"energy_{SIDES[side]}"] * at + material[:, side]
+            # Cells in a second life differ by what they had lost before.
+            log = log if chosen.start else log + common["cell_sd"] * rng.normal(size=draws)
         logs[unknown.parameter] = np.exp(log)
     return Drawn(logs | _starts(chosen, rates, common, rng), common)
 

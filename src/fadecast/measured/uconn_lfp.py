@@ -16,6 +16,8 @@ _IDLE = 0.1
 """Mean current below which nothing was logged [A]."""
 _RECOVERY = 7
 """Check-ups after the switch among which the capacity is highest."""
+_SPENT = 0.70
+"""Capacity over that at the start at which a series ends: half of what the cell was new, and in no use any more."""
 
 
 def uconn_second_life() -> pd.DataFrame:
@@ -23,8 +25,8 @@ def uconn_second_life() -> pd.DataFrame:
 
     Cells of 1.2 A.h, three of each protocol of fast charging, went on at 0.6 A when they had 66 to 81 % of their first
     capacity left. Capacity, at C/3, rises by one to four percent in the weeks after, which loss of lithium or material
-    cannot: a series starts where it is highest. Time is that of cycling; where the log leaves out a check-up, the
-    interval is taken to be as long as the mean of the one before and the one after.
+    cannot: a series starts where it is highest, and ends before 30 % of that is lost. Time is that of cycling; where
+    the log leaves out a check-up, the interval is taken to be as long as the mean of the one before and the one after.
 
     Returns
     -------
@@ -62,8 +64,10 @@ def _second_life(cell: pd.DataFrame) -> pd.DataFrame:
     missing = np.diff(number, prepend=number[0] - 1) - 1
     hours[1:] += missing[1:] * 0.5 * (hours[1:] + hours[:-1])
     start = int(np.argmax(gentle["Capacity"].to_numpy()[:_RECOVERY]))
-    kept = gentle.iloc[start:]
-    days = np.cumsum(hours[start:]) / 24.0
+    spent = np.flatnonzero(gentle["Capacity"].to_numpy() < _SPENT * gentle["Capacity"].iloc[start])
+    end = int(spent[spent > start].min(initial=len(gentle)))
+    kept = gentle.iloc[start:end]
+    days = np.cumsum(hours[start:end]) / 24.0
     return pd.DataFrame(
         {
             "group": kept["Group"],
