@@ -21,6 +21,7 @@ from fadecast.calibration.laws import AgeingLaw, LawName
 from fadecast.calibration.makes import MAKES, Make, MakeName
 from fadecast.calibration.rate_tables import QUANTITIES, Place, Table, tabulate
 from fadecast.cell.model import build_cell
+from fadecast.decades.regimes import CyclingStep
 from fadecast.document import Document, shown
 from fadecast.measured import lgm50, sony_lfp, uconn_lfp
 from fadecast.measured.catalogue import MeasuredDataError, MissingDataError
@@ -311,6 +312,17 @@ def _stored_table(law: AgeingLaw, stored: Series, tolerance: float) -> Table:
 def _cycled_table(law: AgeingLaw, measured: Measured, tolerance: float) -> Table:
     cycled, groups = measured.cycled, conditions(measured.cycled.temperature)
     cell = build_cell(law.chemistry, tuple(unknown.parameter for unknown in law.cycled))
+    place, steps = cycled_place(measured)
+    if cycled.start_soh is None:
+        return tabulate(cell, law.run_at, place, steps, cycled.days, groups, tolerance)
+    table = tabulate(cell, law.run_at, place, steps, cycled.days, groups, tolerance, every=_SECOND_LIFE_INTERVAL)
+    # Nothing but capacity was measured.
+    return table._replace(coefficients=table.coefficients[:, :1])
+
+
+def cycled_place(measured: Measured) -> tuple[Place, tuple[CyclingStep, ...]]:
+    """Return where cycled cells are held, a field for each of their temperatures, and what they repeat."""
+    cycled, groups = measured.cycled, conditions(measured.cycled.temperature)
 
     def means(values: np.ndarray) -> np.ndarray:
         return np.array([values[groups == n].mean() for n in range(count_of(groups))])
@@ -318,15 +330,9 @@ def _cycled_table(law: AgeingLaw, measured: Measured, tolerance: float) -> Table
     celsius = means(cycled.temperature)
     if cycled.start_soh is None:
         steps = cycled_steps(measured.hours)
-        place = Place(celsius, np.full(len(celsius), steps[1].until_soc))
-        return tabulate(cell, law.run_at, place, steps, cycled.days, groups, tolerance)
+        return Place(celsius, np.full(len(celsius), steps[1].until_soc)), steps
     # Cells start within five points of their mean: what that makes of their fade, the material lost before takes up.
-    place = Place(celsius, np.ones(len(celsius)), means(cycled.start_soh))
-    table = tabulate(
-        cell, law.run_at, place, SECOND_LIFE_STEPS, cycled.days, groups, tolerance, every=_SECOND_LIFE_INTERVAL
-    )
-    # Nothing but capacity was measured.
-    return table._replace(coefficients=table.coefficients[:, :1])
+    return Place(celsius, np.ones(len(celsius)), means(cycled.start_soh)), SECOND_LIFE_STEPS
 
 
 def _folds(

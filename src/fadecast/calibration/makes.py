@@ -72,8 +72,11 @@ MAKES: Mapping[str, Make] = {
             priors={
                 **COMMON,
                 **SECOND_LIFE,
-                # No silicon that a check-up could cost.
-                "check_up": Prior(0.001, 1.0, logarithmic=True),
+                # Three full cycles at C/2 and 25 degC by the law that Wang et al. 2011 found for such cells, which goes
+                # with the power 0.55 of throughput (doi:10.1016/j.jpowsour.2010.11.134).
+                "check_up": Prior(0.003, 0.5, logarithmic=True),
+                # As LG M50 cells, within a factor: they have 49 days.
+                "overhang_days": Prior(50.0, 0.5, logarithmic=True),
                 # First lives of other currents.
                 "condition_sd": Prior(0.5, 0.5, logarithmic=True),
             },

@@ -111,7 +111,7 @@ def sample_posterior_rates(
 
     Film growth is that of the law times what the field of departures says of the temperatures and charges in service,
     averaged over the year as growth is. Of the loss of material, a draw has its departure from the law at a temperature
-    nobody measured, and each cell its own.
+    nobody measured, and each cell its own; where measured cells were in a second life, a pack has that of a first life.
 
     Parameters
     ----------
@@ -153,7 +153,11 @@ def sample_posterior_rates(
             log = log + film
         elif side >= 0:
             cells = pack_normals(seed, unknown.parameter, draws, packs, 1, inside)[..., 0]
-            log = log + condition[:, side : side + 1] + common["cell_sd"] * cells
+            if law.start:
+                # Packs come from first lives of their own.
+                log = log + common["condition_sd"] * cells
+            else:
+                log = log + condition[:, side : side + 1] + common["cell_sd"] * cells
         rates[unknown.parameter] = np.broadcast_to(unknown.centre * np.exp(log), (draws, columns))
     energies = {ACTIVATION_ENERGY: energy, **{LAM_ENERGY[side]: common[f"energy_{side}"] for side in SIDES}}
     rates |= {name: np.broadcast_to(value, (draws, columns)) for name, value in energies.items()}
