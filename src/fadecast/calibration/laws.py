@@ -79,7 +79,7 @@ class AgeingLaw:
 STRESS = tuple(Unknown(name, 4e-6, 1.5, (-3.0, 1.8), 5) for name in LAM_RATE.values())
 _SOLVENT = Unknown(SEI_DIFFUSIVITY, 5e-21, 1.5, (-4.0, 2.5), 7)
 _ELECTRON = Unknown("SEI electron conductivity [S.m-1]", 2e-13, 1.5, (-4.0, 3.0), 7)
-_REACTION = Unknown(REACTION_LAM, 2e-5, 1.0, (-3.0, 1.0), 4)
+_REACTION = Unknown(REACTION_LAM, 2e-5, 1.0, (-3.0, 1.0), 7)
 _COARSE = 5
 
 
