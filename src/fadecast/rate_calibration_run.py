@@ -93,7 +93,7 @@ def _key(calibration: RateCalibration, measured: Measured) -> str:
     """Name what parts are made from: settings, priors, laws, measured data, and the code with its libraries."""
     settings = calibration.model_dump(mode="json", exclude={"name"})
     make = MAKES[calibration.rates]
-    laws = [repr((make.laws[name].chemistry, make.laws[name].run_at)) for name in calibration.laws]
+    laws = [repr((law.chemistry, law.fitted, law.run_at)) for law in (make.laws[name] for name in calibration.laws)]
     code = [*origin().values(), *(version(library) for library in _LIBRARIES)]
     content = hashlib.sha256(json.dumps([settings, laws, repr(dict(make.priors)), code], sort_keys=True).encode())
     for array in map(np.ascontiguousarray, jax.tree.leaves(measured)):
