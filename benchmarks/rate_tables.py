@@ -41,7 +41,8 @@ def main() -> None:
     }
     for kind, (unknowns, place, steps, series) in kinds.items():
         own = one_each if kind == "cycled" else np.arange(len(place.temperature))
-        cell = build_cell(law.chemistry, tuple(unknown.parameter for unknown in unknowns))
+        varied = law.stored if kind == "stored" else law.cycled
+        cell = build_cell(law.chemistry, tuple(unknown.parameter for unknown in varied))
         began = time.perf_counter()
         table = tabulate(cell, unknowns, place, steps, series.days[own], np.arange(len(own)), TOLERANCE)
         made = time.perf_counter() - began

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from fadecast.cli import main
+from fadecast.scored_cells import Case, may_know
 
 SUMMARY = re.compile(r"^cells: (\d+) median_abs_error_pp: ([\d.]+) coverage_90: ([\d.]+)$")
 
@@ -98,6 +99,21 @@ def test_a_second_life_is_forecast_from_the_capacity_it_starts_with(tmp_path):
     # A cell of less capacity passes less in a cycle, which takes less time.
     cycles = table["equivalent_full_cycles"]
     assert cycles["bad", 30.0] == pytest.approx(cycles["good", 30.0], rel=0.05)
+
+
+def test_a_rival_knows_no_cell_of_the_condition_that_is_left_out():
+    def case(name, group, ambient, without):
+        return Case(name, group, ambient, 0.5, (), np.empty(0), np.empty(0), None, without)
+
+    life, lfp = "uconn_lfp_first_second_life", "schimpe2018_lfp_calendar"
+    one = case("one", life, 25.0, "cycled 0")
+    assert not may_know(one, one)
+    assert not may_know(one, case("two", life, 25.0, "cycled 0"))
+    assert may_know(one, case("three", life, 25.0, "cycled 1"))
+    assert not may_know(one, case("stored", lfp, 25.0, "25 degC, 50%"))
+    cold = case("cold", lfp, 10.0, "10 degC, 50%")
+    assert may_know(cold, case("other", lfp, 10.0, "10 degC, 0%"))
+    assert not may_know(cold, case("hot", lfp, 45.0, "45 degC, 50%"))
 
 
 def test_what_was_measured_is_scored(done):

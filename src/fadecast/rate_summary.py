@@ -159,25 +159,25 @@ def predictions(each: FittedLaw) -> pd.DataFrame:
 def table_errors(each: FittedLaw) -> dict[str, float]:
     """Return how coarse the tables of storage and of cycling are in capacity: median over check-ups [1]."""
     tables = {"storage": each.evidence.stored_table, "cycling": each.evidence.cycled_table}
-    # Of no cells, nothing is off.
-    return {name: float(np.median(unresolved(t)[:, 0])) if len(t.coefficients) else 0.0 for name, t in tables.items()}
+    return {name: float(np.median(unresolved(table)[:, 0])) for name, table in tables.items()}
 
 
 def rate_notes(found: FittedRates) -> list[str]:
     """Return what speaks against trusting what was found."""
     table, laws = rate_table(found), law_table(found)
     apart = table.fillna({"r_hat": np.inf}).groupby("law", sort=False)["r_hat"].max()
-    noise = table[table["quantity"] == "noise"].set_index("law")["median"]
+    medians = table.set_index(["law", "quantity"])["median"]
     notes = [
         f"{law}: chains disagree (R-hat {r_hat:.3f}); neither its posterior nor its weight is to be trusted"
         for law, r_hat in apart[apart > _LARGEST_R_HAT].items()
     ]
-    for each, coarse in ((each, table_errors(each)) for each in found.laws):
+    for each in found.laws:
+        noises = {"storage": "noise", "cycling": "noise_second" if each.law.start else "noise"}
         notes += [
             f"{each.law.name}: the table of {what} is coarse (highest polynomials: {100.0 * error:.2f} points of "
             "capacity); the posterior may follow the table, not the law"
-            for what, error in coarse.items()
-            if error > _COARSE * noise[each.law.name]
+            for what, error in table_errors(each).items()
+            if error > _COARSE * medians[each.law.name, noises[what]]
         ]
     for law, rows in laws[laws["r_hat"] > _LARGEST_FOLD_R_HAT].groupby("law", sort=False):
         worst = rows.sort_values("r_hat").iloc[-1]

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
 from fadecast.calibration.laws import AgeingLaw, LawName
 from fadecast.calibration.makes import MAKES
 from fadecast.calibration.rate_tables import laboratory, start_of
-from fadecast.calibration.shipped_rates import NEAR, Condition, Drawn, beside, predict, shares
+from fadecast.calibration.shipped_rates import Condition, Drawn, beside, predict, shares
 from fadecast.cell.health import check_up
 from fadecast.cell.model import CellModel, build_cell
 from fadecast.decades.cycling import Regime, cycles_per_day, follow
@@ -32,7 +32,6 @@ from fadecast.measured.catalogue import MeasuredDataError, MissingDataError
 from fadecast.outcome import Outcome
 from fadecast.runs import RunFolder
 from fadecast.scored_cells import (
-    STORED_SETS,
     Case,
     CellUnderTest,
     SetName,
@@ -139,7 +138,10 @@ def run_scoring(
             times[case.name] = np.median(days, axis=1), np.median(cycles, axis=1)
             if (kept := retention[case.name].shape[1]) < max(_FEWEST_DRAWS, 0.5 * scoring.draws):
                 lost = scoring.draws - kept
-                raise ValueError(f"{case.name}: {lost} of {scoring.draws} draws cannot follow the protocol to its end")
+                what = (
+                    "follow the protocol to its end" if case.start_soh is None else "start so, or not follow to the end"
+                )
+                raise ValueError(f"{case.name}: {lost} of {scoring.draws} draws cannot {what}")
     except ValueError as error:
         raise document.refuse([f"cells: {error}"]) from None
     scored = Scored(_table(cases, times, retention), _scores(cases, times, retention), time.perf_counter() - began)
@@ -351,10 +353,7 @@ def _scores(
         if case.measured is None:
             continue
         found = score(retention[case.name], case.measured)
-        others = [o for o in cases if o.group == case.group and o.measured is not None and o.name != case.name]
-        # A fair rival knows the temperature: stored cells at the same, cycled ones only at others.
-        near = [abs(o.ambient - case.ambient) <= NEAR for o in others]
-        others = [o for o, same in zip(others, near, strict=True) if same == (case.group in STORED_SETS)]
+        others = [o for o in cases if o.measured is not None and may_know(case, o)]
         baseline = np.nan
         if others and case.group != "cells":
             days, fade = [times[o.name][0] for o in others], [o.measured for o in others if o.measured is not None]

@@ -26,8 +26,7 @@ SetName = Literal[
     "uconn_lfp_first_second_life",
 ]
 _LGM50_STORED, _LGM50_CYCLED, _LFP_STORED, _LFP_SECOND_LIFE = get_args(SetName)
-STORED_SETS = (_LGM50_STORED, _LFP_STORED)
-"""Sets of storage."""
+_STORED_SETS = (_LGM50_STORED, _LFP_STORED)
 STORED = CyclingStep(rest=True, hours=24.0)
 SECOND_LIFE_STEPS = CyclingStep(c_rate=0.5, until_voltage=2.0), CyclingStep(c_rate=-0.5, until_voltage=3.6)
 """Of iron phosphate in a second life, by full cycles; at which voltages they were ended is not known, so that they are
@@ -105,11 +104,21 @@ def beyond_fitted(case: Case) -> Iterator[str]:
     low, high = make.celsius
     if not low <= case.ambient <= high:
         yield f"temperature outside {low:g} to {high:g} degC"
-    if case.group == "cells" and case.steps != (STORED,):
+    fitted = case.steps == (STORED,) or (case.start_soh is not None and case.steps == SECOND_LIFE_STEPS)
+    if case.group == "cells" and not fitted:
         yield make.cycled_by
     longest = max(case.days[-1] if len(case.days) else 0.0, 0.0)
     if longest > make.days:
         yield f"longer than {make.days:g} days"
+
+
+def may_know(case: Case, other: Case) -> bool:
+    """Tell whether a rival's forecast of a cell may know another: stored as warm, or cycled under another condition."""
+    if other.group != case.group or other.name == case.name:
+        return False
+    if case.group in _STORED_SETS:
+        return abs(other.ambient - case.ambient) <= NEAR
+    return other.without != case.without
 
 
 def measured_fade(fade: MeasuredFade, document: Document, key: str) -> tuple[np.ndarray, np.ndarray]:

@@ -80,6 +80,14 @@ def test_weights_of_no_mixture_are_refused(weights):
 def test_models_are_of_the_same_packs():
     with pytest.raises(ValueError, match="forecast 2 has 2 packs, the first has 3"):
         mixed([random_fade(3, 0), random_fade(2, 1)], [0.5, 0.5], 1)
+    plain = {"seed": 1, "population": {"own_seed": 1, "rate_posterior": "lgm50"}}
+    first, rates, others = (
+        random_fade(2, 0).assign_attrs(study=json.dumps(plain | {"population": plain["population"] | more}))
+        for more in ({}, {"rate_posterior": None}, {"own_seed": 2})
+    )
+    mixed([first, rates, random_fade(2, 1)], [0.5, 0.5, 0.1], 1)
+    with pytest.raises(ValueError, match=r"forecast 2 was made with another population\.own_seed than the first"):
+        mixed([first, others], [0.5, 0.5], 1)
 
 
 @settings(max_examples=120, deadline=None)

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
+from scipy.stats import truncnorm
 
 from fadecast.calibration.joint_model import FREEDOM, SIDES, YEAR, correlation, inverse, overhang
 from fadecast.calibration.laws import AgeingLaw
@@ -129,9 +130,9 @@ def _check_draws(found: xr.Dataset) -> None:
     for law in found["law"].values:
         rate = found["rate"].sel(law=law).isel(unknown=slice(len(laws[str(law)].fitted)))
         _check_range(rate, f"rate of {law}", -_LARGEST_LOG, _LARGEST_LOG)
-    for name in (each for each in ("field", "cycling", "condition") if each in found.variables):
+    for name in ("field", "cycling", "condition"):
         _check_range(found[name], name, -_LARGEST_LOG, _LARGEST_LOG)
-    for name in (each for each in ("place_temperature", "group_temperature") if each in found.variables):
+    for name in ("place_temperature", "group_temperature"):
         _check_range(found[name], name, -100.0, 200.0)
     _check_range(found["place_charge"], "place_charge", 0.0, 1.0)
     _check_range(found["weight"], "weight", 0.0, 1.0)
@@ -223,13 +224,12 @@ def _starts(
     rng: np.random.Generator,
 ) -> dict[str, Float[np.ndarray, " draw"]]:
     """Draw what a cell had lost at its start, as far as fitted ones were run at."""
-    after = len(law.cycled)
-    return {
-        unknown.parameter: np.exp(
-            np.clip(rates[:, after + n] + common["start_sd"] * rng.normal(size=len(rates)), *unknown.reach)
-        )
-        for n, unknown in enumerate(law.start)
-    }
+    found, after = {}, len(law.cycled)
+    for n, unknown in enumerate(law.start):
+        middle, spread = rates[:, after + n], common["start_sd"]
+        low, high = ((end - middle) / spread for end in unknown.reach)
+        found[unknown.parameter] = np.exp(truncnorm.rvs(low, high, middle, spread, random_state=rng))
+    return found
 
 
 def beside(
@@ -262,9 +262,9 @@ def beside(
     place = np.array([condition.temperature]), np.array([condition.state_of_charge]), days[None]
     common = {name: jnp.asarray(values) for name, values in drawn.common.items()}
     held = np.asarray(jax.vmap(lambda each: overhang(each, *place))(common))[:, 0].T
-    growth = drawn.common["growth_sd"] * rng.normal(size=count) * days[:, None] / YEAR
     if condition.worn:
-        return _noise(drawn.common["noise_second"], len(days), rng) - growth
+        return _noise(drawn.common["noise_second"], len(days), rng)
+    growth = drawn.common["growth_sd"] * rng.normal(size=count) * days[:, None] / YEAR
     number = check_ups * np.arange(len(days))[:, None]
     median, sd = _CYCLES_OF_A_CHECK_UP
     passes = condition.low_passes * cycles[:, None] / (median * np.exp(sd * rng.normal(size=count)))

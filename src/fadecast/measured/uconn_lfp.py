@@ -56,9 +56,9 @@ def _second_life(cell: pd.DataFrame) -> pd.DataFrame:
     rows = cell.sort_values("RPT Number")
     current = rows[_THROUGHPUT].to_numpy() / rows[_HOURS].to_numpy()
     fast = np.flatnonzero(current >= _GENTLE)
-    first = fast[-1] + 1 if len(fast) else 0
+    first = fast.max(initial=-1) + 1
     gentle = rows.iloc[first:]
-    if not len(gentle) or (current[first:] < _IDLE).any():
+    if not len(fast) or not len(gentle) or (current[first:] < _IDLE).any():
         return rows.iloc[:0]
     number, hours = gentle["RPT Number"].to_numpy(), gentle[_HOURS].to_numpy().copy()
     missing = np.diff(number, prepend=number[0] - 1) - 1

@@ -142,7 +142,9 @@ def sample_posterior_rates(
     logs = found["rate"].transpose("draw", "unknown").to_numpy()
     energy = service.energy + common["film_energy"]
     film = _field_in_service(found, common["field_sd"], energy, service, seed)
-    film = film + common["cycling_sd"] * draw_normals(seed, _CYCLING, draws)
+    if not law.start:
+        # In a second life, film grows as in storage.
+        film = film + common["cycling_sd"] * draw_normals(seed, _CYCLING, draws)
     condition = common["condition_sd"] * draw_normals(seed, _CONDITION, draws, len(SIDES))
     columns = packs if inside is None else packs * inside.groups
     rates = {}
@@ -152,11 +154,12 @@ def sample_posterior_rates(
         if n < len(law.film):
             log = log + film
         elif side >= 0:
-            cells = pack_normals(seed, unknown.parameter, draws, packs, 1, inside)[..., 0]
             if law.start:
-                # Packs come from first lives of their own.
-                log = log + common["condition_sd"] * cells
+                # Packs come from first lives of their own, and all cells of one from the same.
+                lives = pack_normals(seed, unknown.parameter, draws, packs, 1)[..., 0]
+                log = log + common["condition_sd"] * np.repeat(lives, columns // packs, axis=1)
             else:
+                cells = pack_normals(seed, unknown.parameter, draws, packs, 1, inside)[..., 0]
                 log = log + condition[:, side : side + 1] + common["cell_sd"] * cells
         rates[unknown.parameter] = np.broadcast_to(unknown.centre * np.exp(log), (draws, columns))
     energies = {ACTIVATION_ENERGY: energy, **{LAM_ENERGY[side]: common[f"energy_{side}"] for side in SIDES}}

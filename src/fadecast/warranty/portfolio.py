@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 _DIMS = ("draw", "pack", "time")
+_RATES = ("rates", "rate_posterior")
 _MIXED = zlib.crc32(b"which forecast a draw follows")
 
 
@@ -88,6 +89,8 @@ def mixed(fades: Sequence[xr.Dataset], weights: Sequence[float], seed: int) -> x
         packs = [fade.sizes.get("pack") for fade in (first, other)]
         if packs[0] != packs[1]:
             raise ValueError(f"forecast {number} has {packs[1]} packs, the first has {packs[0]}: must be of one fleet")
+        if (key := _differs(_fleet(first), _fleet(other))) is not None:
+            raise ValueError(f"forecast {number} was made with another {key} than the first: its packs are others")
     ends = np.round(np.cumsum([0.0, *weights]) / sum(weights) * first.sizes.get("draw", 0)).astype(int)
     followed = np.repeat(np.arange(len(fades)), np.diff(ends))
     followed = np.random.default_rng([seed, _MIXED]).permutation(followed)
@@ -99,6 +102,16 @@ def mixed(fades: Sequence[xr.Dataset], weights: Sequence[float], seed: int) -> x
         lazy = indexing.LazilyIndexedArray(_Followed(parts, followed))
         result[name] = xr.Variable(dims, lazy, first[name].attrs)
     return result.assign(forecast=("draw", followed))
+
+
+def _fleet(fade: xr.Dataset) -> dict[str, Any]:
+    """Return what packs are drawn by, beside their rates, as far as a forecast says."""
+    population = json.loads(fade.attrs.get("study", "{}")).get("population", {})
+    return {f"population.{key}": value for key, value in population.items() if key not in _RATES}
+
+
+def _differs(first: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:
+    return next((key for key in first.keys() & other.keys() if first[key] != other[key]), None)
 
 
 def _alike(first: xr.Dataset, other: xr.Dataset, name: Hashable) -> bool:
@@ -125,12 +138,8 @@ def _refuse_others(first: xr.Dataset, other: xr.Dataset, name: str) -> None:
         sizes = [fade.sizes.get(dim) for fade in (first, other)]
         if sizes[0] != sizes[1]:
             raise ValueError(f"{name} has {sizes[1]} of {dim}, the first has {sizes[0]}: they must be the same")
-    shared = [_shared(fade) for fade in (first, other)]
-    for key in shared[0].keys() & shared[1].keys():
-        if shared[0][key] != shared[1][key]:
-            raise ValueError(
-                f"{name} was made with another {key} than the first: its draws have other weather or workload"
-            )
+    if (key := _differs(_shared(first), _shared(other))) is not None:
+        raise ValueError(f"{name} was made with another {key} than the first: its draws have other weather or workload")
     for key, why in (
         ("time", "they must end and be looked at together"),
         ("pack_weight", "packs must stand for as many"),
