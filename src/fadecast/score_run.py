@@ -37,6 +37,7 @@ from fadecast.scored_cells import (
     SetName,
     beyond_fitted,
     cases_of,
+    may_know,
     measured_fade,
 )
 from fadecast.scoring import levels_of, root_of_time, score
