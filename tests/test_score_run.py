@@ -136,8 +136,7 @@ def test_what_was_measured_is_scored(done):
         ("sets=[other]", "sets.0"),
         ("laws=[other]", "laws.0"),
         ("laws=[coupled]", "cells: no draws of coupled for lgm50; there are of solvent"),
-        # One that another make has.
-        ("laws=[solvent, coupled]", "cells: no draws of coupled for lgm50; there are of solvent, electron"),
+        ("laws=[solvent, electron]", "cells: no draws of electron for lgm50; there are of solvent"),
         ("cells.0.make=nmc", "cells.0.make"),
         ("cells.1.start_soh=0.7", "cells.1.start_soh: no LG M50 cells were measured from there"),
     ],
