@@ -1,7 +1,7 @@
 """What does it cost not to know which ageing law holds? Packs under each fitted law, and under all by weight.
 
-Run as `python experiments/ageing_laws/study.py POSTERIOR`, on a posterior of several laws; finished forecasts are kept in
-`results/ageing_laws`, so a stopped one goes on.
+Run as `python experiments/ageing_laws/study.py POSTERIOR`, on a posterior of several laws; finished forecasts are kept
+in `results/ageing_laws`, so a stopped one goes on.
 """
 
 import json
