@@ -28,7 +28,7 @@ from fadecast.rate_calibrating import (
     calibrate_rates,
     measured_series,
 )
-from fadecast.rate_calibration_run import _key, _of_fold
+from fadecast.rate_calibration_run import _key
 from fadecast.rate_summary import prior_sensitivity
 from fadecast.shards import Shards
 
@@ -172,26 +172,6 @@ def test_parts_are_of_these_settings_priors_and_data(monkeypatch):
     monkeypatch.setitem(COMMON, "noise", COMMON["noise"]._replace(middle=0.004))
     others.append(_key(calibration, cells))
     assert len({key, *others}) == 7
-
-
-def test_a_fold_keeps_the_place_and_the_condition_that_it_is_without():
-    """Three first lives at one place after two of storage; four conditions at two places."""
-
-    def series(temperature, group=None):
-        count = len(temperature)
-        empty = np.ones((count, 1)), np.zeros((count, 3, 1)), np.zeros((count, 1))
-        return Series(np.array(temperature), np.full(count, 0.5), *empty, None if group is None else np.array(group))
-
-    stored = series([15.0, 45.0])
-    for cycled, kept in (
-        (series([25.0] * 4, [0, 1, 1, 2]), [(2, 0), (2, 1), (2, 2)]),
-        (series([10.0, 40.0, 40.5]), [(2, 0), (3, 1)]),
-    ):
-        evidence = Evidence(stored, cycled, None, None)
-        where = {"field": ("place", np.arange(4.0)), "condition": ("group", np.arange(3.0))}
-        found = [_of_fold(evidence, xr.Dataset(where), 2 + n) for n in range(len(kept))]
-        assert [(float(each["field"]), float(each["condition"])) for each in found] == kept
-        assert [float(_of_fold(evidence, xr.Dataset(where), n)["field"]) for n in range(2)] == [0.0, 1.0]
 
 
 class StoppedError(Exception):

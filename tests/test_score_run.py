@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from fadecast.cli import main
-from fadecast.scored_cells import Case, may_know
 
 SUMMARY = re.compile(r"^cells: (\d+) median_abs_error_pp: ([\d.]+) coverage_90: ([\d.]+)$")
 
@@ -81,41 +80,6 @@ def test_cells_of_another_make_are_forecast_by_its_own_rates(tmp_path):
     assert table.loc[("hot", 300.0), "extrapolates"] == "longer than 234 days"
 
 
-def test_a_second_life_is_forecast_from_the_capacity_it_starts_with(tmp_path):
-    """Two worn cells of iron phosphate, and a new one."""
-    steps = [{"c_rate": 0.5, "until_voltage": 2.0}, {"c_rate": -0.5, "until_voltage": 3.6}]
-    cell = {"make": "lfp", "ambient": 25.0, "start_soc": 1.0, "steps": steps, "check_up_days": [15.0, 30.0]}
-    cells = [{"name": "good", "start_soh": 0.8}, {"name": "bad", "start_soh": 0.65}, {"name": "new"}]
-    config = tmp_path / "second.yaml"
-    content = {"name": "second", "draws": 24, "tolerance": 1e-2, "cells": [cell | each for each in cells]}
-    config.write_text(yaml.safe_dump(content))
-    with pytest.raises(SystemExit) as stop:
-        main(["score", str(config), "--out", str(tmp_path / "out")])
-    assert stop.value.code == 0
-    table = pd.read_csv(tmp_path / "out" / "forecast.csv").set_index(["cell", "days"])
-    assert (table.loc[(slice(None), 30.0), "retention_p50"] < 0.999).all()
-    assert table.loc[("good", 30.0), "retention_p05"] < 0.97
-    assert table.loc[("new", 30.0), "retention_p50"] > table.loc[("good", 30.0), "retention_p50"]
-    # A cell of less capacity passes less in a cycle, which takes less time.
-    cycles = table["equivalent_full_cycles"]
-    assert cycles["bad", 30.0] == pytest.approx(cycles["good", 30.0], rel=0.05)
-
-
-def test_a_rival_knows_no_cell_of_the_condition_that_is_left_out():
-    def case(name, group, ambient, without):
-        return Case(name, group, ambient, 0.5, (), np.empty(0), np.empty(0), None, without)
-
-    life, lfp = "uconn_lfp_first_second_life", "schimpe2018_lfp_calendar"
-    one = case("one", life, 25.0, "cycled 0")
-    assert not may_know(one, one)
-    assert not may_know(one, case("two", life, 25.0, "cycled 0"))
-    assert may_know(one, case("three", life, 25.0, "cycled 1"))
-    assert not may_know(one, case("stored", lfp, 25.0, "25 degC, 50%"))
-    cold = case("cold", lfp, 10.0, "10 degC, 50%")
-    assert may_know(cold, case("other", lfp, 10.0, "10 degC, 0%"))
-    assert not may_know(cold, case("hot", lfp, 45.0, "45 degC, 50%"))
-
-
 def test_what_was_measured_is_scored(done):
     scores = pd.read_csv(done / "scores.csv")
     assert scores["cell"].tolist() == ["measured"]
@@ -136,14 +100,18 @@ def test_what_was_measured_is_scored(done):
         ("sets=[other]", "sets.0"),
         ("laws=[other]", "laws.0"),
         ("laws=[coupled]", "cells: no draws of coupled for lgm50; there are of solvent"),
+        # One that another make has.
         ("laws=[solvent, electron]", "cells: no draws of electron for lgm50; there are of solvent"),
         ("cells.0.make=nmc", "cells.0.make"),
-        ("cells.1.start_soh=0.7", "cells.1.start_soh: no LG M50 cells were measured from there"),
+        ("cells.1.make=lfp", "cells.1.steps: no Sony 26650 cells of iron phosphate were cycled; must be rests"),
     ],
 )
 def test_wrong_input_is_one_message_and_nothing_written(folder, tmp_path, capsys, change, message):
+    # Storage of this make could be forecast.
+    cycle = ["--set", "cells.1.steps=[{c_rate: -0.5, hours: 0.5}, {c_rate: 0.5, hours: 0.5}]"]
+    more = cycle if change == "cells.1.make=lfp" else []
     with pytest.raises(SystemExit) as stop:
-        main(["score", str(folder / "two.yaml"), "--out", str(tmp_path / "out"), "--set", change])
+        main(["score", str(folder / "two.yaml"), "--out", str(tmp_path / "out"), "--set", change, *more])
     assert stop.value.code == 2
     said = capsys.readouterr().err
     assert re.search(message, said), said

@@ -189,24 +189,24 @@ VALUES = {
     ),
     "rates that are nowhere": (
         "population: {rate_posterior: nowhere.nc}",
-        "nowhere.nc; must be lgm50, lfp, the path of such a file, or null",
+        "nowhere.nc; must be lgm50, the path of such a file, or null",
     ),
-    "rates of another make": (
+    "rates of storage only": (
         "population: {rate_posterior: lfp}",
-        "population.rate_posterior: lfp holds no draws of the law solvent of cell.chemistry",
+        'population.rate_posterior: got "lfp", which knows Sony 26650 cells of iron phosphate in storage only; must ',
     ),
-    "rates of cells without plating": (
+    "rates of storage only, of their cell": (
         "population: {rate_posterior: lfp}\ncell: {chemistry: {parameter_set: Prada2013, nameplate_voltage: 3.2}}",
         'population.rate_posterior: got "lfp"; packs draw rates fitted to OKane2022, ',
     ),
     "rates of another law": (
         "cell: {chemistry: {sei: reaction limited}}",
         'population.rate_posterior: got "lgm50"; packs draw rates fitted to OKane2022, sei solvent-diffusion limited, '
-        "loss_of_active_material ['stress-driven', 'stress-driven']; ",
+        "loss_of_active_material ['stress-driven', 'stress-driven']; must be null for other laws",
     ),
     "rates of a law that did not ship": (
-        "cell: {chemistry: {loss_of_active_material: [stress and reaction-driven, stress-driven]}}",
-        "population.rate_posterior: lgm50 holds no draws of the law coupled of cell.chemistry",
+        "cell: {chemistry: {sei: electron-migration limited}}",
+        "population.rate_posterior: lgm50 holds no draws of the law electron of cell.chemistry",
     ),
     "rate that the posterior sets": (
         "population: {rates: [{name: 'SEI solvent diffusivity [m2.s-1]', value: 1e-21, units: m2.s-1, log_sd: 0.5}]}",

@@ -15,21 +15,18 @@ from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
 
 from fadecast.calibration.joint_fit import Effort, Sampled, sample, sample_folds
-from fadecast.calibration.joint_model import Evidence, Series, conditions, conditions_of, count_of
+from fadecast.calibration.joint_model import Evidence, Series, conditions, count_of
 from fadecast.calibration.law_weights import foretold, left_out, stacked
 from fadecast.calibration.laws import AgeingLaw, LawName
 from fadecast.calibration.makes import MAKES, Make, MakeName
-from fadecast.calibration.rate_tables import QUANTITIES, Place, Table, tabulate
+from fadecast.calibration.rate_tables import QUANTITIES, Place, Table, tabulate, untabulated
 from fadecast.cell.model import build_cell
-from fadecast.decades.regimes import CyclingStep
 from fadecast.document import Document, shown
-from fadecast.measured import lgm50, sony_lfp, uconn_lfp
+from fadecast.measured import lgm50, sony_lfp
 from fadecast.measured.catalogue import MeasuredDataError, MissingDataError
-from fadecast.scored_cells import SECOND_LIFE_CELSIUS, SECOND_LIFE_STEPS, STORED, cycled_steps, stored_name
+from fadecast.scored_cells import STORED, cycled_steps, stored_name
 from fadecast.validation import validated
 
-_SECOND_LIFE_INTERVAL = 7.0
-"""At which the engine is read of cells in a second life [day]."""
 _Fields = TypeVar("_Fields", Table, Sampled)
 
 
@@ -43,8 +40,7 @@ class RateCalibration(BaseModel):
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
     """Names the calibration and its folder: letters, digits, `_` and `-`."""
     rates: MakeName
-    """Cells that rates are found of: `lgm50`, LG M50 and LG M50T, stored and cycled; `lfp`, iron phosphate, stored
-    (Sony 26650) and in a second life (1.2 A.h)."""
+    """Cells that rates are found of: `lgm50`, LG M50 and LG M50T, stored and cycled; `lfp`, Sony 26650, stored."""
     seed: Annotated[int, Ge(0), Le(2**63 - 1)] = 0
     """Seed of the chains."""
     laws: Annotated[tuple[LawName, ...], MinLen(1)] = ("solvent",)
@@ -106,7 +102,7 @@ class Measured(NamedTuple):
     stored: Series
     cycled: Series
     hours: float
-    """That a cycle takes; NaN where cells are cycled by voltages."""
+    """That a cycle takes; NaN where no cell was cycled."""
 
 
 class PartStore(Protocol):
@@ -184,7 +180,7 @@ def measured_series(make: str) -> Measured:
         When a file is not there or not as expected.
     """
     if make == "lfp":
-        return Measured(_stored(sony_lfp.sony_lfp_calendar().assign(capacity_std=0.0)), _second_life(), np.nan)
+        return Measured(_stored(sony_lfp.sony_lfp_calendar().assign(capacity_std=0.0)), _no_cells(), np.nan)
     stored = _stored(lgm50.lgm50_calendar().dropna(), lgm50.lgm50_calendar_lam())
     cells = [table for _, table in lgm50.lgm50_cycling().groupby("cell")]
     times = np.stack([table["days"].to_numpy()[1:] for table in cells])
@@ -221,29 +217,9 @@ def _stored(calendar: pd.DataFrame, material: pd.DataFrame | None = None) -> Ser
     return Series(temperature, soc, days, losses, spread)
 
 
-def _second_life() -> Series:
-    """Return cells in a second life; conditions are the protocols of the first."""
-    measured = uconn_lfp.uconn_second_life().assign(capacity_std=0.0)
-    # From week to week check-ups say nearly the same.
-    keys, tables = zip(
-        *((key, _every_second(table)) for key, table in measured.groupby(["group", "cell"])), strict=True
-    )
-    days, losses, spread = _padded(tables, max(map(len, tables)) - 1)
-    count = len(tables)
-    return Series(
-        np.full(count, SECOND_LIFE_CELSIUS),
-        np.full(count, 0.5),
-        days,
-        losses,
-        spread,
-        np.unique([group for group, _ in keys], return_inverse=True)[1],
-        np.array([table["start_soh"].iloc[0] for table in tables]),
-    )
-
-
-def _every_second(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the start and every second check-up, the last among them."""
-    return table.iloc[[0, *sorted(range(len(table) - 1, 0, -2))]]
+def _no_cells() -> Series:
+    none = np.empty(0)
+    return Series(none, none, none.reshape(0, 0), none.reshape(0, len(QUANTITIES), 0), none.reshape(0, 0))
 
 
 def _padded(tables: Sequence[pd.DataFrame], longest: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -257,9 +233,9 @@ def _padded(tables: Sequence[pd.DataFrame], longest: int) -> tuple[np.ndarray, n
 
 
 def fold_names(stored: Series, cycled: Series) -> tuple[str, ...]:
-    """Name what each fold is without: a storage condition, or all cycled cells of a condition."""
+    """Name what each fold is without: a storage condition, or all cells cycled at a temperature."""
     names = [stored_name(t, s) for t, s in zip(stored.temperature, stored.charge, strict=True)]
-    groups = conditions_of(cycled)
+    groups = conditions(cycled.temperature)
     return (*names, *(f"cycled {n}" for n in range(count_of(groups))))
 
 
@@ -311,28 +287,13 @@ def _stored_table(law: AgeingLaw, stored: Series, tolerance: float) -> Table:
 
 def _cycled_table(law: AgeingLaw, measured: Measured, tolerance: float) -> Table:
     cycled, groups = measured.cycled, conditions(measured.cycled.temperature)
+    if not len(groups):
+        return untabulated(law.cycled)
     cell = build_cell(law.chemistry, tuple(unknown.parameter for unknown in law.cycled))
-    place, steps = cycled_place(measured)
-    if cycled.start_soh is None:
-        return tabulate(cell, law.run_at, place, steps, cycled.days, groups, tolerance)
-    table = tabulate(cell, law.run_at, place, steps, cycled.days, groups, tolerance, every=_SECOND_LIFE_INTERVAL)
-    # Nothing but capacity was measured.
-    return table._replace(coefficients=table.coefficients[:, :1])
-
-
-def cycled_place(measured: Measured) -> tuple[Place, tuple[CyclingStep, ...]]:
-    """Return where cycled cells are held, a field for each of their temperatures, and what they repeat."""
-    cycled, groups = measured.cycled, conditions(measured.cycled.temperature)
-
-    def means(values: np.ndarray) -> np.ndarray:
-        return np.array([values[groups == n].mean() for n in range(count_of(groups))])
-
-    celsius = means(cycled.temperature)
-    if cycled.start_soh is None:
-        steps = cycled_steps(measured.hours)
-        return Place(celsius, np.full(len(celsius), steps[1].until_soc)), steps
-    # Cells start within five points of their mean: what that makes of their fade, the material lost before takes up.
-    return Place(celsius, np.ones(len(celsius)), means(cycled.start_soh)), SECOND_LIFE_STEPS
+    means = np.array([cycled.temperature[groups == n].mean() for n in range(count_of(groups))])
+    steps = cycled_steps(measured.hours)
+    place = Place(means, np.full(len(means), steps[1].until_soc))
+    return tabulate(cell, law.cycled, place, steps, cycled.days, groups, tolerance)
 
 
 def _folds(

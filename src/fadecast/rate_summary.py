@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from fadecast.calibration.diagnostics import arviz
-from fadecast.calibration.joint_model import predicted, unfold
+from fadecast.calibration.joint_model import COMMON, predicted, unfold
 from fadecast.calibration.rate_tables import QUANTITIES, unresolved
 from fadecast.rate_calibrating import FittedLaw, FittedRates
 
@@ -31,7 +31,7 @@ def rate_table(found: FittedRates) -> pd.DataFrame:
         values = jax.jit(jax.vmap(jax.vmap(partial(unfold, each.law, each.evidence))))(jnp.asarray(each.sampled.z))
         named = {name: (np.asarray(values.common[name]), prior) for name, prior in each.evidence.priors.items()}
         columns = [(name, draws, prior.middle, prior.sd, prior.logarithmic) for name, (draws, prior) in named.items()]
-        for n, unknown in enumerate(each.law.fitted):
+        for n, unknown in enumerate(each.law.cycled):
             draws = unknown.centre * np.exp(np.asarray(values.rates)[..., n])
             columns.append((unknown.parameter, draws, unknown.centre, unknown.log_sd, True))
         for name, draws, middle, sd, logarithmic in columns:
@@ -68,7 +68,7 @@ def law_table(found: FittedRates) -> pd.DataFrame:
 
 
 def _fold_disagreement(each: FittedLaw) -> list[float]:
-    count = len(each.evidence.priors) + len(each.law.fitted)
+    count = len(COMMON) + len(each.law.cycled)
     # Chains that never moved disagree without end.
     with np.errstate(divide="ignore", invalid="ignore"):
         found = [[float(arviz().rhat(z[..., n])) for n in range(count)] for z in each.folds]
@@ -79,7 +79,7 @@ def correlated(found: FittedRates) -> pd.DataFrame:
     """Return the pairs that cannot be told apart: posterior correlation beyond 0.9 either way."""
     rows = []
     for each in found.laws:
-        names = [*each.evidence.priors, *(unknown.parameter for unknown in each.law.fitted)]
+        names = [*COMMON, *(unknown.parameter for unknown in each.law.cycled)]
         flat = each.sampled.z.reshape(-1, each.sampled.z.shape[-1])[:, : len(names)]
         matrix = np.corrcoef(flat.T)
         for a, b in zip(*np.nonzero(np.triu(np.abs(matrix) > _CORRELATED, 1)), strict=True):
@@ -97,7 +97,7 @@ def prior_sensitivity(found: FittedRates) -> pd.DataFrame:
     rows = []
     for each in found.laws:
         flat = each.sampled.z.reshape(-1, each.sampled.z.shape[-1])
-        names = [*each.evidence.priors, *(unknown.parameter for unknown in each.law.fitted)]
+        names = [*COMMON, *(unknown.parameter for unknown in each.law.cycled)]
         told = flat[:, : len(names)]
         for n, (name, prior) in enumerate(each.evidence.priors.items()):
             if not name.endswith("_sd"):
@@ -159,25 +159,25 @@ def predictions(each: FittedLaw) -> pd.DataFrame:
 def table_errors(each: FittedLaw) -> dict[str, float]:
     """Return how coarse the tables of storage and of cycling are in capacity: median over check-ups [1]."""
     tables = {"storage": each.evidence.stored_table, "cycling": each.evidence.cycled_table}
-    return {name: float(np.median(unresolved(table)[:, 0])) for name, table in tables.items()}
+    # Of no cells, nothing is off.
+    return {name: float(np.median(unresolved(t)[:, 0])) if len(t.coefficients) else 0.0 for name, t in tables.items()}
 
 
 def rate_notes(found: FittedRates) -> list[str]:
     """Return what speaks against trusting what was found."""
     table, laws = rate_table(found), law_table(found)
     apart = table.fillna({"r_hat": np.inf}).groupby("law", sort=False)["r_hat"].max()
-    medians = table.set_index(["law", "quantity"])["median"]
+    noise = table[table["quantity"] == "noise"].set_index("law")["median"]
     notes = [
         f"{law}: chains disagree (R-hat {r_hat:.3f}); neither its posterior nor its weight is to be trusted"
         for law, r_hat in apart[apart > _LARGEST_R_HAT].items()
     ]
-    for each in found.laws:
-        noises = {"storage": "noise", "cycling": "noise_second" if each.law.start else "noise"}
+    for each, coarse in ((each, table_errors(each)) for each in found.laws):
         notes += [
             f"{each.law.name}: the table of {what} is coarse (highest polynomials: {100.0 * error:.2f} points of "
             "capacity); the posterior may follow the table, not the law"
-            for what, error in table_errors(each).items()
-            if error > _COARSE * medians[each.law.name, noises[what]]
+            for what, error in coarse.items()
+            if error > _COARSE * noise[each.law.name]
         ]
     for law, rows in laws[laws["r_hat"] > _LARGEST_FOLD_R_HAT].groupby("law", sort=False):
         worst = rows.sort_values("r_hat").iloc[-1]

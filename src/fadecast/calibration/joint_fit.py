@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.optimize import minimize
 
-from fadecast.calibration.joint_model import Evidence, log_density, sizes
+from fadecast.calibration.joint_model import COMMON, Evidence, log_density, sizes
 from fadecast.calibration.laws import AgeingLaw
 
 _SHRINKAGE = 0.2
@@ -51,9 +51,9 @@ def sample(law: AgeingLaw, evidence: Evidence, effort: Effort, seed: int) -> Sam
     """
     cells = len(evidence.stored.temperature) + len(evidence.cycled.temperature)
     density = partial(log_density, law, evidence, jnp.ones(cells))
-    spreads = jnp.array([name.endswith("_sd") for name in evidence.priors])
+    spreads = jnp.array([name.endswith("_sd") for name in COMMON])
     count = sum(sizes(law, evidence).values())
-    given = jnp.concatenate([spreads, jnp.zeros(count - len(evidence.priors), bool)])
+    given = jnp.concatenate([spreads, jnp.zeros(count - len(COMMON), bool)])
     # Spreads at their middle: with them the density is highest where they are far too wide.
     top, wide = highest(
         lambda z: density(jnp.where(given, 0.0, z)) - 0.5 * (jnp.where(given, z, 0.0) ** 2).sum(), count

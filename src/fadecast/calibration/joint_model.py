@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from fadecast.calibration.laws import AgeingLaw
-from fadecast.calibration.rate_tables import QUANTITIES, Table, tabulated, tabulated_along
+from fadecast.calibration.rate_tables import Table, tabulated
 from fadecast.calibration.rates import GAS_CONSTANT
 from fadecast.decades.service import KELVIN
 
@@ -37,11 +37,6 @@ _TRANSITION = 0.03
 """Width in charge of the passage of graphite from its second to its first stage [1]."""
 _JITTER = 1e-6
 _SPREADS = {"field": "field_sd", "growth": "growth_sd"}
-_SPREADS_WORN = {"condition": "condition_sd"}
-"""Of cells in a second life: check-ups every other week tell what those of one first life lose."""
-_STARTS = 128
-"""Values of the material lost before that the likelihood of a cell in a second life is summed over: with half as many
-log densities of the posterior's draws are off by up to 1.3, with these by 0.02."""
 _FIELD_KELVIN, _FIELD_CHARGE = 30.0, 0.3
 """How far the field reaches in temperature [K] and charge [1]. Given: three temperatures cannot tell."""
 
@@ -84,13 +79,6 @@ COMMON: Mapping[str, Prior] = {
 but `growth_sd`, of retention in a year [1]; noise of retention and of material lost [1]."""
 
 
-SECOND_LIFE: Mapping[str, Prior] = {
-    "start_sd": Prior(0.5, 0.3, logarithmic=True),
-    "noise_second": Prior(0.005, 0.7, logarithmic=True),
-}
-"""Of cells in a second life: spread of the logarithm of the material lost before, and noise of their retention [1]."""
-
-
 class Series(NamedTuple):
     """What was measured of cells of one protocol, padded with NaN."""
 
@@ -104,10 +92,6 @@ class Series(NamedTuple):
     """See `rate_tables.QUANTITIES` [1]."""
     spread: Float[np.ndarray, "cells times"]
     """Standard deviation of capacity between the cells behind a mean, over that at the start; 0 for one cell [1]."""
-    group: np.ndarray | None = None
-    """Number of the condition that each cell is of, from 0; by temperature where there is none."""
-    start_soh: Float[np.ndarray, " cells"] | None = None
-    """Capacity at the start over that of a new cell [1]; none where cells were new."""
 
 
 class Evidence(NamedTuple):
@@ -125,9 +109,9 @@ class Unfolded(NamedTuple):
     """A vector of unknowns as numbers."""
 
     common: dict[str, Array]
-    """By the names of the priors."""
+    """By the names of `COMMON`."""
     rates: Float[Array, " unknowns"]
-    """Logarithms of the multiples of fitted unknowns at 25 degC; those of storage are the first."""
+    """Logarithms of the multiples of cycled unknowns at 25 degC; those of storage are the first."""
     field: Float[Array, " places"]
     """Departure of film growth at the places of `places`, first those of storage."""
     stored: Float[Array, "cells unknowns"]
@@ -135,18 +119,17 @@ class Unfolded(NamedTuple):
     cycled: Float[Array, "cells unknowns"]
     """Logarithms of the multiples in cycled cells."""
     cycling: Float[Array, " groups"]
-    """Departure of film growth in the cycled cells of each condition."""
+    """Departure of film growth in cycled cells at each of their temperatures."""
     condition: Float[Array, "groups sides"]
-    """Departure of their loss of material."""
+    """Departure of the loss of material at each of these temperatures."""
     growth: Float[Array, " cells"]
-    """Discrepancy of each cell, stored first, after a year [1]; of none in a second life."""
+    """Discrepancy of each cell, stored first, after a year [1]."""
 
 
 def places(evidence: Evidence) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return temperature [degC] and charge where film growth is asked for, and which of them each cycled cell is at.
 
-    Cycled cells of one set temperature are at one place, the mean of them, whatever their condition; numbers count from
-    the first of these places.
+    Cycled cells of one set temperature are at one place, the mean of them.
     """
     groups = conditions(evidence.cycled.temperature)
     mean = [evidence.cycled.temperature[groups == n].mean() for n in range(count_of(groups))]
@@ -162,11 +145,6 @@ def conditions(temperature: np.ndarray, near: float = 3.0) -> np.ndarray:
     return np.asarray(number[np.argsort(order)])
 
 
-def conditions_of(cycled: Series) -> np.ndarray:
-    """Return the number of the condition of each cycled cell."""
-    return conditions(cycled.temperature) if cycled.group is None else cycled.group
-
-
 def count_of(groups: np.ndarray) -> int:
     """Return how many groups cells are of: none where no cell is."""
     return int(groups.max(initial=-1)) + 1
@@ -175,17 +153,15 @@ def count_of(groups: np.ndarray) -> int:
 def sizes(law: AgeingLaw, evidence: Evidence) -> dict[str, int]:
     """Return how many unknowns there are of each kind, in their order in `z`."""
     stored, cycled = len(evidence.stored.temperature), len(evidence.cycled.temperature)
-    groups = count_of(conditions_of(evidence.cycled))
+    groups = count_of(conditions(evidence.cycled.temperature))
     return {
-        "common": len(evidence.priors),
-        "rates": len(law.fitted),
-        "field": stored + count_of(conditions(evidence.cycled.temperature)),
-        # How fast film grows in a second life is lost in what stress costs.
-        "cycling": 0 if law.start else groups,
-        "condition": len(law.stress) * groups,
-        # What cells of one first life differ by is what they had lost before, which is summed over.
-        "cell": 0 if law.start else len(law.stress) * cycled,
-        "growth": stored + (0 if law.start else cycled),
+        "common": len(COMMON),
+        "rates": len(law.cycled),
+        "field": stored + groups,
+        "cycling": groups,
+        "condition": len(SIDES) * groups,
+        "cell": len(SIDES) * cycled,
+        "growth": stored + cycled,
     }
 
 
@@ -194,7 +170,7 @@ def unfold(law: AgeingLaw, evidence: Evidence, z: Float[Array, " n"]) -> Unfolde
     counts = sizes(law, evidence)
     parts = dict(zip(counts, jnp.split(z, np.cumsum(list(counts.values()))[:-1]), strict=True))
     common = {name: prior.value(parts["common"][n]) for n, (name, prior) in enumerate(evidence.priors.items())}
-    rates = jnp.stack([unknown.log_sd * parts["rates"][n] for n, unknown in enumerate(law.fitted)])
+    rates = jnp.stack([unknown.log_sd * parts["rates"][n] for n, unknown in enumerate(law.cycled)])
     temperature, charge, where = places(evidence)
     factor = jnp.asarray(np.linalg.cholesky(correlation(temperature, charge)))
     field = evidence.priors["field_sd"].middle * (factor @ parts["field"])
@@ -205,18 +181,15 @@ def unfold(law: AgeingLaw, evidence: Evidence, z: Float[Array, " n"]) -> Unfolde
     stored = jnp.concatenate(
         [rates[None, :film] + departure[:stored_cells, None], ones * rates[None, film : film + material]], axis=1
     )
-    group, groups = conditions_of(evidence.cycled), count_of(conditions_of(evidence.cycled))
-    cycling = common["cycling_sd"] * parts["cycling"] if counts["cycling"] else jnp.zeros(groups)
-    of_cells = departure[stored_cells + where] + cycling[group]
-    # Where a departure is told well, it counts in its spread's middle, and else in its spread.
-    of_conditions = evidence.priors["condition_sd"].middle if law.start else common["condition_sd"]
-    driven = len(law.stress)
-    condition = of_conditions * parts["condition"].reshape(groups, driven)
-    energies = jnp.stack([common[f"energy_{side}"] for side in SIDES[:driven]])
-    departures = inverse(evidence.cycled.temperature)[:, None] * energies[None] + condition[group]
-    if counts["cell"]:
-        departures = departures + common["cell_sd"] * parts["cell"].reshape(-1, driven)
-    stress = rates[None, film + material : len(law.cycled)] + departures
+    cycling = common["cycling_sd"] * parts["cycling"]
+    of_cells = departure[stored_cells + where] + cycling[where]
+    condition = common["condition_sd"] * parts["condition"].reshape(groups, len(SIDES))
+    cell = parts["cell"].reshape(-1, len(SIDES))
+    energies = jnp.stack([common[f"energy_{side}"] for side in SIDES])
+    departures = (
+        inverse(evidence.cycled.temperature)[:, None] * energies[None] + condition[where] + common["cell_sd"] * cell
+    )
+    stress = rates[None, film + material :] + departures[:, : len(law.stress)]
     ones = jnp.ones((len(where), 1))
     cycled = jnp.concatenate(
         [rates[None, :film] + of_cells[:, None], ones * rates[None, film : film + material], stress], axis=1
@@ -257,35 +230,39 @@ def overhang(
 
 
 def predicted(law: AgeingLaw, evidence: Evidence, z: Float[Array, " n"]) -> tuple[Array, Array, Unfolded]:
-    """Losses of stored and of cycled cells at their check-ups, `(cells, quantities, times)` [1].
-
-    Of cells in a second life, the mean over what they can have lost before, given their own check-ups.
-    """
+    """Losses of stored and of cycled cells at their check-ups, `(cells, quantities, times)` [1]."""
     found = unfold(law, evidence, z)
     stored = len(evidence.stored.temperature)
-    of_stored = _losses(evidence.stored, evidence.stored_table, found.stored, found.growth[:stored], found.common)
-    if not law.start:
-        cycled = evidence.cycled, evidence.cycled_table, found.cycled, found.growth[stored:], found.common
-        return of_stored, _losses(*cycled), found
-    worn = _worn(law, evidence, found)
-    given = jax.nn.softmax(worn.likely.sum(1) + worn.weight[None], axis=1)
-    capacity = (worn.lost * given[:, None]).sum(2)[:, None]
-    return of_stored, jnp.pad(capacity, ((0, 0), (0, len(QUANTITIES) - 1), (0, 0))), found
+    values = []
+    for series, table, logs, growth in (
+        (evidence.stored, evidence.stored_table, found.stored, found.growth[:stored]),
+        (evidence.cycled, evidence.cycled_table, found.cycled, found.growth[stored:]),
+    ):
+        lost = tabulated(table, logs)
+        root = jnp.sqrt(jnp.arange(1.0, series.days.shape[1] + 1.0))[None]
+        beside = overhang(found.common, series.temperature, series.charge, series.days)
+        beside = beside + growth[:, None] * series.days / YEAR + found.common["check_up"] * root
+        values.append(lost.at[:, 0].add(beside).at[:, 1].add(found.common["check_up_material"] * root))
+    return values[0], values[1], found
 
 
 def pointwise(law: AgeingLaw, evidence: Evidence, z: Float[Array, " n"]) -> tuple[Array, Array]:
-    """Log densities of what was measured of stored and cycled cells, `(cells, quantities, times)`; 0 where not.
-
-    Of cells in a second life only capacity was, and each check-up stands alone.
-    """
-    found = unfold(law, evidence, z)
-    parts = _likely_new(law, evidence, found)
-    if not law.start:
-        return parts[0], parts[1]
-    worn = _worn(law, evidence, found)
-    known = np.isfinite(evidence.cycled.losses[:, :1])
-    alone = jax.scipy.special.logsumexp(worn.likely + worn.weight[None, None], axis=2)[:, None]
-    return parts[0], jnp.where(known, alone, 0.0)
+    """Log densities of what was measured of stored and cycled cells, `(cells, quantities, times)`; 0 where not."""
+    stored, cycled, found = predicted(law, evidence, z)
+    counts = jnp.array([1.0, 1.0, 0.0]), jnp.ones(3)
+    parts = []
+    for series, values, kinds in zip((evidence.stored, evidence.cycled), (stored, cycled), counts, strict=True):
+        width = jnp.stack(
+            [
+                jnp.sqrt(found.common["noise"] ** 2 + series.spread**2 / _TEST_CELLS),
+                *(found.common["noise_material"] * jnp.ones_like(series.spread),) * 2,
+            ],
+            axis=1,
+        )
+        known = np.isfinite(series.losses)
+        left = (jnp.where(known, series.losses, 0.0) - values) / width
+        parts.append(jnp.where(known, student(left) - jnp.log(width), 0.0) * kinds[None, :, None])
+    return parts[0], parts[1]
 
 
 def student(left: Array) -> Array:
@@ -300,80 +277,17 @@ def student(left: Array) -> Array:
 
 def log_density(law: AgeingLaw, evidence: Evidence, kept: Float[Array, " cells"], z: Float[Array, " n"]) -> Array:
     """Log of the density of unknowns and measurements; `kept` is 0 for cells that are not to be known, stored first."""
-    found = unfold(law, evidence, z)
-    each = [part.sum((1, 2)) for part in _likely_new(law, evidence, found)]
-    if law.start:
-        worn = _worn(law, evidence, found)
-        # All check-ups of a cell have what it lost before in common.
-        each.append(jax.scipy.special.logsumexp(worn.likely.sum(1) + worn.weight[None], axis=1))
-    return (kept * jnp.concatenate(each)).sum() + _log_prior(law, evidence, z)
-
-
-def _losses(series: Series, table: Table, logs: Array, growth: Array, common: Mapping[str, Array]) -> Array:
-    """Losses that check-ups of cells that were new find."""
-    root = jnp.sqrt(jnp.arange(1.0, series.days.shape[1] + 1.0))[None]
-    beside = overhang(common, series.temperature, series.charge, series.days)
-    beside = beside + growth[:, None] * series.days / YEAR + common["check_up"] * root
-    return tabulated(table, logs).at[:, 0].add(beside).at[:, 1].add(common["check_up_material"] * root)
-
-
-def _likely_new(law: AgeingLaw, evidence: Evidence, found: Unfolded) -> list[Array]:
-    """Log densities of stored cells, and of cycled ones where they were new."""
-    stored = len(evidence.stored.temperature)
-    cells = [
-        (evidence.stored, evidence.stored_table, found.stored, found.growth[:stored]),
-        (evidence.cycled, evidence.cycled_table, found.cycled, found.growth[stored:]),
-    ]
-    counts, parts = (jnp.array([1.0, 1.0, 0.0]), jnp.ones(3)), []
-    for (series, table, logs, growth), kinds in zip(cells[: 1 if law.start else 2], counts, strict=False):
-        values = _losses(series, table, logs, growth, found.common)
-        width = jnp.stack(
-            [
-                jnp.sqrt(found.common["noise"] ** 2 + series.spread**2 / _TEST_CELLS),
-                *(found.common["noise_material"] * jnp.ones_like(series.spread),) * 2,
-            ],
-            axis=1,
-        )
-        known = np.isfinite(series.losses)
-        left = (jnp.where(known, series.losses, 0.0) - values) / width
-        parts.append(jnp.where(known, student(left) - jnp.log(width), 0.0) * kinds[None, :, None])
-    return parts
-
-
-class _Worn(NamedTuple):
-    """Cells in a second life, by what they can have lost before."""
-
-    lost: Float[Array, "cells times starts"]
-    """Capacity [1]. They are worked whole all the time, and begin when the overhang has given what it had."""
-    likely: Float[Array, "cells times starts"]
-    """Log density of what was measured; 0 where not."""
-    weight: Float[Array, " starts"]
-    """Logarithm of how likely a start is beforehand."""
-
-
-def _worn(law: AgeingLaw, evidence: Evidence, found: Unfolded) -> _Worn:
-    starts, width = jnp.linspace(*law.start[0].reach, _STARTS), found.common["noise_second"]
-    lost = tabulated_along(evidence.cycled_table, found.cycled, starts)[:, 0]
-    known = np.isfinite(evidence.cycled.losses[:, 0])[..., None]
-    left = (jnp.where(known, np.nan_to_num(evidence.cycled.losses[:, 0])[..., None], 0.0) - lost) / width
-    apart = (starts - found.rates[-1]) / found.common["start_sd"]
-    # The trapezoidal rule.
-    share = np.log(np.where(np.isin(np.arange(_STARTS), (0, _STARTS - 1)), 0.5, 1.0))
-    likely = jnp.where(known, student(left) - jnp.log(width), 0.0)
-    return _Worn(lost, likely, jax.nn.log_softmax(share - 0.5 * apart**2))
+    stored, cycled = pointwise(law, evidence, z)
+    each = jnp.concatenate([part.sum((1, 2)) for part in (stored, cycled)])
+    return (kept * each).sum() + _log_prior(law, evidence, z)
 
 
 def _log_prior(law: AgeingLaw, evidence: Evidence, z: Float[Array, " n"]) -> Array:
     counts = sizes(law, evidence)
     parts = dict(zip(counts, jnp.split(z, np.cumsum(list(counts.values()))[:-1]), strict=True))
-    told = _SPREADS | _SPREADS_WORN if law.start else _SPREADS
     total = jnp.zeros(())
     for name, part in parts.items():
-        spread = told.get(name)
-        log_sd = (
-            evidence.priors[spread].sd * parts["common"][list(evidence.priors).index(spread)]
-            if spread
-            else jnp.zeros(())
-        )
+        spread = _SPREADS.get(name)
+        log_sd = evidence.priors[spread].sd * parts["common"][list(COMMON).index(spread)] if spread else jnp.zeros(())
         total = total - 0.5 * (part**2).sum() * jnp.exp(-2.0 * log_sd) - counts[name] * log_sd
     return total

@@ -9,16 +9,16 @@ from jaxtyping import Float
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
-from fadecast.calibration.joint_model import Evidence, conditions_of, count_of, pointwise
+from fadecast.calibration.joint_model import Evidence, conditions, count_of, pointwise
 from fadecast.calibration.laws import AgeingLaw
 
 
 def left_out(evidence: Evidence) -> Float[np.ndarray, "folds cells"]:
     """Return which cells each fold is without: 1 for these, stored cells first.
 
-    A storage condition is left out alone, cycled cells with all of their condition.
+    A storage condition is left out alone, cycled cells with all at their temperature.
     """
-    stored, groups = len(evidence.stored.temperature), conditions_of(evidence.cycled)
+    stored, groups = len(evidence.stored.temperature), conditions(evidence.cycled.temperature)
     cells = stored + len(groups)
     out = np.zeros((stored + count_of(groups), cells))
     out[range(stored), range(stored)] = 1.0
