@@ -9,7 +9,7 @@ demo: $(INSTALLED)
 	$(BIN)/fadecast run configs/demo.yaml
 
 test: $(INSTALLED)
-	$(BIN)/pytest -n 2 --dist worksteal -m "not slow and not slurm"
+	$(BIN)/pytest -n 2 -m "not slow and not slurm"
 
 test-slow: $(INSTALLED)
 	$(BIN)/pytest -n 2 -m slow

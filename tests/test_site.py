@@ -89,6 +89,7 @@ def test_two_sites_are_two_forecasts(population):
     np.testing.assert_array_equal(both["site_unserved"].values[:, 0], first["site_unserved"].values[:, 0])
 
 
+@pytest.mark.slow
 def test_sites_that_fit_into_one_tile_are_forecast_together(population):
     """As if each were by itself, but for the macro steps that they share."""
     together = forecast(population, Fleet(sharing="equal", sites=3))

@@ -191,6 +191,7 @@ def test_what_a_law_brings_follows_its_own_temperature(evidence):
         np.testing.assert_allclose(found.cycled[:, column], sd + 40e3 * inverse(given.cycled.temperature), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_cells_that_were_only_stored_say_nothing_of_cycling():
     """No cycled cell: the truth of storage is found, and what storage cannot tell stays as it was held beforehand."""
     law = MAKES["lfp"].laws["electron"]

@@ -170,6 +170,7 @@ def test_salt_agrees_with_idaklu(c_rate, celsius, steps):
     assert max(errors.values()) < 1e-3, errors
 
 
+@pytest.mark.slow
 def test_salt_rests_where_an_aged_cell_is_lifted():
     """As much salt as in a fresh cell, evenly in the pores that are left, and still there."""
     cell = cell_of("salt")

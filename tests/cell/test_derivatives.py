@@ -61,6 +61,7 @@ def states() -> np.ndarray:
     return np.abs(np.concatenate([np.zeros((2, lanes)), *(np.asarray(getattr(slow, name)) for name in AGEING)]))
 
 
+@pytest.mark.slow
 def test_forward_derivatives_are_those_of_finite_differences():
     """Within 1e-5 of each derivative, apart from the rounding of the differences: of results, and of states."""
     run, logs = results(), jnp.log(jnp.asarray(FACTORS))

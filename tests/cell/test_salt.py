@@ -92,6 +92,7 @@ def test_bounds_are_those_of_linear_diffusion(cell, inputs, start, held, seconds
         np.testing.assert_allclose(np.concatenate(bounds), truth, rtol=0.01)
 
 
+@pytest.mark.slow
 def test_salt_stays_in_its_range_where_more_is_asked_for(cell, inputs, start, salt_of):
     """Twelve minutes of 2C in cells of ever closer pores, charged and discharged.
 
