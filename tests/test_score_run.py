@@ -62,7 +62,6 @@ def test_forecasts_have_intervals_at_every_check_up(done):
     assert (table["equivalent_full_cycles"] == 0.0).all()
 
 
-@pytest.mark.slow
 def test_cells_of_another_make_are_forecast_by_its_own_rates(tmp_path):
     """Iron phosphate, half charged: within what was measured of it, and it says how long that was."""
     stored = {"make": "lfp", "start_soc": 0.5, "check_up_days": [100.0, 300.0]}
