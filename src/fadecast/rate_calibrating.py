@@ -269,7 +269,6 @@ def _fit(
         calibration.pilot,
         calibration.warmup,
         calibration.draws,
-        calibration.chains,
         calibration.fold_warmup,
         calibration.fold_draws,
     )

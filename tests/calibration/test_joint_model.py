@@ -103,7 +103,7 @@ def test_a_cell_that_is_left_out_says_nothing(evidence):
 def test_folds_foretell_what_they_do_not_know(evidence, posterior):
     """A condition is foretold worse without it, though far better than by the prior."""
     given, truth = evidence
-    effort = Effort(fold_chains=2, fold_warmup=60, fold_draws=60)
+    effort = Effort(fold_warmup=60, fold_draws=60)
     known = 1.0 - left_out(given)
     folds = dict(sample_folds(LAW, given, posterior, known, effort, 0, range(len(known))))
     ((_, alone),) = sample_folds(LAW, given, posterior, known, effort, 0, [3])

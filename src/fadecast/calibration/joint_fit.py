@@ -26,7 +26,6 @@ class Effort(NamedTuple):
     pilot: int = 400
     warmup: int = 500
     draws: int = 1000
-    fold_chains: int = 4
     fold_warmup: int = 150
     fold_draws: int = 200
 
@@ -76,23 +75,33 @@ def spread_of(z: Float[np.ndarray, "chains draws n"], wide: Array) -> tuple[Arra
 def _chains(
     density: Callable[[Array], Array], middle: Array, wide: Array, chains: int, warmup: int, draws: int, seed: int
 ) -> Sampled:
-    keys = jax.random.split(jax.random.key(seed), chains)
-    parts = jax.jit(jax.vmap(partial(_chain, density, middle, wide, warmup, draws)))(keys)
+    keys = jax.vmap(partial(jax.random.split, num=3))(jax.random.split(jax.random.key(seed), chains))
+    starts = jax.vmap(lambda key: jax.random.normal(key, middle.shape))(keys[:, 0])
+    parts = jax.jit(jax.vmap(partial(_chain, density, middle, wide, warmup, draws)))(starts, keys[:, 1:])
     z, divergent, acceptance, steps = (np.asarray(part) for part in parts)
     return Sampled(z, divergent, acceptance, steps, np.asarray(wide))
 
 
 def _chain(
-    density: Callable[[Array], Array], middle: Array, wide: Array, warmup: int, draws: int, key: Array
+    density: Callable[[Array], Array],
+    middle: Array,
+    wide: Array,
+    warmup: int,
+    draws: int,
+    start: Array,
+    keys: Array,
 ) -> tuple[Array, ...]:
-    """Return places, and whether each path to one diverged, its acceptance and its steps."""
+    """Return places, and whether each path to one diverged, its acceptance and its steps.
+
+    `start` is in the coordinates that `wide` makes.
+    """
 
     def there(u: Array) -> Array:
         return density(middle + wide @ u)
 
-    start, warm, run = jax.random.split(key, 3)
+    warm, run = keys
     adapt = blackjax.window_adaptation(blackjax.nuts, there, target_acceptance_rate=0.9, max_num_doublings=_DOUBLINGS)
-    (state, parameters), _ = adapt.run(warm, jax.random.normal(start, middle.shape), warmup)
+    (state, parameters), _ = adapt.run(warm, start, warmup)
     step = blackjax.nuts(there, **parameters).step
 
     def one(state, key):  # type: ignore[no-untyped-def]
@@ -130,7 +139,8 @@ def sample_folds(
 ) -> Iterator[tuple[int, Float[np.ndarray, "chains draws n"]]]:
     """Draw from the posteriors given some of the cells, in the coordinates that the posterior of all is round in.
 
-    What a fold gives does not hang on which others are asked for.
+    Chains begin at its draws: where it is bent, few other places are near it, and short chains do not get there. What a
+    fold gives does not hang on which others are asked for.
 
     Parameters
     ----------
@@ -146,13 +156,14 @@ def sample_folds(
     The number of a fold, and its draws.
     """
     middle, wide = spread_of(whole.z, jnp.asarray(whole.wide))
+    starts = jnp.linalg.solve(wide, (whole.z[:, -1] - middle).T).T
 
     @jax.jit
     def run(known: Array, keys: Array) -> Array:
         density = partial(log_density, law, evidence, known)
-        return jax.vmap(partial(_chain, density, middle, wide, effort.fold_warmup, effort.fold_draws))(keys)[0]
+        return jax.vmap(partial(_chain, density, middle, wide, effort.fold_warmup, effort.fold_draws))(starts, keys)[0]
 
     for number in numbers:
         # The next but one: those of the posterior of all and of its pilot are taken.
-        keys = jax.random.split(jax.random.key(seed + 2 + number), effort.fold_chains)
+        keys = jax.vmap(jax.random.split)(jax.random.split(jax.random.key(seed + 2 + number), len(starts)))
         yield number, np.asarray(run(jnp.asarray(kept[number]), keys))
