@@ -99,9 +99,7 @@ def test_what_was_measured_is_scored(done):
         ("cells=[]", "must name a cell or a set"),
         ("sets=[other]", "sets.0"),
         ("laws=[other]", "laws.0"),
-        ("laws=[coupled]", "cells: no draws of coupled for lgm50; there are of solvent"),
-        # One that another make has.
-        ("laws=[solvent, electron]", "cells: no draws of electron for lgm50; there are of solvent"),
+        ("laws=[solvent, coupled]", "cells: no draws of coupled for lgm50; there are of solvent, electron"),
         ("cells.0.make=nmc", "cells.0.make"),
         ("cells.1.make=lfp", "cells.1.steps: no Sony 26650 cells of iron phosphate were cycled; must be rests"),
     ],

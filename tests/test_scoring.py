@@ -13,26 +13,45 @@ def test_crps_of_normal_draws_is_the_closed_form():
     for measured in (0.9, 0.93, 0.80):
         z = (measured - 0.9) / 0.02
         expected = 0.02 * (z * (2.0 * norm.cdf(z) - 1.0) + 2.0 * norm.pdf(z) - 1.0 / np.sqrt(np.pi))
-        assert crps(draws, measured) == pytest.approx(expected, rel=0.01)
+        assert crps(draws[:, None], measured) == pytest.approx(expected, rel=0.01)
 
 
 def test_crps_of_few_draws_is_not_biased():
     rng = np.random.default_rng(1)
-    found = np.mean([crps(rng.normal(size=5), 0.3) for _ in range(20_000)])
+    found = np.mean([crps(rng.normal(size=(5, 1)), 0.3) for _ in range(20_000)])
     expected = 0.3 * (2.0 * norm.cdf(0.3) - 1.0) + 2.0 * norm.pdf(0.3) - 1.0 / np.sqrt(np.pi)
     assert found == pytest.approx(expected, abs=0.01)
+
+
+def test_readings_of_a_draw_are_not_taken_for_draws():
+    """What all readings of a draw have in common is as uncertain as the draws are few; the rest is smoothed."""
+    rng = np.random.default_rng(2)
+    exact = 0.3 * (2.0 * norm.cdf(0.3) - 1.0) + 2.0 * norm.pdf(0.3) - 1.0 / np.sqrt(np.pi)
+    alike = rng.normal(size=(4000, 20, 1))
+    readings = np.sqrt(0.5) * (alike + rng.normal(size=(4000, 20, 8)))
+    found = np.array([crps(each, 0.3) for each in readings])
+    assert found.mean() == pytest.approx(exact, abs=0.008)
+    assert found.std() < 0.9 * np.std([crps(each[:, :1], 0.3) for each in readings])
+    # All of a draw alike: as if each had one.
+    same = np.repeat(alike, 8, axis=2)
+    assert crps(same[0], 0.3) == pytest.approx(crps(alike[0], 0.3), rel=1e-9)
+    truth = rng.normal(size=4000)
+    for values in (readings, same):
+        low, middle, high = levels_of(values)
+        assert ((low <= truth) & (truth <= high)).mean() == pytest.approx(0.90, abs=0.015)
+        assert (middle <= truth).mean() == pytest.approx(0.5, abs=0.025)
 
 
 @given(st.lists(st.floats(0.5, 1.0), min_size=2, max_size=30), st.floats(0.5, 1.0))
 def test_crps_is_the_mean_over_pairs(draws, measured):
     values = np.array(draws)
     pairs = np.abs(values[:, None] - values).sum() / (len(values) * (len(values) - 1.0))
-    assert crps(values, measured) == pytest.approx(np.abs(values - measured).mean() - 0.5 * pairs, abs=1e-12)
+    assert crps(values[:, None], measured) == pytest.approx(np.abs(values - measured).mean() - 0.5 * pairs, abs=1e-12)
 
 
 def test_a_score_says_error_interval_and_coverage():
     forecast = np.stack([np.ones(101), np.linspace(0.90, 1.0, 101), np.linspace(0.80, 0.90, 101)])
-    found = score(forecast, np.array([1.0, 0.89, 0.86]))
+    found = score(forecast[..., None], np.array([1.0, 0.89, 0.86]))
     assert found.error == pytest.approx(-0.01)
     assert found.fade == pytest.approx(0.14)
     assert found.inside
@@ -43,7 +62,7 @@ def test_a_score_says_error_interval_and_coverage():
 @pytest.mark.parametrize("draws", [20, 48, 400])
 def test_intervals_of_few_draws_hold_as_many_as_those_of_many(draws):
     rng = np.random.default_rng(draws)
-    low, middle, high = levels_of(rng.normal(size=(20_000, draws)))
+    low, middle, high = levels_of(rng.normal(size=(20_000, draws, 1)))
     truth = rng.normal(size=20_000)
     assert ((low <= truth) & (truth <= high)).mean() == pytest.approx(0.90, abs=0.008)
     assert (middle <= truth).mean() == pytest.approx(0.5, abs=0.012)

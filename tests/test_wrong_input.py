@@ -205,8 +205,8 @@ VALUES = {
         "loss_of_active_material ['stress-driven', 'stress-driven']; must be null for other laws",
     ),
     "rates of a law that did not ship": (
-        "cell: {chemistry: {sei: electron-migration limited}}",
-        "population.rate_posterior: lgm50 holds no draws of the law electron of cell.chemistry",
+        "cell: {chemistry: {loss_of_active_material: [stress and reaction-driven, stress-driven]}}",
+        "population.rate_posterior: lgm50 holds no draws of the law coupled of cell.chemistry",
     ),
     "rate that the posterior sets": (
         "population: {rates: [{name: 'SEI solvent diffusivity [m2.s-1]', value: 1e-21, units: m2.s-1, log_sd: 0.5}]}",

@@ -1,11 +1,10 @@
 """What does it cost not to know which ageing law holds? Packs under each fitted law, and under all by weight.
 
-Run as `python experiments/ageing_laws/study.py POSTERIOR`, on a posterior of several laws; finished forecasts are kept
-in `results/ageing_laws`, so a stopped one goes on.
+Run as `python experiments/ageing_laws/study.py`; finished forecasts are kept in `results/ageing_laws`, so a stopped one
+goes on.
 """
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from fadecast.calibration.makes import MAKES
-from fadecast.calibration.shipped_rates import posterior
+from fadecast.calibration.shipped_rates import weights
 from fadecast.document import read_document
 from fadecast.figures import style
 from fadecast.outcome import Outcome
@@ -36,14 +35,13 @@ CONTRACTS = {
 }
 
 
-def forecast(name: str, source: Path) -> tuple[Study, xr.Dataset]:
+def forecast(name: str) -> tuple[Study, xr.Dataset]:
     """Forecast packs that age by a law, unless that is done already; their study and fade."""
     chemistry = MAKES["lgm50"].laws[name].chemistry
     loss = json.dumps(chemistry.loss_of_active_material)
     changes = [
         f"cell.chemistry.sei={chemistry.sei}",
         f"cell.chemistry.loss_of_active_material={loss}",
-        f"population.rate_posterior={source.absolute()}",
         f"name={name}",
     ]
     study = check_study(read_document(NEVADA, [*SMALL, *changes]))
@@ -92,9 +90,8 @@ def drawn(table: pd.DataFrame) -> None:
 def main() -> None:
     """Forecast and price packs under each law, and under all."""
     OUT.mkdir(parents=True, exist_ok=True)
-    source = Path(sys.argv[1])
-    likely = {str(law): float(weight) for law, weight in posterior(str(source))["weight"].to_series().items()}
-    studies, fades = zip(*(forecast(name, source) for name in likely), strict=True)
+    likely = weights("lgm50")
+    studies, fades = zip(*map(forecast, likely), strict=True)
     rows = {name: {"weight": likely[name], **row(fade)} for name, fade in zip(likely, fades, strict=True)}
     for name, counts in ((EQUAL, [1.0] * len(fades)), (WEIGHED, list(likely.values()))):
         rows[name] = row(mixed(fades, counts, studies[0].seed))

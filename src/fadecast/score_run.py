@@ -100,6 +100,8 @@ class Scored:
 
 _BROKEN = (Outcome.NOT_FINITE, Outcome.STATE_OUT_OF_BOUNDS)
 _FEWEST_DRAWS = 20
+_READINGS = 16
+"""Of what check-ups find beside ageing, for each draw of ageing: they cost next to nothing."""
 _REACH, _GRID = 1.1, 40
 """Days forecast over those that the last check-up by cycles takes at the start, and times among them."""
 
@@ -197,6 +199,7 @@ class _Forecast(NamedTuple):
     days: np.ndarray
     cycles: np.ndarray
     retention: np.ndarray
+    """As read at check-ups, some readings of each draw: `(check-ups, draws, readings)`."""
 
 
 def _forecasts(scoring: Scoring, cases: Sequence[Case], observe: Callable[[str], None]) -> dict[str, list[_Forecast]]:
@@ -296,8 +299,9 @@ def _at_check_ups(
         rows = np.searchsorted(times, case.days)
         found, days, at = retention[rows], np.tile(case.days[:, None], draws), cycles[rows]
     middle = np.median(days, axis=1), np.median(at, axis=1)
-    beyond = beside(drawn, condition, *middle, int(case.check_ups_age), rng, case.make)
-    return _Forecast(days, at, found + beyond)
+    often = drawn._replace(common={name: np.repeat(values, _READINGS) for name, values in drawn.common.items()})
+    beyond = beside(often, condition, *middle, int(case.check_ups_age), rng, case.make)
+    return _Forecast(days, at, found[..., None] + beyond.reshape(*found.shape, _READINGS))
 
 
 def _generator(seed: int, stream: str) -> np.random.Generator:

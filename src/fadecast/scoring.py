@@ -26,36 +26,58 @@ class Score(NamedTuple):
     """Share of all check-ups that their 90 % intervals hold [1]."""
 
 
-def crps(forecast: Float[np.ndarray, " draw"], measured: float) -> float:
+def crps(forecast: Float[np.ndarray, "draw reading"], measured: float) -> float:
     """Return the continuous ranked probability score of draws: E|X - y| - E|X - X'| / 2, in the unit of both.
 
     Gneiting & Raftery 2007, doi:10.1198/016214506000001437, eq. 21, without bias (Ferro 2014): pairs are of different
     draws.
     """
-    draws = np.sort(forecast)
-    count = len(draws)
-    weights = 2.0 * np.arange(count) - count + 1.0
-    apart = 2.0 * (weights * draws).sum() / (count * (count - 1.0))
-    return float(np.abs(draws - measured).mean() - 0.5 * apart)
+    draws, readings = forecast.shape
+    apart = _apart(forecast.reshape(1, -1))[0] - _apart(forecast).sum()
+    pairs = 0.5 * draws * (draws - 1) * readings**2
+    return float(np.abs(forecast - measured).mean() - 0.5 * apart / pairs)
 
 
-def levels_of(forecast: Float[np.ndarray, "time draw"]) -> Float[np.ndarray, "level time"]:
+def _apart(values: Float[np.ndarray, "row value"]) -> Float[np.ndarray, " row"]:
+    """Return the sum of the differences of all pairs of a row."""
+    count = values.shape[1]
+    return np.asarray((2.0 * np.arange(count) - count + 1.0) * np.sort(values, axis=1)).sum(axis=1)
+
+
+def levels_of(forecast: Float[np.ndarray, "time draw reading"]) -> Float[np.ndarray, "level time"]:
     """Return the quantiles `LEVELS` of what draws are of, at each time.
 
     By expected rank, p (n + 1): of n draws and what they foretell, alike, nine in ten then lie between the outer two
     (Hyndman & Fan 1996, doi:10.1080/00031305.1996.10473566, definition 6). By the rank of the draws alone it would be
-    86 % of 48 draws.
+    86 % of 48 draws. Readings count for as many as would be independent.
     """
-    return np.asarray(np.quantile(forecast, LEVELS, axis=1, method="weibull"))
+    return np.stack([_quantiles(each) for each in forecast], axis=1)
 
 
-def score(forecast: Float[np.ndarray, "time draw"], measured: Float[np.ndarray, " time"]) -> Score:
+def _quantiles(forecast: Float[np.ndarray, "draw reading"]) -> Float[np.ndarray, " level"]:
+    """Return the quantiles `LEVELS` at one time; among all readings, as many lie below as of independent ones would."""
+    count = _independent(forecast)
+    levels = (np.array(LEVELS) * (count + 1.0) - 0.5) / count
+    return np.asarray(np.quantile(forecast, levels, method="hazen"))
+
+
+def _independent(forecast: Float[np.ndarray, "draw reading"]) -> float:
+    """Return how many independent readings tell a mean as well, by how alike those of a draw are (Kish 1965, ch. 5)."""
+    draws, readings = forecast.shape
+    within = forecast.var(axis=1, ddof=1).mean() if readings > 1 else 0.0
+    between = readings * forecast.mean(axis=1).var(ddof=1)
+    whole = between + (readings - 1) * within
+    alike = np.clip((between - within) / whole, 0.0, 1.0) if whole else 1.0
+    return float(draws * readings / (1.0 + (readings - 1) * alike))
+
+
+def score(forecast: Float[np.ndarray, "time draw reading"], measured: Float[np.ndarray, " time"]) -> Score:
     """Score a forecast of retention at the check-ups of one cell, the first of which is the start.
 
     Parameters
     ----------
     forecast
-        Draws at each check-up [1].
+        Draws at each check-up, and readings of each draw [1].
     measured
         Retention [1].
     """

@@ -207,7 +207,9 @@ VARIABLES: Mapping[str, Variable] = {
     **_with_interval("principle_premium", ("principle",), _RATE, "premium by a principle"),
     **_with_interval("refund", (), _RATE, "premium that owners are given back who end the contract early"),
     **_with_interval("claims_per_pack", (), "1", "payments per pack over the term"),
-    **_with_interval("mean_claim", (), "USD", "mean discounted payment"),
+    **_with_interval(
+        "mean_claim", (), "USD", "discounted payments, those to the site included, over the number to packs"
+    ),
     **_with_interval("ceded_loss", ("layer",), _RATE, "expected loss of a layer"),
     **_with_interval("ceded_standard_deviation", ("layer",), _RATE, "standard deviation of the loss of a layer"),
     **_with_interval("retained_loss", (), _RATE, "expected loss that reinsurance leaves"),

@@ -133,8 +133,9 @@ def test_a_law_that_was_not_fitted_is_refused():
     assert law_of(other) is None
     with pytest.raises(ValueError, match="solvent-diffusion limited"):
         in_service(other, held([(25.0, 0.5)]))
-    service = in_service(Chemistry(sei="electron-migration limited"), held([(25.0, 0.5)]))
-    with pytest.raises(ValueError, match="no draws of the law electron"):
+    both = Chemistry(loss_of_active_material=("stress and reaction-driven", "stress-driven"))
+    service = in_service(both, held([(25.0, 0.5)]))
+    with pytest.raises(ValueError, match="no draws of the law coupled"):
         sample_posterior_rates("lgm50", service, SEED, 2, 2, 0.0)
     with pytest.raises(ValueError, match="knows storage only"):
         sample_posterior_rates("lfp", in_service(Chemistry(), held([(25.0, 0.5)])), SEED, 2, 2, 0.0)

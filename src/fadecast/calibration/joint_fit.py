@@ -156,7 +156,7 @@ def sample_folds(
     The number of a fold, and its draws.
     """
     middle, wide = spread_of(whole.z, jnp.asarray(whole.wide))
-    starts = jnp.linalg.solve(wide, (whole.z[:, -1] - middle).T).T
+    starts = jnp.linalg.solve(wide, (whole.z[:, -1] - np.asarray(middle)).T).T
 
     @jax.jit
     def run(known: Array, keys: Array) -> Array:
