@@ -9,7 +9,11 @@ import pandas as pd
 import pytest
 import yaml
 
+from fadecast.calibration.joint_model import COMMON
+from fadecast.calibration.shipped_rates import Condition, Drawn
 from fadecast.cli import main
+from fadecast.score_run import _at_check_ups
+from fadecast.scored_cells import STORED, Case
 
 SUMMARY = re.compile(r"^cells: (\d+) median_abs_error_pp: ([\d.]+) coverage_90: ([\d.]+)$")
 
@@ -78,6 +82,21 @@ def test_cells_of_another_make_are_forecast_by_its_own_rates(tmp_path):
     assert 0.009 < loss["cool", 100.0] < 0.016
     assert 0.032 < loss["hot", 100.0] < 0.042
     assert table.loc[("hot", 300.0), "extrapolates"] == "longer than 234 days"
+
+
+def test_readings_of_a_draw_have_its_own_check_ups():
+    """Without noise and discrepancy all of them are alike: the ageing of the draw, and what check-ups cost in it."""
+    common = {name: np.full(3, prior.middle) for name, prior in COMMON.items()}
+    common |= {name: np.zeros(3) for name in ("noise", "growth_sd", "overhang", "overhang_stage")}
+    common["check_up"] = np.array([0.0, 0.01, 0.03])
+    days = np.array([0.0, 50.0, 200.0])
+    case = Case("one", "cells", 25.0, 0.5, (STORED,), days, np.empty(0), None, None)
+    retention = np.array([[1.0, 1.0, 1.0], [0.99, 0.98, 0.97], [0.98, 0.96, 0.94]])
+    drawn, held = Drawn({}, common), Condition(25.0, 0.5, rests=True)
+    found = _at_check_ups(case, held, days, np.zeros((3, 3)), retention, drawn, np.random.default_rng(0)).retention
+    expected = retention - np.sqrt(np.arange(3.0))[:, None] * common["check_up"]
+    np.testing.assert_allclose(found, np.broadcast_to(expected[..., None], found.shape), rtol=1e-9)
+    assert found.shape[2] > 1
 
 
 def test_what_was_measured_is_scored(done):

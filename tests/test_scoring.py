@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from fadecast.scoring import crps, levels_of, root_of_time, score
+from fadecast.scoring import LEVELS, crps, levels_of, root_of_time, score
 
 
 def test_crps_of_normal_draws_is_the_closed_form():
@@ -27,19 +27,29 @@ def test_readings_of_a_draw_are_not_taken_for_draws():
     """What all readings of a draw have in common is as uncertain as the draws are few; the rest is smoothed."""
     rng = np.random.default_rng(2)
     exact = 0.3 * (2.0 * norm.cdf(0.3) - 1.0) + 2.0 * norm.pdf(0.3) - 1.0 / np.sqrt(np.pi)
-    alike = rng.normal(size=(4000, 20, 1))
-    readings = np.sqrt(0.5) * (alike + rng.normal(size=(4000, 20, 8)))
+    alike = rng.normal(size=(4000, 24, 1))
+    readings = np.sqrt(0.5) * (alike + rng.normal(size=(4000, 24, 16)))
     found = np.array([crps(each, 0.3) for each in readings])
     assert found.mean() == pytest.approx(exact, abs=0.008)
     assert found.std() < 0.9 * np.std([crps(each[:, :1], 0.3) for each in readings])
-    # All of a draw alike: as if each had one.
-    same = np.repeat(alike, 8, axis=2)
-    assert crps(same[0], 0.3) == pytest.approx(crps(alike[0], 0.3), rel=1e-9)
     truth = rng.normal(size=4000)
-    for values in (readings, same):
-        low, middle, high = levels_of(values)
-        assert ((low <= truth) & (truth <= high)).mean() == pytest.approx(0.90, abs=0.015)
-        assert (middle <= truth).mean() == pytest.approx(0.5, abs=0.025)
+    low, middle, high = levels_of(readings)
+    assert ((low <= truth) & (truth <= high)).mean() == pytest.approx(0.90, abs=0.012)
+    assert (middle <= truth).mean() == pytest.approx(0.5, abs=0.02)
+
+
+def test_readings_that_are_all_alike_change_nothing():
+    """And those that have nothing in common are as many draws."""
+    draws = np.random.default_rng(3).normal(size=(5, 48, 1))
+    same = np.repeat(draws, 16, axis=2)
+    np.testing.assert_allclose(levels_of(same), levels_of(draws), rtol=1e-9)
+    np.testing.assert_allclose(
+        levels_of(draws), np.quantile(draws[..., 0], LEVELS, axis=1, method="weibull"), rtol=1e-9
+    )
+    assert crps(same[0], 0.3) == pytest.approx(crps(draws[0], 0.3), rel=1e-9)
+    apart = np.random.default_rng(4).normal(size=(1, 200, 8))
+    every = np.quantile(apart.ravel(), LEVELS, method="weibull")
+    np.testing.assert_allclose(levels_of(apart)[:, 0], every, atol=0.02)
 
 
 @given(st.lists(st.floats(0.5, 1.0), min_size=2, max_size=30), st.floats(0.5, 1.0))

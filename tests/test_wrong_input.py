@@ -202,6 +202,7 @@ VALUES = {
     "rates of another law": (
         "cell: {chemistry: {sei: reaction limited}}",
         'population.rate_posterior: got "lgm50"; packs draw rates fitted to OKane2022, sei solvent-diffusion limited, '
+        "loss_of_active_material ['stress-driven', 'stress-driven']; OKane2022, sei electron-migration limited, "
         "loss_of_active_material ['stress-driven', 'stress-driven']; must be null for other laws",
     ),
     "rates of a law that did not ship": (

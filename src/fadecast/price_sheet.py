@@ -25,7 +25,7 @@ _LABELS = {
     "capital_load": "Load for risk",
     "refund": "Given back to owners who end early",
     "claims_per_pack": "Payments per pack over the term",
-    "mean_claim": "Mean discounted payment, USD",
+    "mean_claim": "Discounted payments over the number to packs, USD",
     "tail_event_probability": "Packs that lose more than 20 % of capacity within 3 years",
     "systematic_standard_deviation": "Standard deviation of what all packs share",
     "individual_standard_deviation": "Standard deviation of what one pack has alone",

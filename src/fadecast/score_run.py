@@ -194,7 +194,7 @@ def _cases(scoring: Scoring, document: Document) -> Iterator[Case]:
 
 
 class _Forecast(NamedTuple):
-    """Draws of one cell under one law at its check-ups, each `(check-ups, draws)`."""
+    """Draws of one cell under one law at its check-ups; days and cycles `(check-ups, draws)`."""
 
     days: np.ndarray
     cycles: np.ndarray

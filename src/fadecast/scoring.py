@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from scipy.stats import rankdata
 
 LEVELS = (0.05, 0.5, 0.95)
 """Quantiles of a forecast."""
@@ -55,17 +56,27 @@ def levels_of(forecast: Float[np.ndarray, "time draw reading"]) -> Float[np.ndar
 
 
 def _quantiles(forecast: Float[np.ndarray, "draw reading"]) -> Float[np.ndarray, " level"]:
-    """Return the quantiles `LEVELS` at one time; among all readings, as many lie below as of independent ones would."""
-    count = _independent(forecast)
-    levels = (np.array(LEVELS) * (count + 1.0) - 0.5) / count
-    return np.asarray(np.quantile(forecast, levels, method="hazen"))
+    """Return the quantiles `LEVELS` at one time.
+
+    Means over the part of all readings that one of as many independent ones stands for, at its expected rank.
+    """
+    count, readings = _independent(forecast), np.sort(forecast, axis=None)
+    rank = np.clip(np.array(LEVELS) * (count + 1.0), 1.0, count)
+    below = np.append(0.0, np.cumsum(readings)) / readings.size
+    share = np.arange(readings.size + 1) / readings.size
+    upper, lower = (np.interp(at / count, share, below) for at in (rank, rank - 1.0))
+    return np.asarray(count * (upper - lower))
 
 
 def _independent(forecast: Float[np.ndarray, "draw reading"]) -> float:
-    """Return how many independent readings tell a mean as well, by how alike those of a draw are (Kish 1965, ch. 5)."""
+    """Return how many independent readings tell a mean rank as well, by how alike those of a draw are.
+
+    The design effect of clusters (Kish 1965, Survey Sampling, ch. 5); of ranks, since one draw may be far off.
+    """
     draws, readings = forecast.shape
-    within = forecast.var(axis=1, ddof=1).mean() if readings > 1 else 0.0
-    between = readings * forecast.mean(axis=1).var(ddof=1)
+    ranks = rankdata(forecast).reshape(forecast.shape)
+    within = ranks.var(axis=1, ddof=1).mean() if readings > 1 else 0.0
+    between = readings * ranks.mean(axis=1).var(ddof=1)
     whole = between + (readings - 1) * within
     alike = np.clip((between - within) / whole, 0.0, 1.0) if whole else 1.0
     return float(draws * readings / (1.0 + (readings - 1) * alike))

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fadecast.calibration.joint_fit import Effort, sample, sample_folds
+from fadecast.calibration.joint_fit import Effort, sample, sample_folds, spread_of, starts_of
 from fadecast.calibration.joint_model import (
     COMMON,
     Evidence,
@@ -98,6 +98,15 @@ def test_a_cell_that_is_left_out_says_nothing(evidence):
     density = [float(log_density(LAW, each, jnp.asarray(1.0 - out[2]), jnp.asarray(truth))) for each in (given, other)]
     assert density[0] == pytest.approx(density[1], rel=1e-12)
     assert log_density(LAW, other, jnp.ones(10), jnp.asarray(truth)) < density[0] - 10.0
+
+
+def test_chains_without_a_condition_begin_at_draws_of_the_posterior(posterior):
+    middle, wide = spread_of(posterior.z, jnp.asarray(posterior.wide))
+    starts = np.asarray(starts_of(posterior, middle, wide))
+    there = np.asarray(middle) + starts @ np.asarray(wide).T
+    np.testing.assert_allclose(there, posterior.z[:, -1], atol=1e-8)
+    # There the posterior is about round, and of width 1.
+    assert 0.3 < np.sqrt((starts**2).mean()) < 3.0
 
 
 def test_folds_foretell_what_they_do_not_know(evidence, posterior):

@@ -126,6 +126,19 @@ def test_packs_are_drawn_with_what_the_posterior_sets():
         make_population(Population(), 3, 4, SEED, capacity_of)
 
 
+def test_packs_under_electron_migration_draw_its_conductivity():
+    law = MAKES["lgm50"].laws["electron"]
+    service = in_service(Chemistry(sei="electron-migration limited"), held([(25.0, 0.5)]))
+    found = sample_posterior_rates("lgm50", service, SEED, DRAWS, 1, 0.0)
+    assert tuple(found.rates) == posterior_parameters(law)
+    expected = predict("electron", Condition(25.0, 0.5, rests=False), None, DRAWS, np.random.default_rng(0)).multiples
+    name = law.film[0].parameter
+    logs = np.log(found.rates[name] / law.film[0].centre)
+    np.testing.assert_allclose(np.median(logs), np.median(np.log(expected[name])), atol=0.1)
+    # It explains storage worse, and drifts more.
+    assert found.drift.std() > 1.5 * sampled([(25.0, 0.5)]).drift.std()
+
+
 def test_a_law_that_was_not_fitted_is_refused():
     assert law_of(Chemistry(loss_of_active_material=("stress-driven", "stress-driven"))) is SOLVENT
     assert law_of(Chemistry(model="SPMe")) is SOLVENT

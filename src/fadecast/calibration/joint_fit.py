@@ -62,6 +62,11 @@ def sample(law: AgeingLaw, evidence: Evidence, effort: Effort, seed: int) -> Sam
     return _chains(density, middle, wide, effort.chains, effort.warmup, effort.draws, seed + 1)
 
 
+def starts_of(whole: Sampled, middle: Array, wide: Array) -> Float[Array, "chains n"]:
+    """Return the last draw of each chain in the coordinates that `wide` makes."""
+    return jnp.linalg.solve(wide, (whole.z[:, -1] - np.asarray(middle)).T).T
+
+
 def spread_of(z: Float[np.ndarray, "chains draws n"], wide: Array) -> tuple[Array, Array]:
     """Return the mean of draws, and a matrix that makes their covariance 1; `wide` is one that does so about."""
     flat = z.reshape(-1, z.shape[-1])
@@ -139,7 +144,8 @@ def sample_folds(
 ) -> Iterator[tuple[int, Float[np.ndarray, "chains draws n"]]]:
     """Draw from the posteriors given some of the cells, in the coordinates that the posterior of all is round in.
 
-    Chains begin at its draws: where it is bent, few other places are near it, and short chains do not get there. What a
+    Chains begin at its draws: where it is bent, few other places are near it, and short chains do not get there. Those
+    draws know what the fold does not, so chains that have not left them yet would agree: R-hat does not see it. What a
     fold gives does not hang on which others are asked for.
 
     Parameters
@@ -156,7 +162,7 @@ def sample_folds(
     The number of a fold, and its draws.
     """
     middle, wide = spread_of(whole.z, jnp.asarray(whole.wide))
-    starts = jnp.linalg.solve(wide, (whole.z[:, -1] - np.asarray(middle)).T).T
+    starts = starts_of(whole, middle, wide)
 
     @jax.jit
     def run(known: Array, keys: Array) -> Array:
