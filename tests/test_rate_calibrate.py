@@ -15,7 +15,7 @@ from calibration.test_joint_model import engine
 from fadecast.calibration.diagnostics import arviz
 from fadecast.calibration.joint_fit import Sampled
 from fadecast.calibration.joint_model import COMMON, Evidence, Series
-from fadecast.calibration.law_weights import left_out
+from fadecast.calibration.left_out import left_out
 from fadecast.calibration.makes import MAKES
 from fadecast.calibration.rate_tables import tabulate
 from fadecast.cli import main
@@ -140,7 +140,7 @@ def test_what_the_data_do_not_tell_goes_with_its_prior():
     names = list(COMMON)
     z[..., names.index("noise")] = z[..., names.index("cell_sd")]
     sampled = Sampled(z, *(np.zeros((4, 20_000)),) * 3, np.eye(z.shape[-1]))
-    fitted = FittedLaw(law, Evidence(None, None, None, None), sampled, z[None], np.zeros(1))
+    fitted = FittedLaw(law, Evidence(None, None, None, None), sampled, z[None], np.zeros(1), np.zeros(1))
     found = FittedRates((fitted,), np.ones(1), ("one",), 0.0)
     table = prior_sensitivity(found)
     assert len(table) == 2 * sum(name.endswith("_sd") for name in names)

@@ -16,8 +16,9 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
 
 from fadecast.calibration.joint_fit import Effort, Sampled, sample, sample_folds
 from fadecast.calibration.joint_model import Evidence, Series, conditions, count_of
-from fadecast.calibration.law_weights import foretold, left_out, stacked
+from fadecast.calibration.law_weights import foretold, stacked
 from fadecast.calibration.laws import AgeingLaw, LawName
+from fadecast.calibration.left_out import left_out
 from fadecast.calibration.makes import MAKES, Make, MakeName
 from fadecast.calibration.rate_tables import QUANTITIES, Place, Table, tabulate, untabulated
 from fadecast.cell.model import build_cell
@@ -55,9 +56,9 @@ class RateCalibration(BaseModel):
     """Draws of each chain that adapt its step, and are left out."""
     draws: Annotated[int, Ge(50), Le(100_000)] = 1000
     """Draws of each chain that are kept."""
-    fold_warmup: Annotated[int, Ge(20), Le(10_000)] = 150
+    fold_warmup: Annotated[int, Ge(20), Le(10_000)] = 200
     """Draws of each chain without a condition that adapt its step, and are left out."""
-    fold_draws: Annotated[int, Ge(10), Le(10_000)] = 200
+    fold_draws: Annotated[int, Ge(10), Le(10_000)] = 300
     """Draws of each chain without a condition that are kept."""
 
     @model_validator(mode="after")
@@ -79,6 +80,8 @@ class FittedLaw:
     sampled: Sampled
     folds: Float[np.ndarray, "folds chains draws n"]
     """Draws without each condition."""
+    divergent: Float[np.ndarray, " folds"]
+    """Of the paths to these draws, how many diverged."""
     foretold: Float[np.ndarray, " folds"]
     """Log predictive density of what each fold is without, per check-up."""
 
@@ -273,9 +276,9 @@ def _fit(
         calibration.fold_draws,
     )
     sampled = part("posterior", Sampled, lambda: sample(law, evidence, effort, calibration.seed))
-    folds = _folds(law, evidence, sampled, effort, calibration.seed, store, observe)
+    folds, divergent = _folds(law, evidence, sampled, effort, calibration.seed, store, observe)
     scores = foretold(law, evidence, folds.reshape(len(folds), -1, folds.shape[-1]))
-    return FittedLaw(law, evidence, sampled, folds, scores)
+    return FittedLaw(law, evidence, sampled, folds, divergent, scores)
 
 
 def _stored_table(law: AgeingLaw, stored: Series, tolerance: float) -> Table:
@@ -303,19 +306,23 @@ def _folds(
     seed: int,
     store: PartStore,
     observe: Observe,
-) -> Float[np.ndarray, "folds chains draws n"]:
-    """Return the draws without each condition: those that are kept, and the others."""
-    began, known = time.perf_counter(), 1.0 - left_out(evidence)
-    keys = [f"{law.name}-fold-{number:03d}" for number in range(len(known))]
-    parts = {n: kept["z"].to_numpy() for n, key in enumerate(keys) if (kept := store.load(key)) is not None}
-    missing = [number for number in range(len(known)) if number not in parts]
-    for number, z in sample_folds(law, evidence, sampled, known, effort, seed, missing):
-        store.save(keys[number], xr.Dataset({"z": (("chain", "draw", "n"), z)}))
-        parts[number] = z
-        observe("fold", {"law": law.name, "done": len(parts), "folds": len(known)})
+) -> tuple[Float[np.ndarray, "folds chains draws n"], Float[np.ndarray, " folds"]]:
+    """Return the draws without each condition, those that are kept and the others, and how many paths diverged."""
+    began, out = time.perf_counter(), left_out(evidence)
+    keys = [f"{law.name}-fold-{number:03d}" for number in range(len(out))]
+    parts = {n: kept for n, key in enumerate(keys) if (kept := store.load(key)) is not None}
+    missing = [number for number in range(len(out)) if number not in parts]
+    for number, found in sample_folds(law, evidence, sampled, out, effort, seed, missing):
+        parts[number] = _packed(found)[["z", "divergent"]]
+        store.save(keys[number], parts[number])
+        observe("fold", {"law": law.name, "done": len(parts), "folds": len(out)})
     seconds = round(time.perf_counter() - began, 3)
     observe("part", {"law": law.name, "part": "folds", "seconds": seconds, "loaded": not missing})
-    return np.stack([parts[number] for number in range(len(known))])
+    in_order = [parts[number] for number in range(len(out))]
+    return (
+        np.stack([part["z"].to_numpy() for part in in_order]),
+        np.array([part["divergent"].to_numpy().sum() for part in in_order]),
+    )
 
 
 def _packed(values: Any) -> xr.Dataset:

@@ -50,7 +50,7 @@ from fadecast.wording import percent, significant, words
 _LIBRARIES = ("pybamm", "jax", "blackjax", "numpy", "scipy")
 _MOST_UNKNOWNS = max(len(law.cycled) for make in MAKES.values() for law in make.laws.values())
 _SHIPPED = 400
-_SHIPPED_FOLD = 64
+_SHIPPED_FOLD = 256
 """Draws of each law that the package ships."""
 
 

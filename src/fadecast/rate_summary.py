@@ -57,12 +57,14 @@ def rate_table(found: FittedRates) -> pd.DataFrame:
 def law_table(found: FittedRates) -> pd.DataFrame:
     """Return what every law foretold of each condition it did not know [log density per check-up], and its weight.
 
-    With the largest R-hat of the common quantities and rates in the chains without that condition.
+    With the largest R-hat of the common quantities and rates in the chains without that condition, and how many of
+    their paths diverged.
     """
+    columns = ("law", "weight", "condition", "log_density", "r_hat", "divergent")
     rows = [
-        {"law": each.law.name, "weight": weight, "condition": name, "log_density": score, "r_hat": r_hat}
+        dict(zip(columns, (each.law.name, weight, *row), strict=True))
         for each, weight in zip(found.laws, found.weights, strict=True)
-        for name, score, r_hat in zip(found.folds, each.foretold, _fold_disagreement(each), strict=True)
+        for row in zip(found.folds, each.foretold, _fold_disagreement(each), each.divergent.astype(int), strict=True)
     ]
     return pd.DataFrame(rows)
 

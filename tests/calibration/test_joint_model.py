@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fadecast.calibration.joint_fit import Effort, sample, sample_folds, spread_of, starts_of
+from fadecast.calibration.joint_fit import Effort, sample, sample_folds, spread_of
 from fadecast.calibration.joint_model import (
     COMMON,
     Evidence,
@@ -20,7 +20,8 @@ from fadecast.calibration.joint_model import (
     sizes,
     unfold,
 )
-from fadecast.calibration.law_weights import foretold, left_out, stacked
+from fadecast.calibration.law_weights import foretold, stacked
+from fadecast.calibration.left_out import left_out, redrawn, untold
 from fadecast.calibration.makes import MAKES
 from fadecast.calibration.rate_tables import QUANTITIES, Place, tabulate, untabulated
 
@@ -100,25 +101,72 @@ def test_a_cell_that_is_left_out_says_nothing(evidence):
     assert log_density(LAW, other, jnp.ones(10), jnp.asarray(truth)) < density[0] - 10.0
 
 
-def test_chains_without_a_condition_begin_at_draws_of_the_posterior(posterior):
-    middle, wide = spread_of(posterior.z, jnp.asarray(posterior.wide))
-    starts = np.asarray(starts_of(posterior, middle, wide))
-    there = np.asarray(middle) + starts @ np.asarray(wide).T
-    np.testing.assert_allclose(there, posterior.z[:, -1], atol=1e-8)
-    # There the posterior is about round, and of width 1.
-    assert 0.3 < np.sqrt((starts**2).mean()) < 3.0
+def test_draws_of_a_posterior_are_round_in_its_coordinates(posterior):
+    about = spread_of(posterior.z, jnp.asarray(posterior.wide))
+    there = np.linalg.solve(np.asarray(about.wide), (posterior.z[:, -1] - np.asarray(about.middle)).T)
+    assert 0.3 < np.sqrt((there**2).mean()) < 3.0
+
+
+@pytest.mark.parametrize(("fold", "free"), [(2, 2), (7, 10)])
+def test_what_is_not_told_is_all_that_only_left_out_cells_depend_on(evidence, fold, free):
+    """Of a storage condition its field and discrepancy; of two cycled cells their departures as well."""
+    given, truth = evidence
+    out, rng = left_out(given)[fold], np.random.default_rng(0)
+    found = untold(LAW, given, out)
+    assert found.free.sum() == free
+    np.testing.assert_allclose(found.turn @ found.turn.T, np.eye(len(truth)), atol=1e-12)
+    known = jax.grad(lambda y: log_density(LAW, given, jnp.asarray(1.0 - out), found.turn.T @ y) + 0.5 * (y**2).sum())
+    # Where spreads are as held likely, nothing but the prior says anything of them, and something of all others.
+    spreads = [list(COMMON).index(name) for name in ("field_sd", "growth_sd")]
+    # Small, so that no cell is where its table ends.
+    y = 0.3 * rng.normal(size=len(truth))
+    y[spreads] = 0.0
+    slopes = np.delete(np.asarray(known(jnp.asarray(y))), spreads)
+    is_free = np.delete(found.free, spreads)
+    np.testing.assert_allclose(slopes[is_free], 0.0, atol=1e-9)
+    assert (np.abs(slopes[~is_free]) > 1e-9).all()
+
+
+def test_what_is_drawn_anew_is_as_held_likely_given_all_else(evidence):
+    """The field at a place that is left out leans on its neighbours as a Gaussian process does, with its own spread."""
+    given, truth = evidence
+    out = left_out(given)[3]
+    found = untold(LAW, given, out)
+    wide = list(COMMON).index("field_sd")
+    at = truth.copy()
+    at[wide] = 1.0
+    draws = redrawn(LAW, given, found, jnp.tile(at, (4000, 1)), jax.random.key(0))
+    field = np.asarray(jax.vmap(lambda z: unfold(LAW, given, z).field)(draws))
+    np.testing.assert_allclose(np.delete(field, 3, 1).std(0), 0.0, atol=1e-12)
+    temperature, charge = (
+        [25.0, *np.delete(given.stored.temperature, 3), 10.25, 40.25],
+        [
+            0.9,
+            *np.delete(given.stored.charge, 3),
+            0.7,
+            0.7,
+        ],
+    )
+    matrix = correlation(np.array(temperature), np.array(charge))
+    lean = np.linalg.solve(matrix[1:, 1:], matrix[1:, 0])
+    sd = float(COMMON["field_sd"].value(jnp.asarray(1.0))) * np.sqrt(matrix[0, 0] - matrix[0, 1:] @ lean)
+    assert field[:, 3].mean() == pytest.approx(np.delete(field[0], 3) @ lean, abs=4.0 * sd / np.sqrt(4000))
+    assert field[:, 3].std() == pytest.approx(sd, rel=0.05)
 
 
 def test_folds_foretell_what_they_do_not_know(evidence, posterior):
     """A condition is foretold worse without it, though far better than by the prior."""
     given, truth = evidence
     effort = Effort(fold_warmup=60, fold_draws=60)
-    known = 1.0 - left_out(given)
-    folds = dict(sample_folds(LAW, given, posterior, known, effort, 0, range(len(known))))
-    ((_, alone),) = sample_folds(LAW, given, posterior, known, effort, 0, [3])
-    np.testing.assert_array_equal(alone, folds[3])
-    without = foretold(LAW, given, np.stack([folds[n].reshape(-1, len(truth)) for n in range(len(known))]))
-    knowing = foretold(LAW, given, np.tile(posterior.z.reshape(1, -1, len(truth))[:, ::4], (8, 1, 1)))
+    out = left_out(given)
+    folds = dict(sample_folds(LAW, given, posterior, out, effort, 0, range(len(out))))
+    ((_, alone),) = sample_folds(LAW, given, posterior, out, effort, 0, [3])
+    np.testing.assert_array_equal(alone.z, folds[3].z)
+    without = foretold(LAW, given, np.stack([folds[n].z.reshape(-1, len(truth)) for n in range(len(out))]))
+    draws = jnp.asarray(posterior.z.reshape(-1, len(truth))[::4])
+    stored, cycled = (np.asarray(part)[:, :, 0] for part in jax.vmap(partial(pointwise, LAW, given))(draws))
+    each = [np.logaddexp.reduce(part, axis=0) - np.log(len(draws)) for part in (stored, cycled)]
+    knowing = np.array([*each[0].mean(1), each[1][:2].mean(), each[1][2:].mean()])
     prior = np.random.default_rng(0).normal(size=(1, 400, len(truth)))
     blind = foretold(LAW, given, np.tile(prior, (8, 1, 1)))
     assert (without < knowing + 0.1).all()

@@ -1,6 +1,8 @@
 """Sample what is not known of ageing: the No-U-Turn sampler on all cells, then again without each condition in turn."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
@@ -13,6 +15,7 @@ from scipy.optimize import minimize
 
 from fadecast.calibration.joint_model import COMMON, Evidence, log_density, sizes
 from fadecast.calibration.laws import AgeingLaw
+from fadecast.calibration.left_out import redrawn, untold
 
 _SHRINKAGE = 0.2
 _DOUBLINGS = 9
@@ -26,8 +29,8 @@ class Effort(NamedTuple):
     pilot: int = 400
     warmup: int = 500
     draws: int = 1000
-    fold_warmup: int = 150
-    fold_draws: int = 200
+    fold_warmup: int = 200
+    fold_draws: int = 300
 
 
 class Sampled(NamedTuple):
@@ -43,66 +46,90 @@ class Sampled(NamedTuple):
     """Makes the covariance of the posterior about 1."""
 
 
+class Round(NamedTuple):
+    """Coordinates in which a posterior is about round, and of width 1."""
+
+    middle: Float[Array, " n"]
+    wide: Float[Array, "n n"]
+
+
+Density = Callable[[Float[Array, " cells"], Float[Array, " n"]], Array]
+"""Log density by how much is known of each cell, 0 or 1, and place."""
+
+
 def sample(law: AgeingLaw, evidence: Evidence, effort: Effort, seed: int) -> Sampled:
     """Draw from the posterior given all cells: blackjax's No-U-Turn sampler, step and mass adapted.
 
     A pilot moves in coordinates in which the posterior is round where it is highest; its draws say where all is.
     """
-    cells = len(evidence.stored.temperature) + len(evidence.cycled.temperature)
-    density = partial(log_density, law, evidence, jnp.ones(cells))
+    all_cells = jnp.ones(len(evidence.stored.temperature) + len(evidence.cycled.temperature))
+    density = partial(log_density, law, evidence)
     spreads = jnp.array([name.endswith("_sd") for name in COMMON])
     count = sum(sizes(law, evidence).values())
     given = jnp.concatenate([spreads, jnp.zeros(count - len(COMMON), bool)])
     # Spreads at their middle: with them the density is highest where they are far too wide.
     top, wide = highest(
-        lambda z: density(jnp.where(given, 0.0, z)) - 0.5 * (jnp.where(given, z, 0.0) ** 2).sum(), count
+        lambda z: density(all_cells, jnp.where(given, 0.0, z)) - 0.5 * (jnp.where(given, z, 0.0) ** 2).sum(), count
     )
-    pilot = _chains(density, top, wide, effort.chains, effort.pilot, effort.pilot, seed)
-    middle, wide = spread_of(pilot.z, wide)
-    return _chains(density, middle, wide, effort.chains, effort.warmup, effort.draws, seed + 1)
+    pilot = _chains(density, effort.pilot, effort.pilot)(
+        all_cells, Round(top, wide), *_begun(effort.chains, count, seed)
+    )
+    return _chains(density, effort.warmup, effort.draws)(
+        all_cells, spread_of(pilot.z, wide), *_begun(effort.chains, count, seed + 1)
+    )
 
 
-def starts_of(whole: Sampled, middle: Array, wide: Array) -> Float[Array, "chains n"]:
-    """Return the last draw of each chain in the coordinates that `wide` makes."""
-    return jnp.linalg.solve(wide, (whole.z[:, -1] - np.asarray(middle)).T).T
+def _begun(chains: int, count: int, seed: int) -> tuple[Array, Array]:
+    """Return where chains begin, and their keys."""
+    keys = jax.vmap(partial(jax.random.split, num=3))(jax.random.split(jax.random.key(seed), chains))
+    return jax.vmap(lambda key: jax.random.normal(key, (count,)))(keys[:, 0]), keys[:, 1:]
 
 
-def spread_of(z: Float[np.ndarray, "chains draws n"], wide: Array) -> tuple[Array, Array]:
+def spread_of(z: Float[np.ndarray, "chains draws n"], wide: Array) -> Round:
     """Return the mean of draws, and a matrix that makes their covariance 1; `wide` is one that does so about."""
     flat = z.reshape(-1, z.shape[-1])
     there = np.linalg.solve(np.asarray(wide), (flat - flat.mean(axis=0)).T)
     covariance = np.cov(there)
     # Few draws see all directions: what they say of pairs is taken back a little, where that is said of round ones.
     shrunk = (1.0 - _SHRINKAGE) * covariance + _SHRINKAGE * np.diag(np.diag(covariance))
-    return jnp.asarray(flat.mean(axis=0)), wide @ jnp.asarray(np.linalg.cholesky(shrunk))
+    return Round(jnp.asarray(flat.mean(axis=0)), wide @ jnp.asarray(np.linalg.cholesky(shrunk)))
 
 
-def _chains(
-    density: Callable[[Array], Array], middle: Array, wide: Array, chains: int, warmup: int, draws: int, seed: int
-) -> Sampled:
-    keys = jax.vmap(partial(jax.random.split, num=3))(jax.random.split(jax.random.key(seed), chains))
-    starts = jax.vmap(lambda key: jax.random.normal(key, middle.shape))(keys[:, 0])
-    parts = jax.jit(jax.vmap(partial(_chain, density, middle, wide, warmup, draws)))(starts, keys[:, 1:])
-    z, divergent, acceptance, steps = (np.asarray(part) for part in parts)
-    return Sampled(z, divergent, acceptance, steps, np.asarray(wide))
+def _chains(density: Density, warmup: int, draws: int) -> Callable[[Array, Round, Array, Array], Sampled]:
+    """Return what runs chains, given the cells that are known, coordinates, starts in them and keys.
+
+    Each chain by itself and as many at a time as there are cores: as a batch all would wait for the longest path.
+    """
+    chain = jax.jit(partial(_chain, density, warmup, draws))
+
+    def run(known: Array, about: Round, starts: Array, keys: Array) -> Sampled:
+        # Once, and not by each thread.
+        compiled = chain.lower(known, about, starts[0], keys[0]).compile()
+
+        def ended(start: Array, key: Array) -> tuple[np.ndarray, ...]:
+            return tuple(map(np.asarray, compiled(known, about, start, key)))
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            parts = zip(*pool.map(ended, starts, keys), strict=True)
+            z, divergent, acceptance, steps = map(np.stack, parts)
+        return Sampled(z, divergent, acceptance, steps, np.asarray(about.wide))
+
+    return run
 
 
 def _chain(
-    density: Callable[[Array], Array],
-    middle: Array,
-    wide: Array,
+    density: Density,
     warmup: int,
     draws: int,
+    known: Array,
+    about: Round,
     start: Array,
     keys: Array,
 ) -> tuple[Array, ...]:
-    """Return places, and whether each path to one diverged, its acceptance and its steps.
-
-    `start` is in the coordinates that `wide` makes.
-    """
+    """Return places, and whether each path to one diverged, its acceptance and its steps."""
 
     def there(u: Array) -> Array:
-        return density(middle + wide @ u)
+        return density(known, about.middle + about.wide @ u)
 
     warm, run = keys
     adapt = blackjax.window_adaptation(blackjax.nuts, there, target_acceptance_rate=0.9, max_num_doublings=_DOUBLINGS)
@@ -111,7 +138,7 @@ def _chain(
 
     def one(state, key):  # type: ignore[no-untyped-def]
         state, info = step(key, state)
-        place = middle + wide @ state.position
+        place = about.middle + about.wide @ state.position
         return state, (place, info.is_divergent, info.acceptance_rate, info.num_integration_steps)
 
     return jax.lax.scan(one, state, jax.random.split(run, draws))[1]
@@ -137,23 +164,24 @@ def sample_folds(
     law: AgeingLaw,
     evidence: Evidence,
     whole: Sampled,
-    kept: Float[np.ndarray, "folds cells"],
+    out: Float[np.ndarray, "folds cells"],
     effort: Effort,
     seed: int,
     numbers: Sequence[int],
-) -> Iterator[tuple[int, Float[np.ndarray, "chains draws n"]]]:
-    """Draw from the posteriors given some of the cells, in the coordinates that the posterior of all is round in.
+) -> Iterator[tuple[int, Sampled]]:
+    """Draw from the posteriors given some of the cells.
 
-    Chains begin at its draws: where it is bent, few other places are near it, and short chains do not get there. Those
-    draws know what the fold does not, so chains that have not left them yet would agree: R-hat does not see it. What a
-    fold gives does not hang on which others are asked for.
+    Chains begin at draws of the posterior of all, in coordinates that these are round in: where it is bent, few other
+    places are near it, and short chains do not get there. What the fold does not tell is first drawn anew, and again in
+    the end: left to the chains, it would long be what the left-out cells made it. What a fold gives does not hang on
+    which others are asked for.
 
     Parameters
     ----------
     whole
         Given all cells.
-    kept
-        1 for the cells that a fold knows, stored first.
+    out
+        1 for the cells that a fold is without, stored first.
     numbers
         Of the folds that are asked for.
 
@@ -161,15 +189,22 @@ def sample_folds(
     ------
     The number of a fold, and its draws.
     """
-    middle, wide = spread_of(whole.z, jnp.asarray(whole.wide))
-    starts = starts_of(whole, middle, wide)
-
-    @jax.jit
-    def run(known: Array, keys: Array) -> Array:
-        density = partial(log_density, law, evidence, known)
-        return jax.vmap(partial(_chain, density, middle, wide, effort.fold_warmup, effort.fold_draws))(starts, keys)[0]
-
+    run = _chains(partial(log_density, law, evidence), effort.fold_warmup, effort.fold_draws)
+    anew = jax.jit(partial(redrawn, law, evidence))
+    wide = jnp.asarray(whole.wide)
     for number in numbers:
         # The next but one: those of the posterior of all and of its pilot are taken.
-        keys = jax.vmap(jax.random.split)(jax.random.split(jax.random.key(seed + 2 + number), len(starts)))
-        yield number, np.asarray(run(jnp.asarray(kept[number]), keys))
+        first, chains, last = jax.random.split(jax.random.key(seed + 2 + number), 3)
+        free = untold(law, evidence, out[number])
+        there = _each(partial(anew, free), whole.z, first)
+        about = spread_of(there, wide)
+        starts = np.linalg.solve(np.asarray(about.wide), (there[:, -1] - np.asarray(about.middle)).T).T
+        keys = jax.vmap(jax.random.split)(jax.random.split(chains, len(starts)))
+        found = run(jnp.asarray(1.0 - out[number]), about, jnp.asarray(starts), keys)
+        yield number, found._replace(z=_each(partial(anew, free), found.z, last))
+
+
+def _each(
+    change: Callable[[Array, Array], Array], z: Float[np.ndarray, "chains draws n"], key: Array
+) -> Float[np.ndarray, "chains draws n"]:
+    return np.asarray(change(jnp.asarray(z.reshape(-1, z.shape[-1])), key)).reshape(z.shape)

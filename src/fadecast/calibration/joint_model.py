@@ -165,10 +165,17 @@ def sizes(law: AgeingLaw, evidence: Evidence) -> dict[str, int]:
     }
 
 
+def sections(law: AgeingLaw, evidence: Evidence) -> dict[str, slice]:
+    """Return where in `z` the unknowns of each kind are."""
+    counts = sizes(law, evidence)
+    ends = np.cumsum(list(counts.values()))
+    return {name: slice(int(end) - count, int(end)) for (name, count), end in zip(counts.items(), ends, strict=True)}
+
+
 def unfold(law: AgeingLaw, evidence: Evidence, z: Float[Array, " n"]) -> Unfolded:
     """Turn a vector of unknowns into numbers."""
     counts = sizes(law, evidence)
-    parts = dict(zip(counts, jnp.split(z, np.cumsum(list(counts.values()))[:-1]), strict=True))
+    parts = {name: z[at] for name, at in sections(law, evidence).items()}
     common = {name: prior.value(parts["common"][n]) for n, (name, prior) in enumerate(evidence.priors.items())}
     rates = jnp.stack([unknown.log_sd * parts["rates"][n] for n, unknown in enumerate(law.cycled)])
     temperature, charge, where = places(evidence)
@@ -279,15 +286,13 @@ def log_density(law: AgeingLaw, evidence: Evidence, kept: Float[Array, " cells"]
     """Log of the density of unknowns and measurements; `kept` is 0 for cells that are not to be known, stored first."""
     stored, cycled = pointwise(law, evidence, z)
     each = jnp.concatenate([part.sum((1, 2)) for part in (stored, cycled)])
-    return (kept * each).sum() + _log_prior(law, evidence, z)
+    spreads = log_spreads(law, evidence, z)
+    return (kept * each).sum() - (0.5 * (z * jnp.exp(-spreads)) ** 2 + spreads).sum()
 
 
-def _log_prior(law: AgeingLaw, evidence: Evidence, z: Float[Array, " n"]) -> Array:
-    counts = sizes(law, evidence)
-    parts = dict(zip(counts, jnp.split(z, np.cumsum(list(counts.values()))[:-1]), strict=True))
-    total = jnp.zeros(())
-    for name, part in parts.items():
-        spread = _SPREADS.get(name)
-        log_sd = evidence.priors[spread].sd * parts["common"][list(COMMON).index(spread)] if spread else jnp.zeros(())
-        total = total - 0.5 * (part**2).sum() * jnp.exp(-2.0 * log_sd) - counts[name] * log_sd
-    return total
+def log_spreads(law: AgeingLaw, evidence: Evidence, z: Float[Array, " n"]) -> Float[Array, " n"]:
+    """Return the logarithm of the spread of each unknown beforehand, given the common quantities in `z`."""
+    at, spreads = sections(law, evidence), jnp.zeros(z.shape)
+    for name, spread in _SPREADS.items():
+        spreads = spreads.at[at[name]].set(evidence.priors[spread].sd * z[list(COMMON).index(spread)])
+    return spreads

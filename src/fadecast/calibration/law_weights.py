@@ -1,47 +1,46 @@
-"""Each condition left out in turn: how well every law foretells it, and what weight each law so earns in a mixture."""
+"""How well every law foretells each condition that was left out, and what weight each law so earns in a mixture."""
 
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
-from fadecast.calibration.joint_model import Evidence, conditions, count_of, pointwise
+from fadecast.calibration.joint_model import Evidence, pointwise
 from fadecast.calibration.laws import AgeingLaw
+from fadecast.calibration.left_out import Untold, left_out, redrawn, untold
 
-
-def left_out(evidence: Evidence) -> Float[np.ndarray, "folds cells"]:
-    """Return which cells each fold is without: 1 for these, stored cells first.
-
-    A storage condition is left out alone, cycled cells with all at their temperature.
-    """
-    stored, groups = len(evidence.stored.temperature), conditions(evidence.cycled.temperature)
-    cells = stored + len(groups)
-    out = np.zeros((stored + count_of(groups), cells))
-    out[range(stored), range(stored)] = 1.0
-    for number in range(count_of(groups)):
-        out[stored + number, stored:][groups == number] = 1.0
-    return out
+_AGAIN = 8
+"""Times that what is not told is drawn anew for each draw."""
 
 
 def foretold(
     law: AgeingLaw, evidence: Evidence, folds: Float[np.ndarray, "folds draws n"]
 ) -> Float[np.ndarray, " folds"]:
     """Return the log predictive density of the capacity of what each fold is without, per check-up."""
-    density = jax.jit(jax.vmap(partial(pointwise, law, evidence)))
+
+    @jax.jit
+    def density(untold: Untold, draws: Array, key: Array) -> tuple[Array, Array]:
+        return jax.vmap(partial(pointwise, law, evidence))(redrawn(law, evidence, untold, draws, key))
+
     scores = []
-    for out, draws in zip(left_out(evidence), folds, strict=True):
-        parts = [np.asarray(part)[:, :, 0] for part in density(jnp.asarray(draws))]
-        values = []
-        for part, series, cells in zip(
-            parts, evidence[:2], np.split(out, [len(evidence.stored.temperature)]), strict=True
-        ):
-            known = np.isfinite(series.losses[:, 0]) & (cells[:, None] > 0.0)
-            values.append(part[:, known])
-        together = np.concatenate(values, axis=1)
+    for number, (out, draws) in enumerate(zip(left_out(evidence), folds, strict=True)):
+        free, told = untold(law, evidence, out), []
+        for key in jax.random.split(jax.random.key(number), _AGAIN):
+            values = []
+            for part, series, cells in zip(
+                density(free, jnp.asarray(draws), key),
+                evidence[:2],
+                np.split(out, [len(evidence.stored.temperature)]),
+                strict=True,
+            ):
+                known = np.isfinite(series.losses[:, 0]) & (cells[:, None] > 0.0)
+                values.append(np.asarray(part)[:, :, 0][:, known])
+            told.append(np.concatenate(values, axis=1))
+        together = np.concatenate(told)
         scores.append(float(np.mean(logsumexp(together, axis=0) - np.log(len(together)))))
     return np.array(scores)
 
