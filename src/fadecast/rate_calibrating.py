@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from annotated_types import Ge, Gt, Le, MinLen
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
 
 from fadecast.calibration.joint_fit import Effort, Sampled, sample, sample_folds
@@ -80,7 +80,7 @@ class FittedLaw:
     sampled: Sampled
     folds: Float[np.ndarray, "folds chains draws n"]
     """Draws without each condition."""
-    divergent: Float[np.ndarray, " folds"]
+    divergent: Int[np.ndarray, " folds"]
     """Of the paths to these draws, how many diverged."""
     foretold: Float[np.ndarray, " folds"]
     """Log predictive density of what each fold is without, per check-up."""
@@ -306,7 +306,7 @@ def _folds(
     seed: int,
     store: PartStore,
     observe: Observe,
-) -> tuple[Float[np.ndarray, "folds chains draws n"], Float[np.ndarray, " folds"]]:
+) -> tuple[Float[np.ndarray, "folds chains draws n"], Int[np.ndarray, " folds"]]:
     """Return the draws without each condition, those that are kept and the others, and how many paths diverged."""
     began, out = time.perf_counter(), left_out(evidence)
     keys = [f"{law.name}-fold-{number:03d}" for number in range(len(out))]
@@ -321,7 +321,7 @@ def _folds(
     in_order = [parts[number] for number in range(len(out))]
     return (
         np.stack([part["z"].to_numpy() for part in in_order]),
-        np.array([part["divergent"].to_numpy().sum() for part in in_order]),
+        np.array([int(part["divergent"].sum()) for part in in_order]),
     )
 
 

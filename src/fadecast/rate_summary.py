@@ -64,7 +64,7 @@ def law_table(found: FittedRates) -> pd.DataFrame:
     rows = [
         dict(zip(columns, (each.law.name, weight, *row), strict=True))
         for each, weight in zip(found.laws, found.weights, strict=True)
-        for row in zip(found.folds, each.foretold, _fold_disagreement(each), each.divergent.astype(int), strict=True)
+        for row in zip(found.folds, each.foretold, _fold_disagreement(each), each.divergent, strict=True)
     ]
     return pd.DataFrame(rows)
 

@@ -100,14 +100,16 @@ def _chains(density: Density, warmup: int, draws: int) -> Callable[[Array, Round
 
     Each chain by itself and as many at a time as there are cores: as a batch all would wait for the longest path.
     """
-    chain = jax.jit(partial(_chain, density, warmup, draws))
+    compiled: list[Callable[..., tuple[Array, ...]]] = []
 
     def run(known: Array, about: Round, starts: Array, keys: Array) -> Sampled:
-        # Once, and not by each thread.
-        compiled = chain.lower(known, about, starts[0], keys[0]).compile()
+        # Before there are threads: each would compile it.
+        if not compiled:
+            chain = jax.jit(partial(_chain, density, warmup, draws))
+            compiled.append(chain.lower(known, about, starts[0], keys[0]).compile())
 
         def ended(start: Array, key: Array) -> tuple[np.ndarray, ...]:
-            return tuple(map(np.asarray, compiled(known, about, start, key)))
+            return tuple(map(np.asarray, compiled[0](known, about, start, key)))
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             parts = zip(*pool.map(ended, starts, keys), strict=True)
@@ -187,7 +189,7 @@ def sample_folds(
 
     Yields
     ------
-    The number of a fold, and its draws.
+    The number of a fold, and what was sampled of it.
     """
     run = _chains(partial(log_density, law, evidence), effort.fold_warmup, effort.fold_draws)
     anew = jax.jit(partial(redrawn, law, evidence))
