@@ -52,6 +52,15 @@ def test_all_packs_of_a_draw_leave_at_once_and_nothing_is_paid_after():
     assert (claims.refund[claims.ended == 0.0] == 0.0).all()
 
 
+@pytest.mark.parametrize("rate", [0.0, 5e-324, 1e-300])
+def test_an_owner_who_is_as_good_as_never_leaving_never_does(rate):
+    """However small a rate is as a number."""
+    claims = settle(many(draws=50), replace(STEADY, termination=Termination(per_year=rate)), 0.0, PACK_KWH, 3)
+    assert (claims.ended == 0.0).all()
+    assert (claims.refund == 0.0).all()
+    np.testing.assert_array_equal(claims.loss, settle(many(draws=50), STEADY, 0.0, PACK_KWH, 3).loss)
+
+
 def test_a_site_is_not_paid_after_the_end_either():
     ends = Termination(per_year=1.0)
     contract = replace(STEADY, guarantee=((0.0, 0.01),), site_guarantee=((0.0, 1.0),), termination=ends)

@@ -141,7 +141,10 @@ def ends_early(termination: Termination, failures: Failures, seed: int, draws: r
     """Return when the contract of each draw is ended by its owner [year]; infinite where none is."""
     if termination.per_year == 0.0:
         return np.full(len(draws), np.inf)
-    return np.asarray(-np.log1p(-chances(seed, draws, failures.batches)[:, _END]) / termination.per_year)
+    waited = -np.log1p(-chances(seed, draws, failures.batches)[:, _END])
+    # An owner who is as good as never leaving leaves at a time that no number holds.
+    with np.errstate(over="ignore"):
+        return np.asarray(waited / termination.per_year)
 
 
 def chances(seed: int, draws: range, batches: int) -> Float[Array, "draws chances"]:
