@@ -4,6 +4,7 @@ import argparse
 import time
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -14,8 +15,8 @@ from fadecast.calibration.rate_tables import Place, losses, tabulate, tabulated
 from fadecast.calibration.shipped_rates import Condition, predict
 from fadecast.cell.model import build_cell
 from fadecast.decades.regimes import CyclingStep
-from fadecast.rate_calibrating import measured_series
-from fadecast.scored_cells import STORED, cycled_steps
+from fadecast.rate_calibrating import cycled_place, measured_series
+from fadecast.scored_cells import STORED
 
 TOLERANCE = 1e-3
 
@@ -30,18 +31,18 @@ def main() -> None:
     if given.law not in MAKES[given.make].laws:
         parser.error(f"--law {given.law}: {given.make} has {', '.join(MAKES[given.make].laws)}")
     law = MAKES[given.make].laws[given.law]
-    stored, cycled, hours = measured_series(given.make)
+    measured = measured_series(given.make)
+    stored, cycled, _ = measured
     groups = conditions(cycled.temperature)
-    means = np.array([cycled.temperature[groups == n].mean() for n in range(count_of(groups))])
     one_each = np.array([np.flatnonzero(groups == n)[0] for n in range(count_of(groups))])
     kinds: dict[str, tuple[Sequence[Unknown], Place, Sequence[CyclingStep], Series]] = {
-        "stored": (law.stored, Place(stored.temperature, stored.charge), (STORED,), stored)
+        "stored": (law.stored, Place(stored.temperature, stored.charge), (STORED,), stored),
+        "cycled": (law.run_at, *cycled_place(measured), cycled),
     }
-    if len(groups):
-        kinds["cycled"] = law.cycled, Place(means, np.full(len(means), 0.70)), cycled_steps(hours), cycled
     for kind, (unknowns, place, steps, series) in kinds.items():
         own = one_each if kind == "cycled" else np.arange(len(place.temperature))
-        cell = build_cell(law.chemistry, tuple(unknown.parameter for unknown in unknowns))
+        varied = law.stored if kind == "stored" else law.cycled
+        cell = build_cell(law.chemistry, tuple(unknown.parameter for unknown in varied))
         began = time.perf_counter()
         table = tabulate(cell, unknowns, place, steps, series.days[own], np.arange(len(own)), TOLERANCE)
         made = time.perf_counter() - began
@@ -51,7 +52,7 @@ def main() -> None:
         inputs = {
             u.parameter: jnp.asarray(u.centre * np.exp(logs[..., n].ravel()))[None] for n, u in enumerate(unknowns)
         }
-        lanes = Place(*(np.tile(values, given.draws) for values in place))
+        lanes = jax.tree.map(lambda values: np.tile(values, given.draws), place)
         run = losses(cell, inputs, lanes, steps, times, TOLERANCE)[0].reshape(len(times), given.draws, len(own))
         at = np.searchsorted(times, series.days[own])
         off = 100.0 * np.abs(read - np.stack([run[at[n], :, n].T for n in range(len(own))], axis=1))
@@ -64,9 +65,10 @@ def main() -> None:
 def _drawn(make: str, law: AgeingLaw, place: Place, charge: np.ndarray, rests: bool, draws: int) -> np.ndarray:
     """Return logarithms of the multiples, `(draws, cells, unknowns)`."""
     rng = np.random.default_rng(0)
-    unknowns = law.stored if rests else law.cycled
+    unknowns = law.stored if rests else law.run_at
+    worn = bool(law.start) and not rests
     each = [
-        predict(law.name, Condition(t, c, rests), None, draws, rng, make)
+        predict(law.name, Condition(t, c, rests, worn=worn), None, draws, rng, make)
         for t, c in zip(place.temperature, charge, strict=True)
     ]
     return np.stack([np.stack([np.log(d.multiples[u.parameter]) for u in unknowns], -1) for d in each], axis=1)

@@ -28,7 +28,7 @@ from fadecast.rate_calibrating import (
     calibrate_rates,
     measured_series,
 )
-from fadecast.rate_calibration_run import _key
+from fadecast.rate_calibration_run import _key, _of_fold
 from fadecast.rate_summary import prior_sensitivity
 from fadecast.shards import Shards
 
@@ -41,9 +41,9 @@ SMALL = {
     "chains": 2,
     "pilot": 60,
     "warmup": 60,
-    "draws": 60,
-    "fold_warmup": 20,
+    "draws": 64,
     "fold_draws": 10,
+    "fold_moves": 2,
 }
 
 
@@ -67,6 +67,7 @@ def measured():
     ("change", "message"),
     [
         ("rates=other", 'rates: got "other"'),
+        ("fold_draws=65", "fold_draws: got 65; must not exceed draws 64"),
         ("laws=[solvent, solvent]", "laws: .*must name each law once"),
         ("laws=[diffusion]", 'laws.0: got "diffusion"'),
         ("draws=3", "draws: got 3"),
@@ -140,7 +141,7 @@ def test_what_the_data_do_not_tell_goes_with_its_prior():
     names = list(COMMON)
     z[..., names.index("noise")] = z[..., names.index("cell_sd")]
     sampled = Sampled(z, *(np.zeros((4, 20_000)),) * 3, np.eye(z.shape[-1]))
-    fitted = FittedLaw(law, Evidence(None, None, None, None), sampled, z[None], np.zeros(1), np.zeros(1))
+    fitted = FittedLaw(law, Evidence(None, None, None, None), sampled, (), np.zeros(1))
     found = FittedRates((fitted,), np.ones(1), ("one",), 0.0)
     table = prior_sensitivity(found)
     assert len(table) == 2 * sum(name.endswith("_sd") for name in names)
@@ -174,6 +175,26 @@ def test_parts_are_of_these_settings_priors_and_data(monkeypatch):
     assert len({key, *others}) == 7
 
 
+def test_a_fold_keeps_the_place_and_the_condition_that_it_is_without():
+    """Three first lives at one place after two of storage; four conditions at two places."""
+
+    def series(temperature, group=None):
+        count = len(temperature)
+        empty = np.ones((count, 1)), np.zeros((count, 3, 1)), np.zeros((count, 1))
+        return Series(np.array(temperature), np.full(count, 0.5), *empty, None if group is None else np.array(group))
+
+    stored = series([15.0, 45.0])
+    for cycled, kept in (
+        (series([25.0] * 4, [0, 1, 1, 2]), [(2, 0), (2, 1), (2, 2)]),
+        (series([10.0, 40.0, 40.5]), [(2, 0), (3, 1)]),
+    ):
+        evidence = Evidence(stored, cycled, None, None)
+        where = {"field": ("place", np.arange(4.0)), "condition": ("group", np.arange(3.0))}
+        found = [_of_fold(evidence, xr.Dataset(where), 2 + n) for n in range(len(kept))]
+        assert [(float(each["field"]), float(each["condition"])) for each in found] == kept
+        assert [float(_of_fold(evidence, xr.Dataset(where), n)["field"]) for n in range(2)] == [0.0, 1.0]
+
+
 class StoppedError(Exception):
     """In place of a person who loses patience."""
 
@@ -202,7 +223,7 @@ def test_an_interrupted_calibration_goes_on_and_ends_as_if_it_had_not_been(tmp_p
     monkeypatch.setattr("fadecast.rate_calibrating.tabulate", partial(tabulate, run=engine))
     monkeypatch.setattr("fadecast.rate_calibrating.left_out", lambda evidence: left_out(evidence)[::13])
     monkeypatch.setattr("fadecast.calibration.law_weights.left_out", lambda evidence: left_out(evidence)[::13])
-    calibration = RateCalibration(**{**SMALL, "laws": ("solvent",), "pilot": 50, "warmup": 50, "draws": 50})
+    calibration = RateCalibration(**{**SMALL, "laws": ("solvent",), "pilot": 50, "warmup": 50, "draws": 64})
     cells = measured_series("lgm50")
     whole = calibrate_rates(calibration, cells, Shards(tmp_path / "whole"))
     store, loaded = Shards(tmp_path / "parts"), []
@@ -217,5 +238,7 @@ def test_an_interrupted_calibration_goes_on_and_ends_as_if_it_had_not_been(tmp_p
     again = calibrate_rates(calibration, cells, store, observe)
     assert loaded == ["storage", "cycling", "posterior"]
     jax.tree.map(np.testing.assert_array_equal, again.laws[0].sampled, whole.laws[0].sampled)
-    np.testing.assert_array_equal(again.laws[0].folds, whole.laws[0].folds)
+    for one, other in zip(again.laws[0].folds, whole.laws[0].folds, strict=True):
+        np.testing.assert_array_equal(one.z, other.z)
+        np.testing.assert_array_equal(one.log_evidence, other.log_evidence)
     np.testing.assert_array_equal(again.laws[0].foretold, whole.laws[0].foretold)

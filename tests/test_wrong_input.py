@@ -189,21 +189,21 @@ VALUES = {
     ),
     "rates that are nowhere": (
         "population: {rate_posterior: nowhere.nc}",
-        "nowhere.nc; must be lgm50, the path of such a file, or null",
+        "nowhere.nc; must be lgm50, lfp, the path of such a file, or null",
     ),
-    "rates of storage only": (
+    "rates of another make": (
         "population: {rate_posterior: lfp}",
-        'population.rate_posterior: got "lfp", which knows Sony 26650 cells of iron phosphate in storage only; must ',
+        "population.rate_posterior: lfp holds no draws of the law solvent of the OKane2022 of cell.chemistry; "
+        "must be one that does, or null",
     ),
-    "rates of storage only, of their cell": (
+    "rates of cells without plating": (
         "population: {rate_posterior: lfp}\ncell: {chemistry: {parameter_set: Prada2013, nameplate_voltage: 3.2}}",
         'population.rate_posterior: got "lfp"; packs draw rates fitted to OKane2022, ',
     ),
     "rates of another law": (
         "cell: {chemistry: {sei: reaction limited}}",
         'population.rate_posterior: got "lgm50"; packs draw rates fitted to OKane2022, sei solvent-diffusion limited, '
-        "loss_of_active_material ['stress-driven', 'stress-driven']; OKane2022, sei electron-migration limited, "
-        "loss_of_active_material ['stress-driven', 'stress-driven']; must be null for other laws",
+        "loss_of_active_material ['stress-driven', 'stress-driven']; ",
     ),
     "rates of a law that did not ship": (
         "cell: {chemistry: {loss_of_active_material: [stress and reaction-driven, stress-driven]}}",

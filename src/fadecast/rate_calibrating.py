@@ -11,24 +11,28 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from annotated_types import Ge, Gt, Le, MinLen
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
 
+from fadecast.calibration.forgetting import Moved, merged
 from fadecast.calibration.joint_fit import Effort, Sampled, sample, sample_folds
-from fadecast.calibration.joint_model import Evidence, Series, conditions, count_of
+from fadecast.calibration.joint_model import Evidence, Series, conditions, conditions_of, count_of
 from fadecast.calibration.law_weights import foretold, stacked
 from fadecast.calibration.laws import AgeingLaw, LawName
 from fadecast.calibration.left_out import left_out
 from fadecast.calibration.makes import MAKES, Make, MakeName
-from fadecast.calibration.rate_tables import QUANTITIES, Place, Table, tabulate, untabulated
+from fadecast.calibration.rate_tables import QUANTITIES, Place, Table, tabulate
 from fadecast.cell.model import build_cell
+from fadecast.decades.regimes import CyclingStep
 from fadecast.document import Document, shown
-from fadecast.measured import lgm50, sony_lfp
+from fadecast.measured import lgm50, sony_lfp, uconn_lfp
 from fadecast.measured.catalogue import MeasuredDataError, MissingDataError
-from fadecast.scored_cells import STORED, cycled_steps, stored_name
+from fadecast.scored_cells import SECOND_LIFE_CELSIUS, SECOND_LIFE_STEPS, STORED, cycled_steps, stored_name
 from fadecast.validation import validated
 
-_Fields = TypeVar("_Fields", Table, Sampled)
+_SECOND_LIFE_INTERVAL = 7.0
+"""At which the engine is read of cells in a second life [day]."""
+_Fields = TypeVar("_Fields", Table, Sampled, Moved)
 
 
 class RateCalibration(BaseModel):
@@ -41,9 +45,10 @@ class RateCalibration(BaseModel):
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
     """Names the calibration and its folder: letters, digits, `_` and `-`."""
     rates: MakeName
-    """Cells that rates are found of: `lgm50`, LG M50 and LG M50T, stored and cycled; `lfp`, Sony 26650, stored."""
+    """Cells that rates are found of: `lgm50`, LG M50 and LG M50T, stored and cycled; `lfp`, iron phosphate, stored
+    (Sony 26650) and in a second life (1.2 A.h)."""
     seed: Annotated[int, Ge(0), Le(2**63 - 1)] = 0
-    """Seed of the chains."""
+    """Seed of all draws."""
     laws: Annotated[tuple[LawName, ...], MinLen(1)] = ("solvent",)
     """Ageing laws that are held against each other."""
     tolerance: Annotated[float, Gt(0.0), Le(0.05)] = 1e-3
@@ -54,17 +59,19 @@ class RateCalibration(BaseModel):
     """Draws of each chain, and as many before, that only say how wide the posterior is in which direction."""
     warmup: Annotated[int, Ge(50), Le(10_000)] = 500
     """Draws of each chain that adapt its step, and are left out."""
-    draws: Annotated[int, Ge(50), Le(100_000)] = 1000
+    draws: Annotated[int, Ge(64), Le(100_000)] = 1000
     """Draws of each chain that are kept."""
-    fold_warmup: Annotated[int, Ge(20), Le(10_000)] = 200
-    """Draws of each chain without a condition that adapt its step, and are left out."""
-    fold_draws: Annotated[int, Ge(10), Le(10_000)] = 300
-    """Draws of each chain without a condition that are kept."""
+    fold_draws: Annotated[int, Ge(10), Le(10_000)] = 64
+    """Draws of each chain that are moved to what they would be without a condition; no more than `draws`."""
+    fold_moves: Annotated[int, Ge(1), Le(1000)] = 6
+    """Paths of each such draw after every part of the condition that is taken back."""
 
     @model_validator(mode="after")
     def _agrees(self) -> "RateCalibration":
         if len(set(self.laws)) < len(self.laws):
             raise ValueError(f"laws: got {shown(list(self.laws))}; must name each law once")
+        if self.fold_draws > self.draws:
+            raise ValueError(f"fold_draws: got {self.fold_draws}; must not exceed draws {self.draws}")
         known = MAKES[self.rates].laws
         if unknown := [law for law in self.laws if law not in known]:
             raise ValueError(f"laws: got {shown(unknown)}; rates {self.rates} has {', '.join(known)}")
@@ -78,10 +85,8 @@ class FittedLaw:
     law: AgeingLaw
     evidence: Evidence
     sampled: Sampled
-    folds: Float[np.ndarray, "folds chains draws n"]
+    folds: tuple[Moved, ...]
     """Draws without each condition."""
-    divergent: Int[np.ndarray, " folds"]
-    """Of the paths to these draws, how many diverged."""
     foretold: Float[np.ndarray, " folds"]
     """Log predictive density of what each fold is without, per check-up."""
 
@@ -105,7 +110,7 @@ class Measured(NamedTuple):
     stored: Series
     cycled: Series
     hours: float
-    """That a cycle takes; NaN where no cell was cycled."""
+    """That a cycle takes; NaN where cells are cycled by voltages."""
 
 
 class PartStore(Protocol):
@@ -183,7 +188,7 @@ def measured_series(make: str) -> Measured:
         When a file is not there or not as expected.
     """
     if make == "lfp":
-        return Measured(_stored(sony_lfp.sony_lfp_calendar().assign(capacity_std=0.0)), _no_cells(), np.nan)
+        return Measured(_stored(sony_lfp.sony_lfp_calendar().assign(capacity_std=0.0)), _second_life(), np.nan)
     stored = _stored(lgm50.lgm50_calendar().dropna(), lgm50.lgm50_calendar_lam())
     cells = [table for _, table in lgm50.lgm50_cycling().groupby("cell")]
     times = np.stack([table["days"].to_numpy()[1:] for table in cells])
@@ -220,9 +225,29 @@ def _stored(calendar: pd.DataFrame, material: pd.DataFrame | None = None) -> Ser
     return Series(temperature, soc, days, losses, spread)
 
 
-def _no_cells() -> Series:
-    none = np.empty(0)
-    return Series(none, none, none.reshape(0, 0), none.reshape(0, len(QUANTITIES), 0), none.reshape(0, 0))
+def _second_life() -> Series:
+    """Return cells in a second life; conditions are the protocols of the first."""
+    measured = uconn_lfp.uconn_second_life().assign(capacity_std=0.0)
+    # From week to week check-ups say nearly the same.
+    keys, tables = zip(
+        *((key, _every_second(table)) for key, table in measured.groupby(["group", "cell"])), strict=True
+    )
+    days, losses, spread = _padded(tables, max(map(len, tables)) - 1)
+    count = len(tables)
+    return Series(
+        np.full(count, SECOND_LIFE_CELSIUS),
+        np.full(count, 0.5),
+        days,
+        losses,
+        spread,
+        np.unique([group for group, _ in keys], return_inverse=True)[1],
+        np.array([table["start_soh"].iloc[0] for table in tables]),
+    )
+
+
+def _every_second(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the start and every second check-up, the last among them."""
+    return table.iloc[[0, *sorted(range(len(table) - 1, 0, -2))]]
 
 
 def _padded(tables: Sequence[pd.DataFrame], longest: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -236,9 +261,9 @@ def _padded(tables: Sequence[pd.DataFrame], longest: int) -> tuple[np.ndarray, n
 
 
 def fold_names(stored: Series, cycled: Series) -> tuple[str, ...]:
-    """Name what each fold is without: a storage condition, or all cells cycled at a temperature."""
+    """Name what each fold is without: a storage condition, or all cycled cells of a condition."""
     names = [stored_name(t, s) for t, s in zip(stored.temperature, stored.charge, strict=True)]
-    groups = conditions(cycled.temperature)
+    groups = conditions_of(cycled)
     return (*names, *(f"cycled {n}" for n in range(count_of(groups))))
 
 
@@ -257,8 +282,7 @@ def _fit(
             loaded = True
         seconds = round(time.perf_counter() - began, 3)
         observe("part", {"law": law.name, "part": name, "seconds": seconds, "loaded": loaded})
-        fields: Any = (kept[field].to_numpy() for field in kind._fields)
-        return kind(*fields)
+        return _unpacked(kept, kind)
 
     stored, cycled, _ = measured
     tables = (
@@ -272,13 +296,13 @@ def _fit(
         calibration.pilot,
         calibration.warmup,
         calibration.draws,
-        calibration.fold_warmup,
         calibration.fold_draws,
+        calibration.fold_moves,
     )
     sampled = part("posterior", Sampled, lambda: sample(law, evidence, effort, calibration.seed))
-    folds, divergent = _folds(law, evidence, sampled, effort, calibration.seed, store, observe)
-    scores = foretold(law, evidence, folds.reshape(len(folds), -1, folds.shape[-1]))
-    return FittedLaw(law, evidence, sampled, folds, divergent, scores)
+    folds = _folds(law, evidence, sampled, effort, calibration.seed, store, observe)
+    scores = foretold(law, evidence, np.stack([merged(fold.z, fold.log_evidence) for fold in folds]))
+    return FittedLaw(law, evidence, sampled, folds, scores)
 
 
 def _stored_table(law: AgeingLaw, stored: Series, tolerance: float) -> Table:
@@ -289,13 +313,28 @@ def _stored_table(law: AgeingLaw, stored: Series, tolerance: float) -> Table:
 
 def _cycled_table(law: AgeingLaw, measured: Measured, tolerance: float) -> Table:
     cycled, groups = measured.cycled, conditions(measured.cycled.temperature)
-    if not len(groups):
-        return untabulated(law.cycled)
     cell = build_cell(law.chemistry, tuple(unknown.parameter for unknown in law.cycled))
-    means = np.array([cycled.temperature[groups == n].mean() for n in range(count_of(groups))])
-    steps = cycled_steps(measured.hours)
-    place = Place(means, np.full(len(means), steps[1].until_soc))
-    return tabulate(cell, law.cycled, place, steps, cycled.days, groups, tolerance)
+    place, steps = cycled_place(measured)
+    if cycled.start_soh is None:
+        return tabulate(cell, law.run_at, place, steps, cycled.days, groups, tolerance)
+    table = tabulate(cell, law.run_at, place, steps, cycled.days, groups, tolerance, every=_SECOND_LIFE_INTERVAL)
+    # Nothing but capacity was measured.
+    return table._replace(coefficients=table.coefficients[:, :1])
+
+
+def cycled_place(measured: Measured) -> tuple[Place, tuple[CyclingStep, ...]]:
+    """Return where cycled cells are held, a field for each of their temperatures, and what they repeat."""
+    cycled, groups = measured.cycled, conditions(measured.cycled.temperature)
+
+    def means(values: np.ndarray) -> np.ndarray:
+        return np.array([values[groups == n].mean() for n in range(count_of(groups))])
+
+    celsius = means(cycled.temperature)
+    if cycled.start_soh is None:
+        steps = cycled_steps(measured.hours)
+        return Place(celsius, np.full(len(celsius), steps[1].until_soc)), steps
+    # Cells start within five points of their mean: what that makes of their fade, the material lost before takes up.
+    return Place(celsius, np.ones(len(celsius)), means(cycled.start_soh)), SECOND_LIFE_STEPS
 
 
 def _folds(
@@ -306,26 +345,28 @@ def _folds(
     seed: int,
     store: PartStore,
     observe: Observe,
-) -> tuple[Float[np.ndarray, "folds chains draws n"], Int[np.ndarray, " folds"]]:
-    """Return the draws without each condition, those that are kept and the others, and how many paths diverged."""
+) -> tuple[Moved, ...]:
+    """Return the draws without each condition; those that were kept are not made again."""
     began, out = time.perf_counter(), left_out(evidence)
     keys = [f"{law.name}-fold-{number:03d}" for number in range(len(out))]
     parts = {n: kept for n, key in enumerate(keys) if (kept := store.load(key)) is not None}
     missing = [number for number in range(len(out)) if number not in parts]
     for number, found in sample_folds(law, evidence, sampled, out, effort, seed, missing):
-        parts[number] = _packed(found)[["z", "divergent"]]
+        parts[number] = _packed(found)
         store.save(keys[number], parts[number])
         observe("fold", {"law": law.name, "done": len(parts), "folds": len(out)})
     seconds = round(time.perf_counter() - began, 3)
     observe("part", {"law": law.name, "part": "folds", "seconds": seconds, "loaded": not missing})
-    in_order = [parts[number] for number in range(len(out))]
-    return (
-        np.stack([part["z"].to_numpy() for part in in_order]),
-        np.array([int(part["divergent"].sum()) for part in in_order]),
-    )
+    return tuple(_unpacked(parts[number], Moved) for number in range(len(out)))
 
 
 def _packed(values: Any) -> xr.Dataset:
     """Return a named tuple of arrays as a dataset."""
     fields = ((name, np.asarray(value)) for name, value in zip(values._fields, values, strict=True))
     return xr.Dataset({name: ([f"{name}_{n}" for n in range(value.ndim)], value) for name, value in fields})
+
+
+def _unpacked(values: xr.Dataset, kind: type[_Fields]) -> _Fields:
+    """Return the named tuple of arrays that a dataset holds."""
+    fields: Any = (values[field].to_numpy() for field in kind._fields)
+    return kind(*fields)

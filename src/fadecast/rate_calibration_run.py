@@ -17,7 +17,8 @@ import xarray as xr
 import yaml
 
 from fadecast.calibration.diagnostics import arviz
-from fadecast.calibration.joint_model import COMMON, SIDES, conditions, count_of, places, unfold
+from fadecast.calibration.forgetting import merged
+from fadecast.calibration.joint_model import SIDES, Evidence, conditions_of, count_of, places, unfold
 from fadecast.calibration.makes import MAKES, Make
 from fadecast.document import Document
 from fadecast.figures.captions import RATE_CAPTIONS
@@ -48,7 +49,7 @@ from fadecast.runs import RunFolder, origin, refuse_study_folder
 from fadecast.wording import percent, significant, words
 
 _LIBRARIES = ("pybamm", "jax", "blackjax", "numpy", "scipy")
-_MOST_UNKNOWNS = max(len(law.cycled) for make in MAKES.values() for law in make.laws.values())
+_MOST_UNKNOWNS = max(len(law.fitted) for make in MAKES.values() for law in make.laws.values())
 _SHIPPED = 400
 _SHIPPED_FOLD = 256
 """Draws of each law that the package ships."""
@@ -93,7 +94,7 @@ def _key(calibration: RateCalibration, measured: Measured) -> str:
     """Name what parts are made from: settings, priors, laws, measured data, and the code with its libraries."""
     settings = calibration.model_dump(mode="json", exclude={"name"})
     make = MAKES[calibration.rates]
-    laws = [repr((make.laws[name].chemistry, make.laws[name].cycled)) for name in calibration.laws]
+    laws = [repr((law.chemistry, law.fitted, law.run_at)) for law in (make.laws[name] for name in calibration.laws)]
     code = [*origin().values(), *(version(library) for library in _LIBRARIES)]
     content = hashlib.sha256(json.dumps([settings, laws, repr(dict(make.priors)), code], sort_keys=True).encode())
     for array in map(np.ascontiguousarray, jax.tree.leaves(measured)):
@@ -187,7 +188,7 @@ def _write_posterior(fitted: FittedLaw, origin: dict[str, str], path: Path) -> N
             "acceptance_rate": fitted.sampled.acceptance,
             "n_steps": fitted.sampled.steps,
         },
-        coords={"unknown": [unknown.parameter for unknown in fitted.law.cycled]},
+        coords={"unknown": [unknown.parameter for unknown in fitted.law.fitted]},
         dims={"rate": ["unknown"], "field": ["place"]},
         attrs=origin,
     )
@@ -200,22 +201,21 @@ def shipped_posteriors(make: Make, found: FittedRates) -> tuple[xr.Dataset, xr.D
     for each in found.laws:
         flat = each.sampled.z.reshape(-1, each.sampled.z.shape[-1])
         whole.append(_draws(each, flat[thinned(len(flat), _SHIPPED)]))
-        folded = each.folds.reshape(len(each.folds), -1, each.folds.shape[-1])
+        folded = [merged(fold.z, fold.log_evidence) for fold in each.folds]
         without = [_draws(each, draws[thinned(len(draws), _SHIPPED_FOLD)]) for draws in folded]
-        folds.append(xr.concat([_of_fold(part, n) for n, part in enumerate(without)], "fold"))
+        folds.append(xr.concat([_of_fold(each.evidence, part, n) for n, part in enumerate(without)], "fold"))
     laws = [each.law.name for each in found.laws]
     evidence = found.laws[0].evidence
     temperature, charge, _ = places(evidence)
-    groups = conditions(evidence.cycled.temperature)
+    groups = conditions_of(evidence.cycled)
     sources = "; ".join(f"{CATALOGUE[name].citation} ({CATALOGUE[name].licence})" for name in make.sets)
     what = f"Draws of the ageing of {make.cells}, by fadecast calibrate"
     attrs = {"what": what, "make": make.name, "sources": sources}
     posterior = xr.concat(whole, "law").assign_coords(
         law=laws, place_temperature=("place", temperature), place_charge=("place", charge)
     )
-    if make.cycled:
-        means = [evidence.cycled.temperature[groups == n].mean() for n in range(count_of(groups))]
-        posterior = posterior.assign_coords(group_temperature=("group", means))
+    means = [evidence.cycled.temperature[groups == n].mean() for n in range(count_of(groups))]
+    posterior = posterior.assign_coords(group_temperature=("group", means))
     posterior["weight"] = ("law", found.weights)
     return (
         posterior.assign_attrs(attrs),
@@ -227,8 +227,8 @@ def _draws(each: FittedLaw, z: np.ndarray) -> xr.Dataset:
     values = jax.jit(jax.vmap(partial(unfold, each.law, each.evidence)))(jnp.asarray(z))
     cycling, condition = (np.asarray(part) for part in (values.cycling, values.condition))
     rate = np.full((len(z), _MOST_UNKNOWNS), np.nan)
-    rate[:, : len(each.law.cycled)] = np.asarray(values.rates)
-    names = list(COMMON)
+    rate[:, : len(each.law.fitted)] = np.asarray(values.rates)
+    names = list(each.evidence.priors)
     single = np.float32
     draws = xr.Dataset(
         {
@@ -238,15 +238,17 @@ def _draws(each: FittedLaw, z: np.ndarray) -> xr.Dataset:
         },
         coords={"quantity": names, "side": list(SIDES)},
     )
-    if cycling.size:
-        draws["cycling"] = ("draw", "group"), cycling.astype(single)
-        draws["condition"] = ("draw", "group", "side"), condition.astype(single)
+    draws["cycling"] = ("draw", "group"), cycling.astype(single)
+    # Of an electrode that no cell tells of nothing departs.
+    condition = np.pad(condition, ((0, 0), (0, 0), (0, len(SIDES) - condition.shape[2])))
+    draws["condition"] = ("draw", "group", "side"), condition.astype(single)
     return draws
 
 
-def _of_fold(draws: xr.Dataset, number: int) -> xr.Dataset:
-    """Keep of the places and temperatures those that a fold is without; a storage condition has no cycled cells."""
-    if "group" not in draws.dims:
-        return draws.isel(place=number)
-    stored = draws.sizes["place"] - draws.sizes["group"]
-    return draws.isel(place=number, group=max(number - stored, 0))
+def _of_fold(evidence: Evidence, draws: xr.Dataset, number: int) -> xr.Dataset:
+    """Keep of the places and conditions those that a fold is without; a storage condition has no cycled cells."""
+    stored = len(evidence.stored.temperature)
+    if number < stored:
+        return draws.isel(place=number, group=0)
+    at = places(evidence)[2][conditions_of(evidence.cycled) == number - stored][0]
+    return draws.isel(place=stored + at, group=number - stored)

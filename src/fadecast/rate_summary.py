@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from fadecast.calibration.diagnostics import arviz
-from fadecast.calibration.joint_model import COMMON, predicted, unfold
+from fadecast.calibration.joint_model import predicted, unfold
 from fadecast.calibration.rate_tables import QUANTITIES, unresolved
 from fadecast.rate_calibrating import FittedLaw, FittedRates
 
@@ -17,7 +17,7 @@ _FIGURE_DRAWS = 200
 _CORRELATED = 0.9
 _LARGEST_R_HAT = 1.02
 _LARGEST_FOLD_R_HAT = 1.1
-"""Of chains without a condition, which are short: they are there for what they foretell together."""
+"""Of draws without a condition, which are few: they are there for what they foretell together."""
 _COARSE = 1.0 / 3.0
 """Error of a table over that of a check-up, beyond which it is no longer small [1]."""
 _PRIORS_TRIED = (-1.0, 1.0)
@@ -31,7 +31,7 @@ def rate_table(found: FittedRates) -> pd.DataFrame:
         values = jax.jit(jax.vmap(jax.vmap(partial(unfold, each.law, each.evidence))))(jnp.asarray(each.sampled.z))
         named = {name: (np.asarray(values.common[name]), prior) for name, prior in each.evidence.priors.items()}
         columns = [(name, draws, prior.middle, prior.sd, prior.logarithmic) for name, (draws, prior) in named.items()]
-        for n, unknown in enumerate(each.law.cycled):
+        for n, unknown in enumerate(each.law.fitted):
             draws = unknown.centre * np.exp(np.asarray(values.rates)[..., n])
             columns.append((unknown.parameter, draws, unknown.centre, unknown.log_sd, True))
         for name, draws, middle, sd, logarithmic in columns:
@@ -57,31 +57,35 @@ def rate_table(found: FittedRates) -> pd.DataFrame:
 def law_table(found: FittedRates) -> pd.DataFrame:
     """Return what every law foretold of each condition it did not know [log density per check-up], and its weight.
 
-    With the largest R-hat of the common quantities and rates in the chains without that condition, and how many of
-    their paths diverged.
+    With the largest R-hat of the common quantities and rates between groups of draws without that condition, and how
+    many of their paths diverged in the last stage.
     """
     columns = ("law", "weight", "condition", "log_density", "r_hat", "divergent")
     rows = [
         dict(zip(columns, (each.law.name, weight, *row), strict=True))
         for each, weight in zip(found.laws, found.weights, strict=True)
-        for row in zip(found.folds, each.foretold, _fold_disagreement(each), each.divergent, strict=True)
+        for row in zip(found.folds, each.foretold, _fold_disagreement(each), _fold_divergent(each), strict=True)
     ]
     return pd.DataFrame(rows)
 
 
 def _fold_disagreement(each: FittedLaw) -> list[float]:
-    count = len(COMMON) + len(each.law.cycled)
-    # Chains that never moved disagree without end.
+    count = len(each.evidence.priors) + len(each.law.fitted)
+    # Groups that never moved disagree without end.
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = [[float(arviz().rhat(z[..., n])) for n in range(count)] for z in each.folds]
+        found = [[float(arviz().rhat(fold.z[..., n])) for n in range(count)] for fold in each.folds]
     return [max(np.nan_to_num(values, nan=np.inf)) for values in found]
+
+
+def _fold_divergent(each: FittedLaw) -> list[int]:
+    return [int(fold.divergent.sum()) for fold in each.folds]
 
 
 def correlated(found: FittedRates) -> pd.DataFrame:
     """Return the pairs that cannot be told apart: posterior correlation beyond 0.9 either way."""
     rows = []
     for each in found.laws:
-        names = [*COMMON, *(unknown.parameter for unknown in each.law.cycled)]
+        names = [*each.evidence.priors, *(unknown.parameter for unknown in each.law.fitted)]
         flat = each.sampled.z.reshape(-1, each.sampled.z.shape[-1])[:, : len(names)]
         matrix = np.corrcoef(flat.T)
         for a, b in zip(*np.nonzero(np.triu(np.abs(matrix) > _CORRELATED, 1)), strict=True):
@@ -99,7 +103,7 @@ def prior_sensitivity(found: FittedRates) -> pd.DataFrame:
     rows = []
     for each in found.laws:
         flat = each.sampled.z.reshape(-1, each.sampled.z.shape[-1])
-        names = [*COMMON, *(unknown.parameter for unknown in each.law.cycled)]
+        names = [*each.evidence.priors, *(unknown.parameter for unknown in each.law.fitted)]
         told = flat[:, : len(names)]
         for n, (name, prior) in enumerate(each.evidence.priors.items()):
             if not name.endswith("_sd"):
@@ -161,31 +165,32 @@ def predictions(each: FittedLaw) -> pd.DataFrame:
 def table_errors(each: FittedLaw) -> dict[str, float]:
     """Return how coarse the tables of storage and of cycling are in capacity: median over check-ups [1]."""
     tables = {"storage": each.evidence.stored_table, "cycling": each.evidence.cycled_table}
-    # Of no cells, nothing is off.
-    return {name: float(np.median(unresolved(t)[:, 0])) if len(t.coefficients) else 0.0 for name, t in tables.items()}
+    return {name: float(np.median(unresolved(table)[:, 0])) for name, table in tables.items()}
 
 
 def rate_notes(found: FittedRates) -> list[str]:
     """Return what speaks against trusting what was found."""
     table, laws = rate_table(found), law_table(found)
     apart = table.fillna({"r_hat": np.inf}).groupby("law", sort=False)["r_hat"].max()
-    noise = table[table["quantity"] == "noise"].set_index("law")["median"]
+    medians = table.set_index(["law", "quantity"])["median"]
     notes = [
         f"{law}: chains disagree (R-hat {r_hat:.3f}); neither its posterior nor its weight is to be trusted"
         for law, r_hat in apart[apart > _LARGEST_R_HAT].items()
     ]
-    for each, coarse in ((each, table_errors(each)) for each in found.laws):
+    for each in found.laws:
+        noises = {"storage": "noise", "cycling": "noise_second" if each.law.start else "noise"}
         notes += [
             f"{each.law.name}: the table of {what} is coarse (highest polynomials: {100.0 * error:.2f} points of "
             "capacity); the posterior may follow the table, not the law"
-            for what, error in coarse.items()
-            if error > _COARSE * noise[each.law.name]
+            for what, error in table_errors(each).items()
+            if error > _COARSE * medians[each.law.name, noises[what]]
         ]
     for law, rows in laws[laws["r_hat"] > _LARGEST_FOLD_R_HAT].groupby("law", sort=False):
         worst = rows.sort_values("r_hat").iloc[-1]
         count = f"{len(rows)} of {len(found.folds)} conditions"
         worst_is = f"R-hat {worst['r_hat']:.2f} at most, without {worst['condition']}"
-        notes.append(f"{law}: chains without a condition disagree for {count} ({worst_is}); sample them longer")
+        more = "ask for more fold_draws or fold_moves"
+        notes.append(f"{law}: draws without a condition disagree for {count} ({worst_is}); {more}")
     return notes
 
 

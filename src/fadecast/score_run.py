@@ -17,9 +17,8 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
 
 from fadecast.calibration.laws import AgeingLaw, LawName
 from fadecast.calibration.makes import MAKES
-from fadecast.calibration.rate_tables import laboratory
-from fadecast.calibration.shipped_rates import NEAR, Condition, Drawn, beside, predict, shares
-from fadecast.cell.aged import fresh_state
+from fadecast.calibration.rate_tables import laboratory, start_of
+from fadecast.calibration.shipped_rates import Condition, Drawn, beside, predict, shares
 from fadecast.cell.health import check_up
 from fadecast.cell.model import CellModel, build_cell
 from fadecast.decades.cycling import Regime, cycles_per_day, follow
@@ -33,13 +32,13 @@ from fadecast.measured.catalogue import MeasuredDataError, MissingDataError
 from fadecast.outcome import Outcome
 from fadecast.runs import RunFolder
 from fadecast.scored_cells import (
-    STORED_SETS,
     Case,
     CellUnderTest,
     SetName,
     beyond_fitted,
+    case_of,
     cases_of,
-    measured_fade,
+    may_know,
 )
 from fadecast.scoring import levels_of, root_of_time, score
 from fadecast.validation import validated
@@ -78,8 +77,8 @@ class Scoring(BaseModel):
                 problems.append(
                     f"cells.{number}: {cell.name}: must have check_up_days or check_up_cycles, or be measured"
                 )
-            if not MAKES[cell.make].cycled and not all(step.rest for step in cell.steps):
-                problems.append(f"cells.{number}.steps: no {MAKES[cell.make].cells} were cycled; must be rests")
+            if cell.start_soh is not None and not all(law.start for law in MAKES[cell.make].laws.values()):
+                problems.append(f"cells.{number}.start_soh: no {MAKES[cell.make].cells} were measured from there")
             if sum(other.name == cell.name for other in self.cells) > 1:
                 problems.append(f"cells.{number}.name: {shown(cell.name)} stands twice")
         if problems:
@@ -142,7 +141,10 @@ def run_scoring(
             times[case.name] = np.median(days, axis=1), np.median(cycles, axis=1)
             if (kept := retention[case.name].shape[1]) < max(_FEWEST_DRAWS, 0.5 * scoring.draws):
                 lost = scoring.draws - kept
-                raise ValueError(f"{case.name}: {lost} of {scoring.draws} draws cannot follow the protocol to its end")
+                what = (
+                    "follow the protocol to its end" if case.start_soh is None else "start so, or not follow to the end"
+                )
+                raise ValueError(f"{case.name}: {lost} of {scoring.draws} draws cannot {what}")
     except ValueError as error:
         raise document.refuse([f"cells: {error}"]) from None
     scored = Scored(_table(cases, times, retention), _scores(cases, times, retention), time.perf_counter() - began)
@@ -177,20 +179,7 @@ def _cases(scoring: Scoring, document: Document) -> Iterator[Case]:
         except (MissingDataError, MeasuredDataError) as error:
             raise document.refuse([f"sets.{number}: {error}"]) from None
     for number, cell in enumerate(scoring.cells):
-        days, measured = np.array([0.0, *cell.check_up_days]), None
-        if cell.measured is not None:
-            days, measured = measured_fade(cell.measured, document, f"cells.{number}.measured")
-        cycles = np.array([0.0, *cell.check_up_cycles]) if cell.check_up_cycles else np.empty(0)
-        if len(cycles) and measured is not None and len(measured) != len(cycles):
-            raise document.refuse(
-                [
-                    f"cells.{number}.check_up_cycles: has {len(cycles) - 1} check-ups; must have those of measured, "
-                    f"{len(measured) - 1} after the start"
-                ]
-            )
-        at = np.empty(0) if len(cycles) else days
-        held = cell.name, "cells", cell.ambient, cell.start_soc, cell.steps
-        yield Case(*held, at, cycles, measured, None, cell.check_ups_age, cell.make)
+        yield case_of(cell, document, f"cells.{number}")
 
 
 class _Forecast(NamedTuple):
@@ -212,8 +201,8 @@ def _forecasts(scoring: Scoring, cases: Sequence[Case], observe: Callable[[str],
             law = MAKES[make].laws[name]
             cell = build_cell(law.chemistry, tuple(unknown.parameter for unknown in law.cycled))
             _check_steps(cell, alike)
-            for steps in dict.fromkeys(case.steps for case in alike):
-                batch = [case for case in alike if case.steps == steps]
+            for steps, new in dict.fromkeys((case.steps, case.start_soh is None) for case in alike):
+                batch = [case for case in alike if case.steps == steps and (case.start_soh is None) == new]
                 some = f"{', '.join(case.name for case in batch[:3])}{' ...' if len(batch) > 3 else ''}"
                 observe(f"{make}, {name}, {draws} draws, {len(batch)} cells: {some}")
                 for case, forecast in zip(batch, _forecast(cell, law, draws, scoring, batch), strict=True):
@@ -236,7 +225,10 @@ def _forecast(
     mean = np.asarray(repeat.mean_state_of_charge)[0, ::draws]
     passes = np.asarray(repeat.low_passes / jnp.maximum(repeat.full_cycles, 1e-9))[0, ::draws]
     rests = all(step.rest for step in batch[0].steps)
-    conditions = [Condition(case.ambient, float(mean[n]), rests, float(passes[n])) for n, case in enumerate(batch)]
+    aged = batch[0].start_soh is not None
+    conditions = [
+        Condition(case.ambient, float(mean[n]), rests, float(passes[n]), aged) for n, case in enumerate(batch)
+    ]
     predicted = [
         predict(law.name, where, case.without, draws, _generator(scoring.seed, f"{case.name}/{law.name}"), make)
         for case, where in zip(batch, conditions, strict=True)
@@ -244,12 +236,13 @@ def _forecast(
     inputs = {
         unknown.parameter: unknown.centre
         * jnp.asarray(np.concatenate([each.multiples[unknown.parameter] for each in predicted]))[None]
-        for unknown in law.cycled
+        for unknown in law.fitted
     }
     operation = laboratory(cell)
     regime = Regime(soc, ambient, lambda capacity: repeat_of(cell, batch[0].steps, soc, capacity).instructions)
-    slow = fresh_state(cell, count * draws, inputs)
-    start = cycles_per_day(operation, slow, inputs, regime).reshape(count, draws)
+    start_soh = np.repeat([case.start_soh for case in batch], draws) if aged else None
+    slow, inputs, met = start_of(cell, inputs, start_soh, count * draws)
+    start = np.where(met, cycles_per_day(operation, slow, inputs, regime), np.nan).reshape(count, draws)
     times = _times(batch, start)
     history = follow(operation, Leap(tolerance=scoring.tolerance), slow, inputs, regime, times)
     capacity = np.stack(
@@ -258,7 +251,7 @@ def _forecast(
     retention = (capacity / capacity[0]).reshape(len(times), count, draws)
     throughput = np.asarray(history.service.throughput)[:, 0].reshape(len(times), count, draws)
     cycles = throughput / (2.0 * cell.nominal_capacity)
-    sound = ~np.isin(history.outcome, _BROKEN).reshape(count, draws)
+    sound = (met & ~np.isin(history.outcome, _BROKEN)).reshape(count, draws)
     for n, case in enumerate(batch):
         kept = sound[n]
         common = {name: values[kept] for name, values in predicted[n].common.items()}
@@ -352,10 +345,7 @@ def _scores(
         if case.measured is None:
             continue
         found = score(retention[case.name], case.measured)
-        others = [o for o in cases if o.group == case.group and o.measured is not None and o.name != case.name]
-        # A fair rival knows the temperature: stored cells at the same, cycled ones only at others.
-        near = [abs(o.ambient - case.ambient) <= NEAR for o in others]
-        others = [o for o, same in zip(others, near, strict=True) if same == (case.group in STORED_SETS)]
+        others = [o for o in cases if o.measured is not None and may_know(case, o)]
         baseline = np.nan
         if others and case.group != "cells":
             days, fade = [times[o.name][0] for o in others], [o.measured for o in others if o.measured is not None]

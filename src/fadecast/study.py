@@ -13,8 +13,7 @@ import yaml
 from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
 
-from fadecast.calibration.makes import MAKES
-from fadecast.calibration.shipped_rates import SHIPPED, make_of, posterior
+from fadecast.calibration.shipped_rates import SHIPPED, posterior
 from fadecast.cell.model import AMBIENT, CONTACT_RESISTANCE, CURRENT, parameter_values
 from fadecast.decades.admitted import forecast_problems
 from fadecast.decades.years import DAYS_PER_YEAR, Decades
@@ -28,7 +27,7 @@ from fadecast.formats import BPX_SUFFIX, CLIMATE_SUFFIXES, POSTERIOR_SUFFIX
 from fadecast.operated import Cell
 from fadecast.pack.sharing import Fleet
 from fadecast.population import Population
-from fadecast.population.posterior_rates import fitted_chemistries, law_of, posterior_parameters
+from fadecast.population.posterior_rates import fitted_chemistries, holds, law_of, posterior_parameters
 from fadecast.population.retirement import sample_retired
 from fadecast.population.split import diagnosed
 from fadecast.population.triage import error_rates
@@ -325,16 +324,15 @@ def _posterior_problems(study: Study) -> Iterable[str]:
     if rates is not None:
         try:
             found = posterior(rates if rates in SHIPPED else _named_posterior(rates))
-            make = MAKES[make_of(found)]
-            if not make.cycled:
-                raise ValueError(f"got {shown(rates)}, which knows {make.cells} in storage only")
         except (OSError, ValueError) as error:
-            packed = ", ".join(name for name, make in MAKES.items() if make.cycled)
-            yield f"population.rate_posterior: {error}; must be {packed}, the path of such a file, or null"
+            yield f"population.rate_posterior: {error}; must be {', '.join(SHIPPED)}, the path of such a file, or null"
             return
         law = law_of(study.cell.chemistry)
-        if law is not None and law.name not in found["law"].values:
-            yield f"population.rate_posterior: {rates} holds no draws of the law {law.name} of cell.chemistry"
+        if law is not None and not holds(found, law):
+            yield (
+                f"population.rate_posterior: {rates} holds no draws of the law {law.name} of the "
+                f"{law.chemistry.parameter_set} of cell.chemistry; must be one that does, or null"
+            )
 
 
 def _named_posterior(name: str) -> str:

@@ -4,8 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy
 
-from fadecast.calibration.joint_fit import Effort, sample, sample_folds, spread_of
+from fadecast.calibration import joint_model
+from fadecast.calibration.coordinates import spread_of
+from fadecast.calibration.joint_fit import Effort, sample, sample_folds
 from fadecast.calibration.joint_model import (
     COMMON,
     Evidence,
@@ -23,7 +26,7 @@ from fadecast.calibration.joint_model import (
 from fadecast.calibration.law_weights import foretold, stacked
 from fadecast.calibration.left_out import left_out, redrawn, untold
 from fadecast.calibration.makes import MAKES
-from fadecast.calibration.rate_tables import QUANTITIES, Place, tabulate, untabulated
+from fadecast.calibration.rate_tables import QUANTITIES, Place, tabulate, tabulated
 
 LAW = MAKES["lgm50"].laws["solvent"]
 DAYS = np.array([30.0, 60.0, 120.0, 240.0, 480.0])
@@ -107,24 +110,27 @@ def test_draws_of_a_posterior_are_round_in_its_coordinates(posterior):
     assert 0.3 < np.sqrt((there**2).mean()) < 3.0
 
 
+def check_untold(law, given, fold, free):
+    """Nothing but the prior says anything of what is not told, and something of all else."""
+    out, spreads = left_out(given)[fold], ["field_sd", "growth_sd", *(["condition_sd"] if law.start else [])]
+    found, at = untold(law, given, out), [list(given.priors).index(name) for name in spreads]
+    assert found.free.sum() == free
+    count = len(found.free)
+    np.testing.assert_allclose(found.turn @ found.turn.T, np.eye(count), atol=1e-12)
+    known = jax.grad(lambda y: log_density(law, given, jnp.asarray(1.0 - out), found.turn.T @ y) + 0.5 * (y**2).sum())
+    # Small, so that no cell is where its table ends.
+    y = 0.3 * np.random.default_rng(0).normal(size=count)
+    # Where spreads are as held likely, the prior is standard normal.
+    y[at] = 0.0
+    slopes, is_free = np.delete(np.asarray(known(jnp.asarray(y))), at), np.delete(found.free, at)
+    np.testing.assert_allclose(slopes[is_free], 0.0, atol=1e-9)
+    return slopes[~is_free]
+
+
 @pytest.mark.parametrize(("fold", "free"), [(2, 2), (7, 10)])
 def test_what_is_not_told_is_all_that_only_left_out_cells_depend_on(evidence, fold, free):
     """Of a storage condition its field and discrepancy; of two cycled cells their departures as well."""
-    given, truth = evidence
-    out, rng = left_out(given)[fold], np.random.default_rng(0)
-    found = untold(LAW, given, out)
-    assert found.free.sum() == free
-    np.testing.assert_allclose(found.turn @ found.turn.T, np.eye(len(truth)), atol=1e-12)
-    known = jax.grad(lambda y: log_density(LAW, given, jnp.asarray(1.0 - out), found.turn.T @ y) + 0.5 * (y**2).sum())
-    # Where spreads are as held likely, nothing but the prior says anything of them, and something of all others.
-    spreads = [list(COMMON).index(name) for name in ("field_sd", "growth_sd")]
-    # Small, so that no cell is where its table ends.
-    y = 0.3 * rng.normal(size=len(truth))
-    y[spreads] = 0.0
-    slopes = np.delete(np.asarray(known(jnp.asarray(y))), spreads)
-    is_free = np.delete(found.free, spreads)
-    np.testing.assert_allclose(slopes[is_free], 0.0, atol=1e-9)
-    assert (np.abs(slopes[~is_free]) > 1e-9).all()
+    assert (np.abs(check_untold(LAW, evidence[0], fold, free)) > 1e-9).all()
 
 
 def test_what_is_drawn_anew_is_as_held_likely_given_all_else(evidence):
@@ -157,7 +163,7 @@ def test_what_is_drawn_anew_is_as_held_likely_given_all_else(evidence):
 def test_folds_foretell_what_they_do_not_know(evidence, posterior):
     """A condition is foretold worse without it, though far better than by the prior."""
     given, truth = evidence
-    effort = Effort(fold_warmup=60, fold_draws=60)
+    effort = Effort(fold_draws=60, fold_moves=4)
     out = left_out(given)
     folds = dict(sample_folds(LAW, given, posterior, out, effort, 0, range(len(out))))
     ((_, alone),) = sample_folds(LAW, given, posterior, out, effort, 0, [3])
@@ -248,39 +254,97 @@ def test_what_a_law_brings_follows_its_own_temperature(evidence):
         np.testing.assert_allclose(found.cycled[:, column], sd + 40e3 * inverse(given.cycled.temperature), rtol=1e-9)
 
 
-@pytest.mark.slow
-def test_cells_that_were_only_stored_say_nothing_of_cycling():
-    """No cycled cell: the truth of storage is found, and what storage cannot tell stays as it was held beforehand."""
-    law = MAKES["lfp"].laws["electron"]
+@pytest.fixture(scope="module")
+def worn():
+    """Six cells of three first lives at one temperature beside five in storage, measured as a known truth would be."""
+    law, priors = MAKES["lfp"].laws["electron"], MAKES["lfp"].priors
+    film, stress, before = (unknown.parameter for unknown in law.fitted)
     stored = empty([15.0, 15.0, 30.0, 45.0, 45.0], [0.2, 0.9, 0.5, 0.2, 0.9])
-    none = np.empty(0)
-    cycled = Series(none, none, *(np.empty(shape) for shape in ((0, 0), (0, len(QUANTITIES), 0), (0, 0))))
-
-    def growth(cell, inputs, place, steps, times, tolerance):
-        film = np.asarray(inputs[law.film[0].parameter])[0] / law.film[0].centre
-        capacity = 0.002 * np.sqrt(film * times[:, None])
-        return np.stack([capacity, *(1e-4 * capacity,) * 2])
-
-    place = Place(stored.temperature, stored.charge)
-    table = tabulate(None, law.stored, place, (), stored.days, np.arange(5), 1e-3, growth)
-    bare = Evidence(stored, cycled, table, untabulated(law.cycled), MAKES["lfp"].priors)
-    counts = sizes(law, bare)
-    assert [counts[name] for name in ("cycling", "condition", "cell")] == [0, 0, 0]
-    rng = np.random.default_rng(2)
-    truth = 0.5 * rng.normal(size=sum(counts.values()))
-    losses = np.full((5, len(QUANTITIES), len(DAYS)), np.nan)
-    losses[:, 0] = np.asarray(predicted(law, bare, jnp.asarray(truth))[0])[:, 0] + 1e-3 * rng.normal(
-        size=(5, len(DAYS))
+    cycled = empty([25.0] * 6, [0.5] * 6)._replace(
+        group=np.array([0, 0, 1, 1, 2, 2]), start_soh=np.full(6, 0.77), days=np.tile(DAYS / 5.0, (6, 1))
     )
-    given = bare._replace(stored=stored._replace(losses=losses))
-    assert left_out(given).tolist() == np.eye(5).tolist()
-    found = sample(law, given, Effort(chains=2, pilot=100, warmup=100, draws=300), 0)
-    draws = jax.vmap(partial(unfold, law, given))(jnp.asarray(found.z.reshape(-1, len(truth))))
-    low, high = np.quantile(np.asarray(draws.stored)[..., 0], (0.02, 0.98), 0)
-    at = np.asarray(unfold(law, given, jnp.asarray(truth)).stored[:, 0])
-    assert ((low <= at) & (at <= high)).mean() >= 0.8
-    energy = np.asarray(draws.common["energy_ne"])
-    prior = MAKES["lfp"].priors["energy_ne"]
-    assert energy.mean() == pytest.approx(prior.middle, abs=0.25 * prior.sd)
-    assert energy.std() == pytest.approx(prior.sd, rel=0.2)
-    assert np.isfinite(foretold(law, given, np.tile(found.z.reshape(1, -1, len(truth)), (5, 1, 1)))).all()
+
+    def run(cell, inputs, place, steps, times, tolerance):
+        days, fast = times[:, None], np.asarray(inputs[film])[0] / law.film[0].centre
+        grown = 0.002 * np.sqrt(fast * days)
+        if stress not in inputs:
+            return np.stack([grown, *(1e-4 * grown,) * 2])
+        # What is left of the electrode is worked harder.
+        rate = 1e4 * np.asarray(inputs[stress])[0] / (1.0 - np.asarray(inputs[before])[0])
+        material = rate * days * (1.0 + 10.0 * rate * days)
+        return np.stack([grown + material, material, np.zeros_like(material)])
+
+    place, alike = Place(stored.temperature, stored.charge), Place(np.array([25.0]), np.ones(1), np.array([0.77]))
+    tables = (
+        tabulate(None, law.stored, place, (), stored.days, np.arange(5), 1e-3, run),
+        tabulate(None, law.run_at, alike, (), cycled.days, np.zeros(6, int), 1e-3, run, every=2.0),
+    )
+    bare = Evidence(stored, cycled, *tables, priors)
+    rng = np.random.default_rng(2)
+    truth = 0.5 * rng.normal(size=sum(sizes(law, bare).values()))
+    # 0.9 points, as measured cells have.
+    truth[list(priors).index("noise_second")] = 0.84
+    true = unfold(law, bare, jnp.asarray(truth))
+    starts = np.clip(true.rates[-1] + true.common["start_sd"] * rng.normal(size=6), *law.start[0].reach)
+    logs = jnp.concatenate([true.cycled, jnp.asarray(starts)[:, None]], axis=1)
+    exact = predicted(law, bare, jnp.asarray(truth))[0], tabulated(tables[1], logs)
+    given = bare
+    for name, part, noise in zip(("stored", "cycled"), exact, ("noise", "noise_second"), strict=True):
+        series = getattr(given, name)
+        losses = series.losses.copy()
+        losses[:, 0] = part[:, 0] + float(true.common[noise]) * rng.normal(size=losses[:, 0].shape)
+        given = given._replace(**{name: series._replace(losses=losses)})
+    return law, given, truth, exact[1][:, 0]
+
+
+def test_second_life_tells_rates_and_leaves_the_noise_of_storage_alone(worn):
+    law, given, truth, exact = worn
+    assert left_out(given)[5:, 5:].tolist() == np.repeat(np.eye(3), 2, axis=1).tolist()
+    found = sample(law, given, Effort(chains=2, pilot=60, warmup=60, draws=80), 0)
+    flat = jnp.asarray(found.z.reshape(-1, len(truth)))
+    draws = jax.vmap(partial(unfold, law, given))(flat)
+    true = unfold(law, given, jnp.asarray(truth))
+    low, high = np.quantile(np.asarray(draws.cycled), (0.02, 0.98), 0)
+    at = np.asarray(true.cycled)
+    assert ((low <= at) & (at <= high)).mean() >= 0.85
+    for name in ("noise", "noise_second"):
+        assert np.median(draws.common[name]) == pytest.approx(float(true.common[name]), rel=0.5)
+    # What a cell had lost before is told by its own check-ups.
+    fitted = np.asarray(jax.vmap(lambda z: predicted(law, given, z)[1])(flat))[:, :, 0].mean(0)
+    assert np.sqrt(np.mean((fitted - exact) ** 2)) < float(true.common["noise_second"])
+    assert np.isfinite(foretold(law, given, np.tile(found.z.reshape(1, -1, len(truth)), (8, 1, 1)))).all()
+
+
+@pytest.mark.parametrize(("fold", "free"), [(1, 2), (6, 1)])
+def test_of_a_first_life_that_is_left_out_only_its_own_departure_is_not_told(worn, fold, free):
+    """The place is that of the others as well. Its departure has the spread of them, as it is in the draw."""
+    law, given, truth, _ = worn
+    check_untold(law, given, fold, free)
+    found = untold(law, given, left_out(given)[6])
+    z = jnp.asarray(truth).at[list(given.priors).index("condition_sd")].set(1.0)
+    draws = redrawn(law, given, found, jnp.tile(z, (4000, 1)), jax.random.key(0))
+    condition = np.asarray(jax.vmap(lambda each: unfold(law, given, each).condition)(draws))[:, :, 0]
+    np.testing.assert_allclose(condition[:, [0, 2]].std(0), 0.0, atol=1e-12)
+    sd = float(given.priors["condition_sd"].value(jnp.asarray(1.0)))
+    assert condition[:, 1].std() == pytest.approx(sd, rel=0.05)
+    assert condition[:, 1].mean() == pytest.approx(0.0, abs=4.0 * sd / np.sqrt(4000))
+
+
+def test_what_was_lost_before_is_summed_over_finely_enough(worn, monkeypatch):
+    law, given, truth, _ = worn
+    density = partial(log_density, law, given, jnp.ones(11), jnp.asarray(truth))
+    coarse = float(density())
+    monkeypatch.setattr(joint_model, "_STARTS", 400)
+    assert coarse == pytest.approx(float(density()), abs=0.02)
+    # Of one cell, by hand.
+    only = np.zeros(11)
+    only[5] = 1.0
+    one, none = (float(log_density(law, given, jnp.asarray(kept), jnp.asarray(truth))) for kept in (only, 0.0 * only))
+    true = unfold(law, given, jnp.asarray(truth))
+    starts = np.linspace(*law.start[0].reach, 2001)
+    logs = jnp.concatenate([jnp.tile(true.cycled[:1], (2001, 1)), jnp.asarray(starts)[:, None]], axis=1)
+    table = given.cycled_table._replace(coefficients=jnp.tile(given.cycled_table.coefficients[:1], (2001,) + (1,) * 5))
+    left = (given.cycled.losses[0, 0] - np.asarray(tabulated(table, logs))[:, 0]) / float(true.common["noise_second"])
+    likely = np.exp(scipy.stats.t.logpdf(left, 5.0).sum(1) - 5.0 * np.log(true.common["noise_second"]))
+    prior = scipy.stats.norm.pdf(starts, true.rates[-1], true.common["start_sd"])
+    assert one - none == pytest.approx(np.log((likely * prior).sum() / prior.sum()), abs=0.02)

@@ -93,3 +93,16 @@ def test_lanes_that_break_are_taken_as_lost():
         return np.full_like(engine(*given), np.nan)
 
     np.testing.assert_allclose(tabulated(table(broken), jnp.zeros((3, 2))), 0.8, rtol=1e-6)
+
+
+def test_between_times_of_a_grid_losses_are_read_as_powers_of_time():
+    """Exact for a loss that goes with the root of time, wherever the check-ups are."""
+
+    def root(cell, inputs, place, steps, times, tolerance):
+        return np.stack([1e-3 * np.sqrt(np.asarray(inputs["one"])[0] * times[:, None])] * len(QUANTITIES))
+
+    made = tabulate(None, (ONE,), PLACE, (), DAYS + 0.3, np.arange(3), 1e-3, root, every=7.0)
+    logs = jnp.full((3, 1), 0.4)
+    np.testing.assert_allclose(
+        np.asarray(tabulated(made, logs))[:, 0], 1e-3 * np.sqrt(2.0 * np.exp(0.4) * (DAYS + 0.3)), rtol=1e-6
+    )

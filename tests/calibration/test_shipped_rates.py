@@ -3,7 +3,17 @@ import pytest
 
 from fadecast.calibration.joint_model import COMMON
 from fadecast.calibration.makes import MAKES
-from fadecast.calibration.shipped_rates import Condition, beside, folds, predict, shares, weights
+from fadecast.calibration.shipped_rates import (
+    Condition,
+    _check_draws,
+    _check_names,
+    beside,
+    folds,
+    posterior,
+    predict,
+    shares,
+    weights,
+)
 
 DRAWS = 4000
 LAW = "solvent"
@@ -34,19 +44,43 @@ def test_draws_are_shared_by_weight(monkeypatch):
     assert shares(48, ("one",)) == {"one": 48}
 
 
-def test_of_iron_phosphate_storage_is_known():
+def test_of_iron_phosphate_storage_and_a_second_life_are_known():
     make = MAKES["lfp"]
     assert set(weights("lfp")) <= set(make.laws)
     assert sum(weights("lfp").values()) == pytest.approx(1.0)
-    (film,) = make.laws[LAW].cycled
+    film, stress, before = make.laws[LAW].fitted
     where = Condition(45.0, 0.5, rests=True)
     knowing, blind = (
         np.log(predict(LAW, where, without, 400, np.random.default_rng(0), "lfp").multiples[film.parameter])
         for without in (None, "45 degC, 50%")
     )
     assert blind.std() > 1.5 * knowing.std()
-    with pytest.raises(ValueError, match="storage only"):
-        predict(LAW, where._replace(rests=False), None, 4, np.random.default_rng(0), "lfp")
+    worn = predict(LAW, Condition(25.0, 0.5, rests=False, worn=True), None, 400, np.random.default_rng(0), "lfp")
+    logs = np.log(worn.multiples[before.parameter])
+    assert before.reach[0] <= logs.min() < logs.max() <= before.reach[1]
+    # All first lives were at one temperature: another is like none of them, and its cells are alike.
+    spread = np.log(worn.multiples[stress.parameter]).std()
+    assert spread > 0.9 * worn.common["condition_sd"].mean()
+
+
+@pytest.mark.parametrize("make", MAKES)
+def test_what_ships_is_what_a_calibration_makes(make):
+    found = posterior(make)
+    _check_names(found)
+    _check_draws(found)
+    assert set(folds(make)["law"].values) == set(found["law"].values)
+
+
+def test_a_second_life_has_neither_check_ups_nor_overhang_beside_the_law():
+    where, days = Condition(25.0, 0.5, rests=False, worn=True), np.array([0.0, 30.0, 60.0])
+    rng = np.random.default_rng(0)
+    found = predict(LAW, where, None, DRAWS, rng, "lfp")
+    extra = beside(found, where, days, 3.0 * days, 1, rng, "lfp")
+    assert (extra[0] == 0.0).all()
+    np.testing.assert_allclose(np.median(extra[1:], axis=1), 0.0, atol=5e-4)
+    # Of Student's distribution with five degrees of freedom, 1.67 times its variance.
+    spread = np.sqrt((found.common["noise_second"] ** 2).mean() * 5.0 / 3.0)
+    np.testing.assert_allclose(extra[1:].std(axis=1), spread, rtol=0.1)
 
 
 def test_a_condition_far_from_all_others_is_less_sure():

@@ -1,5 +1,7 @@
 """Rates of packs from the joint posterior: what a draw takes of it, and what it hangs on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -146,12 +148,26 @@ def test_a_law_that_was_not_fitted_is_refused():
     assert law_of(other) is None
     with pytest.raises(ValueError, match="solvent-diffusion limited"):
         in_service(other, held([(25.0, 0.5)]))
-    both = Chemistry(loss_of_active_material=("stress and reaction-driven", "stress-driven"))
-    service = in_service(both, held([(25.0, 0.5)]))
+    both = "stress and reaction-driven", "stress-driven"
+    service = in_service(Chemistry(loss_of_active_material=both), held([(25.0, 0.5)]))
     with pytest.raises(ValueError, match="no draws of the law coupled"):
         sample_posterior_rates("lgm50", service, SEED, 2, 2, 0.0)
-    with pytest.raises(ValueError, match="knows storage only"):
+    # Of the same name, but of another make.
+    with pytest.raises(ValueError, match="posterior lfp holds no draws of the law solvent of this chemistry"):
         sample_posterior_rates("lfp", in_service(Chemistry(), held([(25.0, 0.5)])), SEED, 2, 2, 0.0)
+
+
+def test_iron_phosphate_ages_by_its_own_posterior():
+    law = MAKES["lfp"].laws["solvent"]
+    assert law_of(law.chemistry) is law
+    # With plating, which the law is without, it is another cell.
+    assert law_of(replace(law.chemistry, parameters={})) is None
+    found = sample_posterior_rates("lfp", in_service(law.chemistry, held([(25.0, 0.5)])), SEED, 200, 20, 0.0)
+    assert set(found.rates) == {*(unknown.parameter for unknown in law.cycled), ACTIVATION_ENERGY, *LAM_ENERGY.values()}
+    stress = np.log(found.rates[law.stress[0].parameter])
+    # Packs differ as first lives do.
+    spread = posterior("lfp").sel(law="solvent")["common"].sel(quantity="condition_sd").values.mean()
+    np.testing.assert_allclose(stress.std(axis=1, ddof=1).mean(), spread, rtol=0.15)
 
 
 def test_a_posterior_of_ones_own_is_read_from_its_file(tmp_path):

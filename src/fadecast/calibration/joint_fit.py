@@ -1,4 +1,4 @@
-"""Sample what is not known of ageing: the No-U-Turn sampler on all cells, then again without each condition in turn."""
+"""Sample what is not known of ageing: the No-U-Turn sampler on all cells; its draws, moved to forget each condition."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -13,11 +13,12 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.optimize import minimize
 
-from fadecast.calibration.joint_model import COMMON, Evidence, log_density, sizes
+from fadecast.calibration.coordinates import Density, Round, spread_of
+from fadecast.calibration.forgetting import Moved, forget
+from fadecast.calibration.joint_model import Evidence, log_density, sizes
 from fadecast.calibration.laws import AgeingLaw
 from fadecast.calibration.left_out import redrawn, untold
 
-_SHRINKAGE = 0.2
 _DOUBLINGS = 9
 """Of the length of a path, at most."""
 
@@ -29,8 +30,8 @@ class Effort(NamedTuple):
     pilot: int = 400
     warmup: int = 500
     draws: int = 1000
-    fold_warmup: int = 200
-    fold_draws: int = 300
+    fold_draws: int = 64
+    fold_moves: int = 6
 
 
 class Sampled(NamedTuple):
@@ -46,17 +47,6 @@ class Sampled(NamedTuple):
     """Makes the covariance of the posterior about 1."""
 
 
-class Round(NamedTuple):
-    """Coordinates in which a posterior is about round, and of width 1."""
-
-    middle: Float[Array, " n"]
-    wide: Float[Array, "n n"]
-
-
-Density = Callable[[Float[Array, " cells"], Float[Array, " n"]], Array]
-"""Log density by how much is known of each cell, 0 or 1, and place."""
-
-
 def sample(law: AgeingLaw, evidence: Evidence, effort: Effort, seed: int) -> Sampled:
     """Draw from the posterior given all cells: blackjax's No-U-Turn sampler, step and mass adapted.
 
@@ -64,19 +54,17 @@ def sample(law: AgeingLaw, evidence: Evidence, effort: Effort, seed: int) -> Sam
     """
     all_cells = jnp.ones(len(evidence.stored.temperature) + len(evidence.cycled.temperature))
     density = partial(log_density, law, evidence)
-    spreads = jnp.array([name.endswith("_sd") for name in COMMON])
+    spreads = jnp.array([name.endswith("_sd") for name in evidence.priors])
     count = sum(sizes(law, evidence).values())
-    given = jnp.concatenate([spreads, jnp.zeros(count - len(COMMON), bool)])
+    given = jnp.concatenate([spreads, jnp.zeros(count - len(evidence.priors), bool)])
     # Spreads at their middle: with them the density is highest where they are far too wide.
     top, wide = highest(
         lambda z: density(all_cells, jnp.where(given, 0.0, z)) - 0.5 * (jnp.where(given, z, 0.0) ** 2).sum(), count
     )
-    pilot = _chains(density, effort.pilot, effort.pilot)(
-        all_cells, Round(top, wide), *_begun(effort.chains, count, seed)
-    )
-    return _chains(density, effort.warmup, effort.draws)(
-        all_cells, spread_of(pilot.z, wide), *_begun(effort.chains, count, seed + 1)
-    )
+    begun = _begun(effort.chains, count, seed)
+    pilot = _chains(density, effort.pilot, effort.pilot, all_cells, Round(top, wide), *begun)
+    begun = _begun(effort.chains, count, seed + 1)
+    return _chains(density, effort.warmup, effort.draws, all_cells, spread_of(pilot.z, wide), *begun)
 
 
 def _begun(chains: int, count: int, seed: int) -> tuple[Array, Array]:
@@ -85,38 +73,23 @@ def _begun(chains: int, count: int, seed: int) -> tuple[Array, Array]:
     return jax.vmap(lambda key: jax.random.normal(key, (count,)))(keys[:, 0]), keys[:, 1:]
 
 
-def spread_of(z: Float[np.ndarray, "chains draws n"], wide: Array) -> Round:
-    """Return the mean of draws, and a matrix that makes their covariance 1; `wide` is one that does so about."""
-    flat = z.reshape(-1, z.shape[-1])
-    there = np.linalg.solve(np.asarray(wide), (flat - flat.mean(axis=0)).T)
-    covariance = np.cov(there)
-    # Few draws see all directions: what they say of pairs is taken back a little, where that is said of round ones.
-    shrunk = (1.0 - _SHRINKAGE) * covariance + _SHRINKAGE * np.diag(np.diag(covariance))
-    return Round(jnp.asarray(flat.mean(axis=0)), wide @ jnp.asarray(np.linalg.cholesky(shrunk)))
-
-
-def _chains(density: Density, warmup: int, draws: int) -> Callable[[Array, Round, Array, Array], Sampled]:
-    """Return what runs chains, given the cells that are known, coordinates, starts in them and keys.
+def _chains(
+    density: Density, warmup: int, draws: int, known: Array, about: Round, starts: Array, keys: Array
+) -> Sampled:
+    """Run chains, given the cells that are known, coordinates, starts in them and keys.
 
     Each chain by itself and as many at a time as there are cores: as a batch all would wait for the longest path.
     """
-    compiled: list[Callable[..., tuple[Array, ...]]] = []
+    # Before there are threads: each would compile it.
+    chain = jax.jit(partial(_chain, density, warmup, draws)).lower(known, about, starts[0], keys[0]).compile()
 
-    def run(known: Array, about: Round, starts: Array, keys: Array) -> Sampled:
-        # Before there are threads: each would compile it.
-        if not compiled:
-            chain = jax.jit(partial(_chain, density, warmup, draws))
-            compiled.append(chain.lower(known, about, starts[0], keys[0]).compile())
+    def ended(start: Array, key: Array) -> tuple[np.ndarray, ...]:
+        return tuple(map(np.asarray, chain(known, about, start, key)))
 
-        def ended(start: Array, key: Array) -> tuple[np.ndarray, ...]:
-            return tuple(map(np.asarray, compiled[0](known, about, start, key)))
-
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            parts = zip(*pool.map(ended, starts, keys), strict=True)
-            z, divergent, acceptance, steps = map(np.stack, parts)
-        return Sampled(z, divergent, acceptance, steps, np.asarray(about.wide))
-
-    return run
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        parts = zip(*pool.map(ended, starts, keys), strict=True)
+        z, divergent, acceptance, steps = map(np.stack, parts)
+    return Sampled(z, divergent, acceptance, steps, np.asarray(about.wide))
 
 
 def _chain(
@@ -170,13 +143,11 @@ def sample_folds(
     effort: Effort,
     seed: int,
     numbers: Sequence[int],
-) -> Iterator[tuple[int, Sampled]]:
+) -> Iterator[tuple[int, Moved]]:
     """Draw from the posteriors given some of the cells.
 
-    Chains begin at draws of the posterior of all, in coordinates that these are round in: where it is bent, few other
-    places are near it, and short chains do not get there. What the fold does not tell is first drawn anew, and again in
-    the end: left to the chains, it would long be what the left-out cells made it. What a fold gives does not hang on
-    which others are asked for.
+    Draws of the posterior of all, as many of each chain, are moved; what a fold does not tell is drawn anew in the end.
+    What a fold gives does not hang on which others are asked for.
 
     Parameters
     ----------
@@ -189,24 +160,15 @@ def sample_folds(
 
     Yields
     ------
-    The number of a fold, and what was sampled of it.
+    The number of a fold, and its draws.
     """
-    run = _chains(partial(log_density, law, evidence), effort.fold_warmup, effort.fold_draws)
+    run = forget(partial(log_density, law, evidence), effort.fold_moves)
     anew = jax.jit(partial(redrawn, law, evidence))
-    wide = jnp.asarray(whole.wide)
+    begun = whole.z[:, np.linspace(0, whole.z.shape[1] - 1, effort.fold_draws).astype(int)]
     for number in numbers:
         # The next but one: those of the posterior of all and of its pilot are taken.
-        first, chains, last = jax.random.split(jax.random.key(seed + 2 + number), 3)
+        key, last = jax.random.split(jax.random.key(seed + 2 + number))
         free = untold(law, evidence, out[number])
-        there = _each(partial(anew, free), whole.z, first)
-        about = spread_of(there, wide)
-        starts = np.linalg.solve(np.asarray(about.wide), (there[:, -1] - np.asarray(about.middle)).T).T
-        keys = jax.vmap(jax.random.split)(jax.random.split(chains, len(starts)))
-        found = run(jnp.asarray(1.0 - out[number]), about, jnp.asarray(starts), keys)
-        yield number, found._replace(z=_each(partial(anew, free), found.z, last))
-
-
-def _each(
-    change: Callable[[Array, Array], Array], z: Float[np.ndarray, "chains draws n"], key: Array
-) -> Float[np.ndarray, "chains draws n"]:
-    return np.asarray(change(jnp.asarray(z.reshape(-1, z.shape[-1])), key)).reshape(z.shape)
+        moved = run(begun, jnp.asarray(whole.wide), 1.0 - out[number], key)
+        flat = anew(free, jnp.asarray(moved.z.reshape(-1, moved.z.shape[-1])), last)
+        yield number, moved._replace(z=np.asarray(flat).reshape(moved.z.shape))

@@ -3,14 +3,14 @@
 One law for all: rates at 25 degC with Arrhenius corrections. On it, what the law does not explain, each part with a
 spread that is itself unknown: a smooth field over temperature and charge by which film growth departs from the law (a
 Gaussian process: a condition nobody measured leans on its neighbours, and far from all of them is as wide as the
-spread), departures of temperatures and of single cells in the loss of material and of cycled cells in film growth, and
+spread), departures of conditions and of single cells in the loss of material and of cycled cells in film growth, and
 a discrepancy of each cell that grows with time. Two things are found at check-ups and are no ageing at rest or in
 cycling: lithium that moves into or out of the part of the negative electrode that no positive one faces (Lewerenz et
 al. 2018, doi:10.1016/j.est.2018.02.014), and what the check-ups cost, which goes with the root of their number.
 
-All unknowns are standard normal beforehand: a vector `z`, which `unfold` turns into numbers with units. Field and
-discrepancies are so where their spread is at its middle: measurements tell them well, and a sampler would otherwise
-have to move all of them whenever it moves the spread.
+All unknowns are standard normal beforehand: a vector `z`, which `unfold` turns into numbers with units. Field,
+discrepancies and, in a second life, departures of conditions are so where their spread is at its middle: measurements
+tell them well, and a sampler would otherwise have to move all of them whenever it moves the spread.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from fadecast.calibration.laws import AgeingLaw
-from fadecast.calibration.rate_tables import Table, tabulated
+from fadecast.calibration.rate_tables import QUANTITIES, Table, tabulated, tabulated_along
 from fadecast.calibration.rates import GAS_CONSTANT
 from fadecast.decades.service import KELVIN
 
@@ -37,6 +37,11 @@ _TRANSITION = 0.03
 """Width in charge of the passage of graphite from its second to its first stage [1]."""
 _JITTER = 1e-6
 _SPREADS = {"field": "field_sd", "growth": "growth_sd"}
+_SPREADS_WORN = {"condition": "condition_sd"}
+"""Of cells in a second life: check-ups every other week tell what those of one first life lose."""
+_STARTS = 128
+"""Values of the material lost before that the likelihood of a cell in a second life is summed over: with half as many
+log densities of the posterior's draws are off by up to 1.3, with these by 0.02."""
 _FIELD_KELVIN, _FIELD_CHARGE = 30.0, 0.3
 """How far the field reaches in temperature [K] and charge [1]. Given: three temperatures cannot tell."""
 
@@ -79,6 +84,13 @@ COMMON: Mapping[str, Prior] = {
 but `growth_sd`, of retention in a year [1]; noise of retention and of material lost [1]."""
 
 
+SECOND_LIFE: Mapping[str, Prior] = {
+    "start_sd": Prior(0.5, 0.3, logarithmic=True),
+    "noise_second": Prior(0.005, 0.7, logarithmic=True),
+}
+"""Of cells in a second life: spread of the logarithm of the material lost before, and noise of their retention [1]."""
+
+
 class Series(NamedTuple):
     """What was measured of cells of one protocol, padded with NaN."""
 
@@ -92,6 +104,10 @@ class Series(NamedTuple):
     """See `rate_tables.QUANTITIES` [1]."""
     spread: Float[np.ndarray, "cells times"]
     """Standard deviation of capacity between the cells behind a mean, over that at the start; 0 for one cell [1]."""
+    group: np.ndarray | None = None
+    """Number of the condition that each cell is of, from 0; by temperature where there is none."""
+    start_soh: Float[np.ndarray, " cells"] | None = None
+    """Capacity at the start over that of a new cell [1]; none where cells were new."""
 
 
 class Evidence(NamedTuple):
@@ -109,9 +125,9 @@ class Unfolded(NamedTuple):
     """A vector of unknowns as numbers."""
 
     common: dict[str, Array]
-    """By the names of `COMMON`."""
+    """By the names of the priors."""
     rates: Float[Array, " unknowns"]
-    """Logarithms of the multiples of cycled unknowns at 25 degC; those of storage are the first."""
+    """Logarithms of the multiples of fitted unknowns at 25 degC; those of storage are the first."""
     field: Float[Array, " places"]
     """Departure of film growth at the places of `places`, first those of storage."""
     stored: Float[Array, "cells unknowns"]
@@ -119,17 +135,18 @@ class Unfolded(NamedTuple):
     cycled: Float[Array, "cells unknowns"]
     """Logarithms of the multiples in cycled cells."""
     cycling: Float[Array, " groups"]
-    """Departure of film growth in cycled cells at each of their temperatures."""
+    """Departure of film growth in the cycled cells of each condition."""
     condition: Float[Array, "groups sides"]
-    """Departure of the loss of material at each of these temperatures."""
+    """Departure of their loss of material."""
     growth: Float[Array, " cells"]
-    """Discrepancy of each cell, stored first, after a year [1]."""
+    """Discrepancy of each cell, stored first, after a year [1]; of none in a second life."""
 
 
 def places(evidence: Evidence) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return temperature [degC] and charge where film growth is asked for, and which of them each cycled cell is at.
 
-    Cycled cells of one set temperature are at one place, the mean of them.
+    Cycled cells of one set temperature are at one place, the mean of them, whatever their condition; numbers count from
+    the first of these places.
     """
     groups = conditions(evidence.cycled.temperature)
     mean = [evidence.cycled.temperature[groups == n].mean() for n in range(count_of(groups))]
@@ -145,6 +162,11 @@ def conditions(temperature: np.ndarray, near: float = 3.0) -> np.ndarray:
     return np.asarray(number[np.argsort(order)])
 
 
+def conditions_of(cycled: Series) -> np.ndarray:
+    """Return the number of the condition of each cycled cell."""
+    return conditions(cycled.temperature) if cycled.group is None else cycled.group
+
+
 def count_of(groups: np.ndarray) -> int:
     """Return how many groups cells are of: none where no cell is."""
     return int(groups.max(initial=-1)) + 1
@@ -153,15 +175,17 @@ def count_of(groups: np.ndarray) -> int:
 def sizes(law: AgeingLaw, evidence: Evidence) -> dict[str, int]:
     """Return how many unknowns there are of each kind, in their order in `z`."""
     stored, cycled = len(evidence.stored.temperature), len(evidence.cycled.temperature)
-    groups = count_of(conditions(evidence.cycled.temperature))
+    groups = count_of(conditions_of(evidence.cycled))
     return {
-        "common": len(COMMON),
-        "rates": len(law.cycled),
-        "field": stored + groups,
-        "cycling": groups,
-        "condition": len(SIDES) * groups,
-        "cell": len(SIDES) * cycled,
-        "growth": stored + cycled,
+        "common": len(evidence.priors),
+        "rates": len(law.fitted),
+        "field": stored + count_of(conditions(evidence.cycled.temperature)),
+        # How fast film grows in a second life is lost in what stress costs.
+        "cycling": 0 if law.start else groups,
+        "condition": len(law.stress) * groups,
+        # What cells of one first life differ by is what they had lost before, which is summed over.
+        "cell": 0 if law.start else len(law.stress) * cycled,
+        "growth": stored + (0 if law.start else cycled),
     }
 
 
@@ -177,26 +201,29 @@ def unfold(law: AgeingLaw, evidence: Evidence, z: Float[Array, " n"]) -> Unfolde
     counts = sizes(law, evidence)
     parts = {name: z[at] for name, at in sections(law, evidence).items()}
     common = {name: prior.value(parts["common"][n]) for n, (name, prior) in enumerate(evidence.priors.items())}
-    rates = jnp.stack([unknown.log_sd * parts["rates"][n] for n, unknown in enumerate(law.cycled)])
+    rates = jnp.stack([unknown.log_sd * parts["rates"][n] for n, unknown in enumerate(law.fitted)])
     temperature, charge, where = places(evidence)
     factor = jnp.asarray(np.linalg.cholesky(correlation(temperature, charge)))
     field = evidence.priors["field_sd"].middle * (factor @ parts["field"])
-    stored_cells, groups = len(evidence.stored.temperature), counts["cycling"]
+    stored_cells = len(evidence.stored.temperature)
     film, material = len(law.film), len(law.material)
     departure = common["film_energy"] * inverse(temperature) + field
     ones = jnp.ones((stored_cells, 1))
     stored = jnp.concatenate(
         [rates[None, :film] + departure[:stored_cells, None], ones * rates[None, film : film + material]], axis=1
     )
-    cycling = common["cycling_sd"] * parts["cycling"]
-    of_cells = departure[stored_cells + where] + cycling[where]
-    condition = common["condition_sd"] * parts["condition"].reshape(groups, len(SIDES))
-    cell = parts["cell"].reshape(-1, len(SIDES))
-    energies = jnp.stack([common[f"energy_{side}"] for side in SIDES])
-    departures = (
-        inverse(evidence.cycled.temperature)[:, None] * energies[None] + condition[where] + common["cell_sd"] * cell
-    )
-    stress = rates[None, film + material :] + departures[:, : len(law.stress)]
+    group, groups = conditions_of(evidence.cycled), count_of(conditions_of(evidence.cycled))
+    cycling = common["cycling_sd"] * parts["cycling"] if counts["cycling"] else jnp.zeros(groups)
+    of_cells = departure[stored_cells + where] + cycling[group]
+    # Where a departure is told well, it counts in its spread's middle, and else in its spread.
+    of_conditions = evidence.priors["condition_sd"].middle if law.start else common["condition_sd"]
+    driven = len(law.stress)
+    condition = of_conditions * parts["condition"].reshape(groups, driven)
+    energies = jnp.stack([common[f"energy_{side}"] for side in SIDES[:driven]])
+    departures = inverse(evidence.cycled.temperature)[:, None] * energies[None] + condition[group]
+    if counts["cell"]:
+        departures = departures + common["cell_sd"] * parts["cell"].reshape(-1, driven)
+    stress = rates[None, film + material : len(law.cycled)] + departures
     ones = jnp.ones((len(where), 1))
     cycled = jnp.concatenate(
         [rates[None, :film] + of_cells[:, None], ones * rates[None, film : film + material], stress], axis=1
@@ -237,39 +264,35 @@ def overhang(
 
 
 def predicted(law: AgeingLaw, evidence: Evidence, z: Float[Array, " n"]) -> tuple[Array, Array, Unfolded]:
-    """Losses of stored and of cycled cells at their check-ups, `(cells, quantities, times)` [1]."""
+    """Losses of stored and of cycled cells at their check-ups, `(cells, quantities, times)` [1].
+
+    Of cells in a second life, the mean over what they can have lost before, given their own check-ups.
+    """
     found = unfold(law, evidence, z)
     stored = len(evidence.stored.temperature)
-    values = []
-    for series, table, logs, growth in (
-        (evidence.stored, evidence.stored_table, found.stored, found.growth[:stored]),
-        (evidence.cycled, evidence.cycled_table, found.cycled, found.growth[stored:]),
-    ):
-        lost = tabulated(table, logs)
-        root = jnp.sqrt(jnp.arange(1.0, series.days.shape[1] + 1.0))[None]
-        beside = overhang(found.common, series.temperature, series.charge, series.days)
-        beside = beside + growth[:, None] * series.days / YEAR + found.common["check_up"] * root
-        values.append(lost.at[:, 0].add(beside).at[:, 1].add(found.common["check_up_material"] * root))
-    return values[0], values[1], found
+    of_stored = _losses(evidence.stored, evidence.stored_table, found.stored, found.growth[:stored], found.common)
+    if not law.start:
+        cycled = evidence.cycled, evidence.cycled_table, found.cycled, found.growth[stored:], found.common
+        return of_stored, _losses(*cycled), found
+    worn = _worn(law, evidence, found)
+    given = jax.nn.softmax(worn.likely.sum(1) + worn.weight[None], axis=1)
+    capacity = (worn.lost * given[:, None]).sum(2)[:, None]
+    return of_stored, jnp.pad(capacity, ((0, 0), (0, len(QUANTITIES) - 1), (0, 0))), found
 
 
 def pointwise(law: AgeingLaw, evidence: Evidence, z: Float[Array, " n"]) -> tuple[Array, Array]:
-    """Log densities of what was measured of stored and cycled cells, `(cells, quantities, times)`; 0 where not."""
-    stored, cycled, found = predicted(law, evidence, z)
-    counts = jnp.array([1.0, 1.0, 0.0]), jnp.ones(3)
-    parts = []
-    for series, values, kinds in zip((evidence.stored, evidence.cycled), (stored, cycled), counts, strict=True):
-        width = jnp.stack(
-            [
-                jnp.sqrt(found.common["noise"] ** 2 + series.spread**2 / _TEST_CELLS),
-                *(found.common["noise_material"] * jnp.ones_like(series.spread),) * 2,
-            ],
-            axis=1,
-        )
-        known = np.isfinite(series.losses)
-        left = (jnp.where(known, series.losses, 0.0) - values) / width
-        parts.append(jnp.where(known, student(left) - jnp.log(width), 0.0) * kinds[None, :, None])
-    return parts[0], parts[1]
+    """Log densities of what was measured of stored and cycled cells, `(cells, quantities, times)`; 0 where not.
+
+    Of cells in a second life only capacity was, and each check-up stands alone.
+    """
+    found = unfold(law, evidence, z)
+    parts = _likely_new(law, evidence, found)
+    if not law.start:
+        return parts[0], parts[1]
+    worn = _worn(law, evidence, found)
+    known = np.isfinite(evidence.cycled.losses[:, :1])
+    alone = jax.scipy.special.logsumexp(worn.likely + worn.weight[None, None], axis=2)[:, None]
+    return parts[0], jnp.where(known, alone, 0.0)
 
 
 def student(left: Array) -> Array:
@@ -283,16 +306,74 @@ def student(left: Array) -> Array:
 
 
 def log_density(law: AgeingLaw, evidence: Evidence, kept: Float[Array, " cells"], z: Float[Array, " n"]) -> Array:
-    """Log of the density of unknowns and measurements; `kept` is 0 for cells that are not to be known, stored first."""
-    stored, cycled = pointwise(law, evidence, z)
-    each = jnp.concatenate([part.sum((1, 2)) for part in (stored, cycled)])
+    """Log of the density of unknowns and measurements; `kept` is how much of each cell is known, stored first."""
+    found = unfold(law, evidence, z)
+    each = [part.sum((1, 2)) for part in _likely_new(law, evidence, found)]
+    if law.start:
+        worn = _worn(law, evidence, found)
+        # All check-ups of a cell have what it lost before in common.
+        each.append(jax.scipy.special.logsumexp(worn.likely.sum(1) + worn.weight[None], axis=1))
     spreads = log_spreads(law, evidence, z)
-    return (kept * each).sum() - (0.5 * (z * jnp.exp(-spreads)) ** 2 + spreads).sum()
+    return (kept * jnp.concatenate(each)).sum() - (0.5 * (z * jnp.exp(-spreads)) ** 2 + spreads).sum()
 
 
 def log_spreads(law: AgeingLaw, evidence: Evidence, z: Float[Array, " n"]) -> Float[Array, " n"]:
     """Return the logarithm of the spread of each unknown beforehand, given the common quantities in `z`."""
-    at, spreads = sections(law, evidence), jnp.zeros(z.shape)
-    for name, spread in _SPREADS.items():
-        spreads = spreads.at[at[name]].set(evidence.priors[spread].sd * z[list(COMMON).index(spread)])
+    at, spreads, names = sections(law, evidence), jnp.zeros(z.shape), list(evidence.priors)
+    for name, spread in (_SPREADS | _SPREADS_WORN if law.start else _SPREADS).items():
+        spreads = spreads.at[at[name]].set(evidence.priors[spread].sd * z[names.index(spread)])
     return spreads
+
+
+def _losses(series: Series, table: Table, logs: Array, growth: Array, common: Mapping[str, Array]) -> Array:
+    """Losses that check-ups of cells that were new find."""
+    root = jnp.sqrt(jnp.arange(1.0, series.days.shape[1] + 1.0))[None]
+    beside = overhang(common, series.temperature, series.charge, series.days)
+    beside = beside + growth[:, None] * series.days / YEAR + common["check_up"] * root
+    return tabulated(table, logs).at[:, 0].add(beside).at[:, 1].add(common["check_up_material"] * root)
+
+
+def _likely_new(law: AgeingLaw, evidence: Evidence, found: Unfolded) -> list[Array]:
+    """Log densities of stored cells, and of cycled ones where they were new."""
+    stored = len(evidence.stored.temperature)
+    cells = [
+        (evidence.stored, evidence.stored_table, found.stored, found.growth[:stored]),
+        (evidence.cycled, evidence.cycled_table, found.cycled, found.growth[stored:]),
+    ]
+    counts, parts = (jnp.array([1.0, 1.0, 0.0]), jnp.ones(3)), []
+    for (series, table, logs, growth), kinds in zip(cells[: 1 if law.start else 2], counts, strict=False):
+        values = _losses(series, table, logs, growth, found.common)
+        width = jnp.stack(
+            [
+                jnp.sqrt(found.common["noise"] ** 2 + series.spread**2 / _TEST_CELLS),
+                *(found.common["noise_material"] * jnp.ones_like(series.spread),) * 2,
+            ],
+            axis=1,
+        )
+        known = np.isfinite(series.losses)
+        left = (jnp.where(known, series.losses, 0.0) - values) / width
+        parts.append(jnp.where(known, student(left) - jnp.log(width), 0.0) * kinds[None, :, None])
+    return parts
+
+
+class _Worn(NamedTuple):
+    """Cells in a second life, by what they can have lost before."""
+
+    lost: Float[Array, "cells times starts"]
+    """Capacity [1]. They are worked whole all the time, and begin when the overhang has given what it had."""
+    likely: Float[Array, "cells times starts"]
+    """Log density of what was measured; 0 where not."""
+    weight: Float[Array, " starts"]
+    """Logarithm of how likely a start is beforehand."""
+
+
+def _worn(law: AgeingLaw, evidence: Evidence, found: Unfolded) -> _Worn:
+    starts, width = jnp.linspace(*law.start[0].reach, _STARTS), found.common["noise_second"]
+    lost = tabulated_along(evidence.cycled_table, found.cycled, starts)[:, 0]
+    known = np.isfinite(evidence.cycled.losses[:, 0])[..., None]
+    left = (jnp.where(known, np.nan_to_num(evidence.cycled.losses[:, 0])[..., None], 0.0) - lost) / width
+    apart = (starts - found.rates[-1]) / found.common["start_sd"]
+    # The trapezoidal rule.
+    share = np.log(np.where(np.isin(np.arange(_STARTS), (0, _STARTS - 1)), 0.5, 1.0))
+    likely = jnp.where(known, student(left) - jnp.log(width), 0.0)
+    return _Worn(lost, likely, jax.nn.log_softmax(share - 0.5 * apart**2))

@@ -14,6 +14,8 @@ from fadecast.cell.parameters import LAM_RATE
 
 SEI_DIFFUSIVITY = "SEI solvent diffusivity [m2.s-1]"
 REACTION_LAM = "Negative electrode reaction-driven LAM factor [m3.mol-1]"
+START_LAM = "Negative active material lost before [1]"
+"""No PyBaMM parameter: what a cell had lost at the start of its second life."""
 
 
 LawName = Literal["solvent", "electron", "coupled"]
@@ -21,7 +23,7 @@ LawName = Literal["solvent", "electron", "coupled"]
 
 @dataclass(frozen=True)
 class Unknown:
-    """A PyBaMM parameter that is fitted, on a logarithmic scale."""
+    """A PyBaMM parameter, or `START_LAM`, that is fitted, on a logarithmic scale."""
 
     parameter: str
     centre: float
@@ -46,6 +48,10 @@ class AgeingLaw:
     """Of loss of material that film growth brings: not a rate, so without a temperature dependence."""
     stress: tuple[Unknown, ...] = ()
     """Of loss of material by stress, negative electrode first; none where no cell was cycled that could tell."""
+    start: tuple[Unknown, ...] = ()
+    """Of cycled cells at their start, `START_LAM`; none where they were new."""
+    coarse: int | None = None
+    """Values of film growth that cycled cells are run at, where they lose little by it; none: those of stored cells."""
 
     @property
     def stored(self) -> tuple[Unknown, ...]:
@@ -54,24 +60,49 @@ class AgeingLaw:
 
     @property
     def cycled(self) -> tuple[Unknown, ...]:
-        """What is fitted of cells that cycle."""
+        """What is fitted of cells that cycle: parameters of PyBaMM."""
         return self.stored + self.stress
 
+    @property
+    def fitted(self) -> tuple[Unknown, ...]:
+        """All that is fitted."""
+        return self.cycled + self.start
 
-_STRESS = tuple(Unknown(name, 4e-6, 1.5, (-3.0, 1.8), 5) for name in LAM_RATE.values())
+    @property
+    def run_at(self) -> tuple[Unknown, ...]:
+        """What cycled cells are run at."""
+        if self.coarse is None:
+            return self.fitted
+        return tuple(replace(each, points=self.coarse) for each in self.film) + self.fitted[len(self.film) :]
+
+
+STRESS = tuple(Unknown(name, 4e-6, 1.5, (-3.0, 1.8), 5) for name in LAM_RATE.values())
 _SOLVENT = Unknown(SEI_DIFFUSIVITY, 5e-21, 1.5, (-4.0, 2.5), 7)
 _ELECTRON = Unknown("SEI electron conductivity [S.m-1]", 2e-13, 1.5, (-4.0, 3.0), 7)
 _REACTION = Unknown(REACTION_LAM, 2e-5, 1.0, (-3.0, 1.0), 7)
+_COARSE = 5
 
 
-def _law(name: str, chemistry: Chemistry, sei: GrowthLaw, *parts: tuple[Unknown, ...]) -> AgeingLaw:
-    loss: MaterialLoss = "stress and reaction-driven" if parts[1] else "stress-driven"
+def _law(
+    name: str,
+    chemistry: Chemistry,
+    sei: GrowthLaw,
+    film: Unknown,
+    material: tuple[Unknown, ...],
+    stress: tuple[Unknown, ...],
+    start: tuple[Unknown, ...],
+) -> AgeingLaw:
+    loss: MaterialLoss = "stress and reaction-driven" if material else "stress-driven"
     whole = replace(chemistry, sei=sei, loss_of_active_material=(loss, "stress-driven"))
-    return AgeingLaw(name, whole, *parts)
+    return AgeingLaw(name, whole, (film,), material, stress, start, coarse=_COARSE if start else None)
 
 
 def laws_of(
-    chemistry: Chemistry, material: bool, stress: bool, slowest: float = _SOLVENT.reach[0]
+    chemistry: Chemistry,
+    material: bool,
+    stress: tuple[Unknown, ...] = (),
+    start: tuple[Unknown, ...] = (),
+    slowest: float = _SOLVENT.reach[0],
 ) -> Mapping[str, AgeingLaw]:
     """Return the laws of a cell.
 
@@ -85,18 +116,19 @@ def laws_of(
     material
         Whether loss of material was measured in storage: without it the third law is the first.
     stress
-        Whether cells were cycled.
+        See `AgeingLaw.stress`.
+    start
+        See `AgeingLaw.start`; little of what cells then lose is film.
     slowest
         Logarithm of the least multiple of solvent diffusivity that the engine is run at.
     """
-    loss = _STRESS if stress else ()
     # As fine over a wider reach.
     points = _SOLVENT.points + round(_SOLVENT.reach[0] - slowest)
     solvent = replace(_SOLVENT, reach=(slowest, _SOLVENT.reach[1]), points=points)
     laws = [
-        _law("solvent", chemistry, "solvent-diffusion limited", (solvent,), (), loss),
-        _law("electron", chemistry, "electron-migration limited", (_ELECTRON,), (), loss),
+        _law("solvent", chemistry, "solvent-diffusion limited", solvent, (), stress, start),
+        _law("electron", chemistry, "electron-migration limited", _ELECTRON, (), stress, start),
     ]
     if material:
-        laws.append(_law("coupled", chemistry, "solvent-diffusion limited", (solvent,), (_REACTION,), loss))
+        laws.append(_law("coupled", chemistry, "solvent-diffusion limited", solvent, (_REACTION,), stress, start))
     return {law.name: law for law in laws}

@@ -1,7 +1,7 @@
 """Each condition left out in turn: which cells that are, and what of the unknowns nothing else tells.
 
 What only left-out cells depend on is, given all else, as it was held likely beforehand: it need not be sampled but can
-be drawn. Chains that begin there have the longest way behind them, and what they foretell is found from more draws.
+be drawn, and what is foretold is found from more draws.
 """
 
 from typing import NamedTuple
@@ -12,9 +12,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from fadecast.calibration.joint_model import (
-    SIDES,
     Evidence,
-    conditions,
+    conditions_of,
     correlation,
     count_of,
     log_spreads,
@@ -37,9 +36,9 @@ class Untold(NamedTuple):
 def left_out(evidence: Evidence) -> Float[np.ndarray, "folds cells"]:
     """Return which cells each fold is without: 1 for these, stored cells first.
 
-    A storage condition is left out alone, cycled cells with all at their temperature.
+    A storage condition is left out alone, cycled cells with all of their condition.
     """
-    stored, groups = len(evidence.stored.temperature), conditions(evidence.cycled.temperature)
+    stored, groups = len(evidence.stored.temperature), conditions_of(evidence.cycled)
     cells = stored + len(groups)
     out = np.zeros((stored + count_of(groups), cells))
     out[range(stored), range(stored)] = 1.0
@@ -52,14 +51,13 @@ def untold(law: AgeingLaw, evidence: Evidence, out: Float[np.ndarray, " cells"])
     """Return what is not told where the cells that are 1 in `out` are left out."""
     counts, at, stored = sizes(law, evidence), sections(law, evidence), len(evidence.stored.temperature)
     temperature, charge, where = places(evidence)
-    known, cycled = out == 0.0, out[stored:] == 0.0
-    own, cells = np.arange(len(where)), np.arange(len(out))
+    known, cycled, group = out == 0.0, out[stored:] == 0.0, conditions_of(evidence.cycled)
     used = {
         "field": np.append(np.arange(stored), stored + where)[known],
-        "cycling": where[cycled],
-        "condition": _sided(where[cycled]),
-        "cell": _sided(own[cycled]),
-        "growth": cells[known],
+        "cycling": group[cycled],
+        "condition": _driven(law, group[cycled]),
+        "cell": _driven(law, np.flatnonzero(cycled)),
+        "growth": np.flatnonzero(known),
     }
     free = np.zeros(sum(counts.values()), bool)
     for name, some in used.items():
@@ -73,9 +71,10 @@ def untold(law: AgeingLaw, evidence: Evidence, out: Float[np.ndarray, " cells"])
     return Untold(turn, free)
 
 
-def _sided(units: np.ndarray) -> np.ndarray:
-    """Return the unknowns of both electrodes of some cells or groups of them."""
-    return np.asarray((len(SIDES) * units[:, None] + np.arange(len(SIDES))).ravel())
+def _driven(law: AgeingLaw, units: np.ndarray) -> np.ndarray:
+    """Return the unknowns of loss of material by stress of some cells or conditions."""
+    each = len(law.stress)
+    return np.asarray((each * units[:, None] + np.arange(each)).ravel())
 
 
 def redrawn(

@@ -14,9 +14,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
-from fadecast.calibration.laws import Unknown
+from fadecast.calibration.laws import START_LAM, Unknown
+from fadecast.calibration.second_life import second_life
 from fadecast.cell.aged import SlowState, fresh_state
 from fadecast.cell.control import Limits
 from fadecast.cell.health import check_up
@@ -44,6 +45,18 @@ class Place(NamedTuple):
     """[degC]"""
     start_soc: np.ndarray
     """At the start of a repeat [1]."""
+    start_soh: np.ndarray | None = None
+    """Capacity at the start over that of a new cell [1]; none where cells are new."""
+
+
+class Start(NamedTuple):
+    """Where cells begin."""
+
+    slow: SlowState
+    inputs: dict[str, Array]
+    """Those that are parameters of PyBaMM."""
+    met: Bool[np.ndarray, " lanes"]
+    """Whether a cell can have the capacity that it is to start with."""
 
 
 class Table(NamedTuple):
@@ -70,12 +83,12 @@ def losses(
     times: np.ndarray,
     tolerance: float,
 ) -> Float[np.ndarray, "quantities times lanes"]:
-    """Losses of fresh cells under a repeated protocol, by the engine [1]; NaN where a lane breaks.
+    """Losses of cells under a repeated protocol, by the engine [1]; NaN where a lane breaks.
 
     Parameters
     ----------
     inputs
-        PyBaMM input parameters, each `(1, lanes)`.
+        PyBaMM input parameters, each `(1, lanes)`; with `START_LAM` where cells are not new.
     place
         Of every lane.
     times
@@ -89,14 +102,31 @@ def losses(
         jnp.asarray(place.temperature, float)[None] + KELVIN,
         lambda capacity: repeat_of(cell, steps, soc, capacity).instructions,
     )
-    slow = fresh_state(cell, soc.shape[1], inputs)
+    slow, inputs, met = start_of(cell, inputs, place.start_soh, soc.shape[1])
     history = follow(laboratory(cell), Leap(tolerance=tolerance), slow, inputs, regime, times)
     states = history.service.slow
     capacity = np.concatenate([_capacity(cell, _at(states, n), inputs) for n in range(len(times))])
     fractions = [np.asarray(getattr(states, f"active_fraction_{side}"))[:, 0] for side in ("ne", "pe")]
     found = np.stack([1.0 - part / part[0] for part in (capacity, *fractions)])
-    found[..., np.isin(history.outcome, _BROKEN)] = np.nan
+    found[..., np.isin(history.outcome, _BROKEN) | ~met] = np.nan
     return found
+
+
+def start_of(cell: CellModel, inputs: Inputs, start_soh: np.ndarray | None, lanes: int) -> Start:
+    """Return the state that cells start in.
+
+    Parameters
+    ----------
+    inputs
+        Each `(1, lanes)`; with `START_LAM` where cells are not new.
+    start_soh
+        Capacity over that of a new cell [1], `(lanes,)`; none where cells are new.
+    """
+    given = {name: jnp.asarray(values) for name, values in inputs.items() if name != START_LAM}
+    if start_soh is None:
+        return Start(fresh_state(cell, lanes, given), given, np.ones(lanes, bool))
+    slow, met = second_life(cell, jnp.asarray(inputs[START_LAM]), jnp.asarray(start_soh)[None], given)
+    return Start(slow, given, np.asarray(met))
 
 
 def tabulate(
@@ -108,6 +138,7 @@ def tabulate(
     where: np.ndarray,
     tolerance: float,
     run: Callable[..., np.ndarray] = losses,
+    every: float | None = None,
 ) -> Table:
     """Run cells at every combination of their unknowns.
 
@@ -125,6 +156,9 @@ def tabulate(
         Of the engine; see `losses`.
     run
         In place of the engine, for tests.
+    every
+        Interval [day] at which the engine is read, where check-ups are at many different times: between, the logarithm
+        of losses is taken to be linear in that of time; none: at each check-up.
     """
     axes = [_points(unknown) for unknown in unknowns]
     grid = np.array(list(itertools.product(*axes)))
@@ -133,13 +167,14 @@ def tabulate(
         unknown.parameter: jnp.asarray(np.tile(unknown.centre * np.exp(grid[:, n]), held))[None]
         for n, unknown in enumerate(unknowns)
     }
-    lanes = Place(*(np.repeat(values, count) for values in place))
+    lanes = jax.tree.map(lambda values: np.repeat(values, count), place)
     times = np.unique(np.concatenate([[0.0], days.ravel()]))
+    if every is not None:
+        times = np.arange(0.0, times[-1] + every, every)
     found = run(cell, inputs, lanes, steps, times, tolerance).reshape(len(QUANTITIES), len(times), held, count)
     logs = np.log(np.clip(np.nan_to_num(found, nan=_LARGEST), _SMALLEST, _LARGEST))
-    rows = np.searchsorted(times, days)
     # (cells, quantities, times, points)
-    values = np.stack([logs[:, rows[n], at] for n, at in enumerate(where)])
+    values = np.stack([_read(logs[:, :, at], times, each) for each, at in zip(days, where, strict=True)])
     coefficients = values.reshape(*values.shape[:3], *(len(axis) for axis in axes))
     for n, unknown in enumerate(unknowns):
         inverse = np.linalg.inv(np.polynomial.chebyshev.chebvander(_unit(unknown.points), unknown.points - 1))
@@ -148,23 +183,50 @@ def tabulate(
     return Table(jnp.asarray(coefficients), jnp.asarray(low)[None], jnp.asarray(high)[None])
 
 
-def untabulated(unknowns: Sequence[Unknown]) -> Table:
-    """Return the table of no cells."""
-    low, high = np.array([unknown.reach for unknown in unknowns]).T
-    shape = (0, len(QUANTITIES), 0, *(unknown.points for unknown in unknowns))
-    return Table(jnp.zeros(shape), jnp.asarray(low)[None], jnp.asarray(high)[None])
+def _read(
+    logs: Float[np.ndarray, "quantities grid points"], times: np.ndarray, days: np.ndarray
+) -> Float[np.ndarray, "quantities times points"]:
+    if np.isin(days, times).all():
+        return logs[:, np.searchsorted(times, days)]
+    # Before the second time in the grid, the line through it and the third.
+    after = np.clip(np.searchsorted(times, days), 2, len(times) - 1)
+    start, end = np.log(times[after - 1]), np.log(times[after])
+    share = ((np.log(days) - start) / (end - start))[:, None]
+    return np.asarray((1.0 - share) * logs[:, after - 1] + share * logs[:, after])
 
 
 def tabulated(table: Table, logs: Float[Array, "cells unknowns"]) -> Float[Array, "cells quantities times"]:
     """Read losses of all cells at the logarithms of their multiples; beyond the reach, those at its end [1]."""
-    unit = jnp.clip(2.0 * (logs - table.low) / (table.high - table.low) - 1.0, -1.0, 1.0)
     cells, quantities, times, *points = table.coefficients.shape
-    # One product for each cell: unknown after unknown, many small ones take several times as long.
-    basis = jnp.ones((cells, 1))
-    for n, count in enumerate(points):
-        basis = (basis[:, :, None] * _chebyshev(unit[:, n], count)[:, None]).reshape(cells, basis.shape[1] * count)
+    basis = _products(_unit_of(table, logs), points)
     values = jnp.einsum("cvk,ck->cv", table.coefficients.reshape(cells, quantities * times, basis.shape[1]), basis)
     return jnp.exp(values.reshape(cells, quantities, times))
+
+
+def tabulated_along(
+    table: Table, logs: Float[Array, "cells others"], last: Float[Array, " nodes"]
+) -> Float[Array, "cells quantities times nodes"]:
+    """Read losses of all cells at many values of the last unknown, each at its own of the others [1]."""
+    cells, quantities, times, *points = table.coefficients.shape
+    basis = _products(_unit_of(table, logs), points[:-1])
+    shape = cells, quantities * times, basis.shape[1], points[-1]
+    along = jnp.einsum("cvks,ck->cvs", table.coefficients.reshape(shape), basis)
+    unit = 2.0 * (last - table.low[0, -1]) / (table.high[0, -1] - table.low[0, -1]) - 1.0
+    values = jnp.einsum("cvs,ns->cvn", along, _chebyshev(jnp.clip(unit, -1.0, 1.0), points[-1]))
+    return jnp.exp(values.reshape(cells, quantities, times, len(last)))
+
+
+def _unit_of(table: Table, logs: Float[Array, "cells some"]) -> Float[Array, "cells some"]:
+    low, high = (part[:, : logs.shape[1]] for part in (table.low, table.high))
+    return jnp.clip(2.0 * (logs - low) / (high - low) - 1.0, -1.0, 1.0)
+
+
+def _products(unit: Float[Array, "cells some"], points: Sequence[int]) -> Float[Array, "cells products"]:
+    # One product for each cell: unknown after unknown, many small ones take several times as long.
+    basis = jnp.ones((len(unit), 1))
+    for n, count in enumerate(points):
+        basis = (basis[:, :, None] * _chebyshev(unit[:, n], count)[:, None]).reshape(len(unit), basis.shape[1] * count)
+    return basis
 
 
 def unresolved(table: Table) -> Float[np.ndarray, "cells quantities times"]:

@@ -15,8 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
+from scipy.stats import truncnorm
 
-from fadecast.calibration.joint_model import COMMON, FREEDOM, SIDES, YEAR, correlation, inverse, overhang
+from fadecast.calibration.joint_model import FREEDOM, SIDES, YEAR, correlation, inverse, overhang
+from fadecast.calibration.laws import AgeingLaw
 from fadecast.calibration.makes import MAKES
 from fadecast.netcdf_file import first_line, read_foreign
 
@@ -43,15 +45,17 @@ class Condition(NamedTuple):
     """Whether it is stored."""
     low_passes: float = 0.0
     """Times that the lowest charge is gone through and back, in one equivalent full cycle."""
+    worn: bool = False
+    """Whether it begins a second life."""
 
 
 class Drawn(NamedTuple):
     """Draws of the ageing of one cell under one law."""
 
     multiples: dict[str, Float[np.ndarray, " draw"]]
-    """Of the values that the law holds likely, by PyBaMM name."""
+    """Of the values that the law holds likely, by name."""
     common: dict[str, Float[np.ndarray, " draw"]]
-    """See `joint_model.COMMON`."""
+    """By the names of the priors of the make."""
 
 
 def posterior(source: str = "lgm50") -> xr.Dataset:
@@ -106,14 +110,14 @@ def _calibrated(path: Path, _: int) -> xr.Dataset:
 
 
 def _check_names(found: xr.Dataset) -> None:
-    if sorted(map(str, found["quantity"].values)) != sorted(COMMON):
+    if sorted(map(str, found["quantity"].values)) != sorted(MAKES[make_of(found)].priors):
         raise ValueError("its common quantities are not those of this version")
     laws, known = [str(law) for law in found["law"].values], MAKES[make_of(found)].laws
     if unknown := sorted(set(laws) - set(known)):
         raise ValueError(f"its laws {unknown} are none of {', '.join(known)}")
     if len(set(laws)) < len(laws) or not laws or tuple(map(str, found["side"].values)) != SIDES:
         raise ValueError(f"its laws are {laws} and its sides {list(found['side'].values)}; must be each once")
-    if not min(found.sizes.values()) or found.sizes["unknown"] < max(len(known[law].cycled) for law in laws):
+    if not min(found.sizes.values()) or found.sizes["unknown"] < max(len(known[law].fitted) for law in laws):
         raise ValueError(f"its sizes {dict(found.sizes)} are too small for these laws")
 
 
@@ -124,11 +128,11 @@ def _check_draws(found: xr.Dataset) -> None:
         _check_range(found["common"].sel(quantity=name), f"common {name}", least, most)
     laws = MAKES[make_of(found)].laws
     for law in found["law"].values:
-        rate = found["rate"].sel(law=law).isel(unknown=slice(len(laws[str(law)].cycled)))
+        rate = found["rate"].sel(law=law).isel(unknown=slice(len(laws[str(law)].fitted)))
         _check_range(rate, f"rate of {law}", -_LARGEST_LOG, _LARGEST_LOG)
-    for name in (each for each in ("field", "cycling", "condition") if each in found.variables):
+    for name in ("field", "cycling", "condition"):
         _check_range(found[name], name, -_LARGEST_LOG, _LARGEST_LOG)
-    for name in (each for each in ("place_temperature", "group_temperature") if each in found.variables):
+    for name in ("place_temperature", "group_temperature"):
         _check_range(found[name], name, -100.0, 200.0)
     _check_range(found["place_charge"], "place_charge", 0.0, 1.0)
     _check_range(found["weight"], "weight", 0.0, 1.0)
@@ -187,23 +191,14 @@ def predict(
         Of all random numbers.
     make
         That the cell is of.
-
-    Raises
-    ------
-    ValueError
-        When the cell is cycled, and none of its make was.
     """
     chosen = MAKES[make].laws[law]
-    if not (condition.rests or MAKES[make].cycled):
-        raise ValueError(f"no {MAKES[make].cells} were cycled: rates are known of storage only")
     found = posterior(make).sel(law=law) if without is None else folds(make).sel(law=law, fold=without)
     found = found.isel(draw=rng.choice(found.sizes["draw"], draws, replace=draws > found.sizes["draw"]))
     common = {str(name): found["common"].sel(quantity=name).to_numpy() for name in found["quantity"].to_numpy()}
     rates = found["rate"].transpose("draw", "unknown").to_numpy()
     field = _field_at(found, common["field_sd"], condition, rng) if without is None else found["field"].to_numpy()
-    if not chosen.stress:
-        cycling, material = np.zeros(draws), np.empty((draws, 0))
-    elif without is None:
+    if without is None:
         cycling, material = _departures(found, common, condition, draws, rng)
     else:
         cycling, material = found["cycling"].to_numpy(), found["condition"].transpose("draw", "side").to_numpy()
@@ -212,13 +207,29 @@ def predict(
     for n, unknown in enumerate(chosen.cycled):
         log = rates[:, n]
         if n < len(chosen.film):
-            log = log + common["film_energy"] * at + field + (0.0 if condition.rests else cycling)
+            log = log + common["film_energy"] * at + field + (0.0 if condition.rests or condition.worn else cycling)
         elif n >= len(chosen.stored):
             side = n - len(chosen.stored)
-            cell = common["cell_sd"] * rng.normal(size=draws)
-            log = log + common[f"energy_{SIDES[side]}"] * at + material[:, side] + cell
+            log = log + common[f"energy_{SIDES[side]}"] * at + material[:, side]
+            # Cells in a second life differ by what they had lost before.
+            log = log if chosen.start else log + common["cell_sd"] * rng.normal(size=draws)
         logs[unknown.parameter] = np.exp(log)
-    return Drawn(logs, common)
+    return Drawn(logs | _starts(chosen, rates, common, rng), common)
+
+
+def _starts(
+    law: AgeingLaw,
+    rates: Float[np.ndarray, "draw unknown"],
+    common: dict[str, Float[np.ndarray, " draw"]],
+    rng: np.random.Generator,
+) -> dict[str, Float[np.ndarray, " draw"]]:
+    """Draw what a cell had lost at its start, as far as fitted ones were run at."""
+    found, after = {}, len(law.cycled)
+    for n, unknown in enumerate(law.start):
+        middle, spread = rates[:, after + n], common["start_sd"]
+        low, high = ((end - middle) / spread for end in unknown.reach)
+        found[unknown.parameter] = np.exp(truncnorm.rvs(low, high, middle, spread, random_state=rng))
+    return found
 
 
 def beside(
@@ -244,8 +255,11 @@ def beside(
     check_ups
         1 where each of them ages the cell as those of the fitted cells did, else 0.
     make
-        That the cell is of; without silicon cycles cost nothing beside the law.
+        That the cell is of; without silicon cycles cost nothing beside the law. To a cell in a second life, neither do
+        check-ups, nor does the overhang.
     """
+    if condition.worn:
+        return _noise(drawn.common["noise_second"], len(days), rng)
     count = len(drawn.common["noise"])
     place = np.array([condition.temperature]), np.array([condition.state_of_charge]), days[None]
     common = {name: jnp.asarray(values) for name, values in drawn.common.items()}
@@ -258,9 +272,13 @@ def beside(
     if silicon := MAKES[make].silicon:
         worked = silicon * np.tanh(drawn.common["check_up"] * np.sqrt(number + passes) / silicon)
         damage = damage + worked - silicon * np.tanh(damage / silicon)
-    noise = drawn.common["noise"] * rng.standard_t(FREEDOM, size=(len(days), count))
-    noise[0] = 0.0
-    return np.asarray(noise - held - growth - damage)
+    return np.asarray(_noise(drawn.common["noise"], len(days), rng) - held - growth - damage)
+
+
+def _noise(width: Float[np.ndarray, " draw"], times: int, rng: np.random.Generator) -> Float[np.ndarray, "times draw"]:
+    found = width * rng.standard_t(FREEDOM, size=(times, len(width)))
+    found[0] = 0.0
+    return found
 
 
 def leaning(
@@ -292,11 +310,11 @@ def _field_at(
 def _departures(
     found: xr.Dataset, common: dict[str, np.ndarray], condition: Condition, draws: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Departures of a temperature that cells were cycled at, else of a new one."""
+    """Departures of a condition that is known by its temperature, else of a new one."""
     cycling = common["cycling_sd"] * rng.normal(size=draws)
     material = common["condition_sd"][:, None] * rng.normal(size=(draws, len(SIDES)))
-    apart = np.abs(found["group_temperature"].to_numpy() - condition.temperature)
-    if apart.min() <= NEAR:
-        near = found.isel(group=int(apart.argmin()))
-        return near["cycling"].to_numpy(), near["condition"].transpose("draw", "side").to_numpy()
+    near = np.flatnonzero(np.abs(found["group_temperature"].to_numpy() - condition.temperature) <= NEAR)
+    if len(near) == 1:
+        known = found.isel(group=int(near[0]))
+        return known["cycling"].to_numpy(), known["condition"].transpose("draw", "side").to_numpy()
     return cycling, material

@@ -161,7 +161,7 @@ RATE_CAPTIONS: Mapping[str, Caption] = {
     "cycled": Caption(
         "Losses of cycled cells",
         "Loss of capacity and of active material of both electrodes, measured (points) and by the same posterior.",
-        "Six cells at three temperatures, under one window of charge and one pair of currents.",
+        "One protocol: of LG M50 six cells at three temperatures, of iron phosphate capacity alone, at one.",
     ),
     "laws": Caption(
         "What laws foretell",

@@ -22,7 +22,7 @@ def draw_rates(fitted: pd.DataFrame, rates: pd.DataFrame, laws: pd.DataFrame, fo
     with style.printed():
         figures = {
             "stored": losses_of(stored.assign(title=titles)),
-            **({"cycled": _cycled(cycled)} if len(cycled) else {}),
+            "cycled": _cycled(cycled),
             "laws": laws_by_condition(laws),
             "told": told(rates),
         }

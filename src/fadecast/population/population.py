@@ -98,7 +98,7 @@ class Population:
     """Crack length of negative particles [m]. An assumption about the fresh 20 nm of OKane2022, whose own
     rate adds 1.2 pm in a 1 C cycle at 25 degC, 6 % in 1000 cycles."""
     rate_posterior: str | None = "lgm50"
-    """Joint posterior of ageing rates: `lgm50` as shipped, or `lgm50_posterior.nc` of `fadecast calibrate`, relative to
+    """Joint posterior of ageing rates: `lgm50` or `lfp` as shipped, or such a file of `fadecast calibrate`, relative to
     the study file. It also says how retention drifts off the model. Null: `rates` alone, and no drift."""
     drift_between_packs: Annotated[float, Ge(0.0), Le(1.0)] = 0.0
     """Share of the variance of that drift which packs of a draw do not have in common [1]. Each measured drift is

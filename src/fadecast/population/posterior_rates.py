@@ -72,18 +72,22 @@ def in_service(chemistry: Chemistry, duty: xr.Dataset) -> InService:
 
 
 def law_of(chemistry: Chemistry) -> AgeingLaw | None:
-    """Return the fitted law that a chemistry ages by; none where there is none, or no cell of its make was cycled."""
-    laws = (law for make in MAKES.values() if make.cycled for law in make.laws.values())
-    return next((law for law in laws if _what_ages(law.chemistry) == _what_ages(chemistry)), None)
+    """Return the fitted law that a chemistry ages by; none where there is none."""
+    laws = (law for make in MAKES.values() for law in make.laws.values())
+    return next((law for law in laws if _ages_by(law, chemistry)), None)
+
+
+def holds(found: xr.Dataset, law: AgeingLaw) -> bool:
+    """Tell whether a posterior has draws of a law."""
+    return law.name in found["law"].values and MAKES[make_of(found)].laws[law.name] is law
 
 
 def fitted_chemistries() -> str:
     """Name the chemistries that rates were fitted to."""
     return "; ".join(
         f"{law.chemistry.parameter_set}, sei {law.chemistry.sei}, loss_of_active_material "
-        f"{list(_what_ages(law.chemistry)[2])}"
+        f"{list(_what_ages(law.chemistry)[2])}{_given(law.chemistry)}"
         for make in MAKES.values()
-        if make.cycled
         for law in make.laws.values()
         if law.name in posterior(make.name)["law"].values
     )
@@ -107,12 +111,12 @@ def sample_posterior_rates(
 
     Film growth is that of the law times what the field of departures says of the temperatures and charges in service,
     averaged over the year as growth is. Of the loss of material, a draw has its departure from the law at a temperature
-    nobody measured, and each cell its own.
+    nobody measured, and each cell its own; where measured cells were in a second life, a pack has that of a first life.
 
     Parameters
     ----------
     source
-        Name of a make that was cycled, or the path of a posterior that `fadecast calibrate` made.
+        Name of a make, or the path of a posterior that `fadecast calibrate` made.
     service
         See `in_service`.
     drift_between_packs
@@ -125,10 +129,10 @@ def sample_posterior_rates(
     """
     law = service.law
     found = posterior(source)
-    if not MAKES[make_of(found)].cycled:
-        raise ValueError(f"posterior {source} knows storage only; set rate_posterior to null")
-    if law.name not in found["law"].values:
-        raise ValueError(f"posterior {source} holds no draws of the law {law.name}; set rate_posterior to null")
+    if not holds(found, law):
+        raise ValueError(
+            f"posterior {source} holds no draws of the law {law.name} of this chemistry; set rate_posterior to null"
+        )
     found = found.sel(law=law.name)
     count = found.sizes["draw"]
     chosen = np.minimum((draw_uniforms(seed, _SAMPLE, draws)[:, 0] * count).astype(int), count - 1)
@@ -138,8 +142,9 @@ def sample_posterior_rates(
     logs = found["rate"].transpose("draw", "unknown").to_numpy()
     energy = service.energy + common["film_energy"]
     film = _field_in_service(found, common["field_sd"], energy, service, seed)
-    film = film + common["cycling_sd"] * draw_normals(seed, _CYCLING, draws)
-    condition = common["condition_sd"] * draw_normals(seed, _CONDITION, draws, len(SIDES))
+    if not law.start:
+        # In a second life, film grows as in storage.
+        film = film + common["cycling_sd"] * draw_normals(seed, _CYCLING, draws)
     columns = packs if inside is None else packs * inside.groups
     rates = {}
     for n, unknown in enumerate(law.cycled):
@@ -148,8 +153,14 @@ def sample_posterior_rates(
         if n < len(law.film):
             log = log + film
         elif side >= 0:
-            cells = pack_normals(seed, unknown.parameter, draws, packs, 1, inside)[..., 0]
-            log = log + condition[:, side : side + 1] + common["cell_sd"] * cells
+            if law.start:
+                # Packs come from first lives of their own, and all cells of one from the same.
+                lives = pack_normals(seed, unknown.parameter, draws, packs, 1)[..., 0]
+                log = log + common["condition_sd"] * np.repeat(lives, columns // packs, axis=1)
+            else:
+                condition = common["condition_sd"] * draw_normals(seed, _CONDITION, draws, len(SIDES))
+                cells = pack_normals(seed, unknown.parameter, draws, packs, 1, inside)[..., 0]
+                log = log + condition[:, side : side + 1] + common["cell_sd"] * cells
         rates[unknown.parameter] = np.broadcast_to(unknown.centre * np.exp(log), (draws, columns))
     energies = {ACTIVATION_ENERGY: energy, **{LAM_ENERGY[side]: common[f"energy_{side}"] for side in SIDES}}
     rates |= {name: np.broadcast_to(value, (draws, columns)) for name, value in energies.items()}
@@ -184,6 +195,17 @@ def _field_in_service(
     time = service.time.reshape(len(service.time), -1)[np.arange(draws) % len(service.time)]
     weight = time * np.exp(energy * inverse(temperature))
     return np.asarray(np.log((weight * np.exp(field)).sum(axis=1) / weight.sum(axis=1)))[:, None]
+
+
+def _ages_by(law: AgeingLaw, chemistry: Chemistry) -> bool:
+    """Tell whether a chemistry ages by a law: what the law gives parameters, it has to as well."""
+    given = chemistry.parameters
+    as_given = all(given.get(name) == value for name, value in law.chemistry.parameters.items())
+    return as_given and _what_ages(law.chemistry) == _what_ages(chemistry)
+
+
+def _given(chemistry: Chemistry) -> str:
+    return f", parameters {dict(chemistry.parameters)}" if chemistry.parameters else ""
 
 
 def _what_ages(chemistry: Chemistry) -> tuple[str, str, tuple[str, str]]:
