@@ -207,7 +207,7 @@ VALUES = {
     ),
     "rates of a law that did not ship": (
         "cell: {chemistry: {loss_of_active_material: [stress and reaction-driven, stress-driven]}}",
-        "population.rate_posterior: lgm50 holds no draws of the law coupled of cell.chemistry",
+        "population.rate_posterior: lgm50 holds no draws of the law coupled of the OKane2022 of cell.chemistry",
     ),
     "rate that the posterior sets": (
         "population: {rates: [{name: 'SEI solvent diffusivity [m2.s-1]', value: 1e-21, units: m2.s-1, log_sd: 0.5}]}",
