@@ -163,7 +163,7 @@ def test_what_is_drawn_anew_is_as_held_likely_given_all_else(evidence):
 def test_folds_foretell_what_they_do_not_know(evidence, posterior):
     """A condition is foretold worse without it, though far better than by the prior."""
     given, truth = evidence
-    effort = Effort(fold_draws=60, fold_moves=4)
+    effort = Effort(fold_draws=40, fold_moves=3)
     out = left_out(given)
     folds = dict(sample_folds(LAW, given, posterior, out, effort, 0, range(len(out))))
     ((_, alone),) = sample_folds(LAW, given, posterior, out, effort, 0, [3])

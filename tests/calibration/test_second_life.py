@@ -40,23 +40,17 @@ def test_a_cell_starts_with_its_capacity_and_its_material(cell):
     assert (cyclable_lithium(cell, slow)[0, :2] < cyclable_lithium(cell, slow)[0, 2:]).all()
 
 
-@pytest.fixture(scope="module")
-def lost(cell):
-    """Losses of cells at three quarters of their capacity, the last of half the negative material as well."""
+def test_stress_wears_a_smaller_electrode_faster_and_faster(cell):
+    """What LAM costs rises with its rate and with what was lost before, and more in the second half of the time.
+
+    Half the negative electrode does not take three quarters of the capacity: no loss of lithium explains such a cell.
+    """
     given = inputs([1e-22] * 4, [2e-8, 2e-7, 2e-7, 2e-8], [0.05, 0.05, 0.25, 0.5])
     place = Place(np.full(4, 25.0), np.ones(4), np.full(4, 0.75))
-    return losses(cell, given, place, SECOND_LIFE_STEPS, DAYS, 5e-3)
-
-
-def test_stress_wears_a_smaller_electrode_faster_and_faster(lost):
-    """What LAM costs rises with its rate and with what was lost before, and more in the second half of the time."""
+    lost = losses(cell, given, place, SECOND_LIFE_STEPS, DAYS, 5e-3)
+    assert np.isnan(lost[..., 3]).all()
     capacity, lam_ne, lam_pe = lost[..., :3]
     assert (np.diff(capacity[-1]) > 0.005).all()
     assert (np.diff(lam_ne[-1]) > 0.005).all()
     assert (capacity[2, 1:] > 2.0 * capacity[1, 1:]).all()
     assert (lam_pe == 0.0).all()
-
-
-def test_a_cell_that_no_loss_of_lithium_explains_is_masked(lost):
-    """Half the negative electrode does not take three quarters of the capacity."""
-    assert np.isnan(lost[..., 3]).all()
