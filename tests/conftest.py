@@ -23,7 +23,7 @@ packs: 24
 draws: 2
 years: 1
 duty: {timestep_minutes: 60}
-decades: {typical_days: 2, spin_up_hours: 3, output_interval_days: 182.5, check_days: 0}
+decades: {typical_days: 2, output_interval_days: 182.5, check_days: 0}
 warranty: {contract: {term_years: 1, guarantee: [[1, 0.999]], remedy: {kind: cash, usd_per_kwh: 200}}}
 execution: {tile: 16, workers: 1}
 """

@@ -153,7 +153,7 @@ def forecasts(draw):
     return dataset.assign(pack_weight=draw(st.sampled_from([1.0, 7.0])))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(contract=contracts, premium=premiums, fade=forecasts())
 def test_any_contract_is_priced_or_refused(tmp_path, contract, premium, fade):
     content = {"name": "any", "warranty": {"contract": contract, "premium": premium}}

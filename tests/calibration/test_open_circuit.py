@@ -62,7 +62,7 @@ def test_steep_ends_are_trusted_less():
     assert found.trust[-1] > 0.999
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 @given(shift=st.floats(-1.0, 1.0))
 def test_lithium_does_not_depend_on_where_charge_is_counted_from(shift):
     _, state = one(graphite_nmc())
@@ -70,7 +70,7 @@ def test_lithium_does_not_depend_on_where_charge_is_counted_from(shift):
     np.testing.assert_allclose(inventory(state._replace(x_middle=x, y_middle=y)), inventory(state), rtol=1e-12)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 @given(place=st.floats(-0.45, 0.45))
 def test_charge_is_found_by_its_voltage(place):
     curve, state = one(graphite_nmc(), 3)

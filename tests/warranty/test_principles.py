@@ -188,9 +188,9 @@ def test_a_larger_fleet_costs_less_a_kwh_down_to_a_limit():
 def test_a_few_packs_that_stand_for_many_are_priced_as_the_many():
     rng = np.random.default_rng(6)
     shared = 0.02 * rng.normal(size=(2000, 1))
-    end = 0.66 + shared + 0.08 * rng.normal(size=(2000, 400))
+    end = 0.66 + shared + 0.08 * rng.normal(size=(2000, 200))
     whole = price(linear_fade(end, times=2), ONE_INSPECTION, Premium(), PACK_KWH, 1)
-    few = price(linear_fade(end[:, :8], times=2).assign(pack_weight=50.0), ONE_INSPECTION, Premium(), PACK_KWH, 1)
+    few = price(linear_fade(end[:, :8], times=2).assign(pack_weight=25.0), ONE_INSPECTION, Premium(), PACK_KWH, 1)
     alone = price(linear_fade(end[:, :8], times=2), ONE_INSPECTION, Premium(), PACK_KWH, 1)
     assert few["capital_load"].item() == pytest.approx(whole["capital_load"].item(), rel=0.1)
     assert alone["capital_load"].item() > 1.3 * whole["capital_load"].item()
