@@ -10,10 +10,11 @@ import pytest
 import yaml
 
 from fadecast.calibration.joint_model import COMMON
+from fadecast.calibration.makes import MAKES
 from fadecast.calibration.shipped_rates import Condition, Drawn
 from fadecast.cli import main
 from fadecast.score_run import _at_check_ups
-from fadecast.scored_cells import STORED, Case, may_know
+from fadecast.scored_cells import SECOND_LIFE_STEPS, STORED, Case, beyond_fitted, may_know
 
 SUMMARY = re.compile(r"^cells: (\d+) median_abs_error_pp: ([\d.]+) coverage_90: ([\d.]+)$")
 
@@ -104,10 +105,10 @@ def test_readings_of_a_draw_have_its_own_check_ups():
 
 
 def test_a_second_life_is_forecast_from_the_capacity_it_starts_with(tmp_path):
-    """Two worn cells of iron phosphate, and a new one."""
+    """Two worn cells of iron phosphate."""
     steps = [{"c_rate": 0.5, "until_voltage": 2.0}, {"c_rate": -0.5, "until_voltage": 3.6}]
     cell = {"make": "lfp", "ambient": 25.0, "start_soc": 1.0, "steps": steps, "check_up_days": [15.0, 30.0]}
-    cells = [{"name": "good", "start_soh": 0.8}, {"name": "bad", "start_soh": 0.65}, {"name": "new"}]
+    cells = [{"name": "good", "start_soh": 0.8}, {"name": "bad", "start_soh": 0.65}]
     config = tmp_path / "second.yaml"
     content = {"name": "second", "draws": 24, "tolerance": 1e-2, "cells": [cell | each for each in cells]}
     config.write_text(yaml.safe_dump(content))
@@ -117,14 +118,18 @@ def test_a_second_life_is_forecast_from_the_capacity_it_starts_with(tmp_path):
     table = pd.read_csv(tmp_path / "out" / "forecast.csv").set_index(["cell", "days"])
     assert (table.loc[(slice(None), 30.0), "retention_p50"] < 0.999).all()
     assert table.loc[("good", 30.0), "retention_p05"] < 0.97
-    assert table.loc[("new", 30.0), "retention_p50"] > table.loc[("good", 30.0), "retention_p50"]
     # Measured second lives began at 72 to 81 % of the capacity.
     assert table.loc[("bad", 30.0), "extrapolates"] == "start_soh outside 0.72 to 0.81"
     assert pd.isna(table.loc[("good", 30.0), "extrapolates"])
-    assert "other than full cycles" in table.loc[("new", 30.0), "extrapolates"]
     # A cell of less capacity passes less in a cycle, which takes less time.
     cycles = table["equivalent_full_cycles"]
     assert cycles["bad", 30.0] == pytest.approx(cycles["good", 30.0], rel=0.05)
+
+
+def test_a_new_cell_that_cycles_as_worn_ones_did_is_none_that_was_fitted():
+    case = Case("new", "cells", 25.0, 1.0, SECOND_LIFE_STEPS, np.array([30.0]), np.empty(0), None, None, make="lfp")
+    assert list(beyond_fitted(case._replace(start_soh=0.8))) == []
+    assert list(beyond_fitted(case)) == [MAKES["lfp"].cycled_by]
 
 
 def test_a_rival_knows_no_cell_of_the_condition_that_is_left_out():

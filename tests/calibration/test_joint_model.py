@@ -73,7 +73,7 @@ def evidence():
 
 @pytest.fixture(scope="module")
 def posterior(evidence):
-    return sample(LAW, evidence[0], Effort(chains=2, pilot=100, warmup=100, draws=200), 0)
+    return sample(LAW, evidence[0], Effort(chains=2, pilot=80, warmup=80, draws=140), 0)
 
 
 def test_the_truth_lies_in_the_posterior(evidence, posterior):
@@ -300,7 +300,7 @@ def worn():
 def test_second_life_tells_rates_and_leaves_the_noise_of_storage_alone(worn):
     law, given, truth, exact = worn
     assert left_out(given)[5:, 5:].tolist() == np.repeat(np.eye(3), 2, axis=1).tolist()
-    found = sample(law, given, Effort(chains=2, pilot=60, warmup=60, draws=80), 0)
+    found = sample(law, given, Effort(chains=2, pilot=40, warmup=50, draws=60), 0)
     flat = jnp.asarray(found.z.reshape(-1, len(truth)))
     draws = jax.vmap(partial(unfold, law, given))(flat)
     true = unfold(law, given, jnp.asarray(truth))

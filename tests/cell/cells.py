@@ -1,15 +1,16 @@
 """Cells and loads that several tests of the cell engine share."""
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fadecast.cell import health
 from fadecast.cell.aged import Diagnosis, SlowState, aged_state, lift
 from fadecast.cell.control import Delivery, Held, Limits, Setting, hold
-from fadecast.cell.health import electrode_window, fresh_mid_stoichiometry, laboratory_protocol, stoichiometry_at
+from fadecast.cell.health import fresh_mid_stoichiometry, laboratory_protocol, stoichiometry_at
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import AMBIENT, CellModel, Chemistry, build_cell
 from fadecast.cell.protocol import Record, run_protocol
@@ -32,6 +33,9 @@ WIDE = Limits(
 LLI, LAM = [0.0, 0.09, 0.22, 0.3, 0.4, 0.49], [0.0, 0.05, 0.2, 0.28, 0.38, 0.46]
 LANES = len(LLI)
 
+# Step by step, each of hundreds of operations would be compiled by itself.
+electrode_window = jax.jit(health.electrode_window, static_argnums=0)
+
 
 @cache
 def fitted_chemistry() -> Chemistry:
@@ -48,7 +52,10 @@ def aged(cell: CellModel, lli: list[float], lam: list[float]) -> SlowState:
     """Cells of given LLI, both electrodes having lost the same share."""
     losses = jnp.asarray([lli]), jnp.asarray([lam]), jnp.asarray([lam])
     hidden = jnp.full((1, len(lli)), 0.1), jnp.full((1, len(lli)), 2e-8)
-    return aged_state(cell, Diagnosis(*losses, *hidden), fresh_mid_stoichiometry(cell))
+    return _aged_state(cell, Diagnosis(*losses, *hidden), fresh_mid_stoichiometry(cell))
+
+
+_aged_state = jax.jit(aged_state, static_argnums=(0, 2))
 
 
 def inputs_of(cell: CellModel, lanes: int) -> Inputs:
@@ -61,6 +68,7 @@ def noisy_power(steps: int, lanes: int, watts: float, seed: int = 0) -> np.ndarr
     return np.stack([pairs, -pairs], axis=1).reshape(-1, lanes)[:steps]
 
 
+@partial(jax.jit, static_argnums=0)
 def lift_at(cell: CellModel, slow: SlowState, state_of_charge: float, kelvin: float = 298.15) -> jax.Array:
     """Rested cells at a state of charge and a temperature."""
     lanes = slow.sei.shape[1]

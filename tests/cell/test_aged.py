@@ -8,11 +8,11 @@ import pytest
 from fadecast.cell.aged import SlowState, fresh_state, held_lithium, lift, restrict, total_lithium
 from fadecast.cell.balance import FARADAY
 from fadecast.cell.control import Limits
-from fadecast.cell.health import electrode_window, window_met
+from fadecast.cell.health import window_met
 from fadecast.cell.model import AMBIENT, Chemistry, build_cell
 from fadecast.cell.profile import Profile, Stepping, run_profile
 
-from .cells import aged, fitted_cell, inputs_of, lift_at, noisy_power
+from .cells import aged, electrode_window, fitted_cell, inputs_of, lift_at, noisy_power
 
 LLI, LAM = [0.0, 0.05, 0.1, 0.2, 0.3], [0.0, 0.05, 0.1, 0.15, 0.2]
 

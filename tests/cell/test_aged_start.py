@@ -10,12 +10,23 @@ import pytest
 
 from fadecast.cell.aged import SlowState, lift, restrict, total_lithium
 from fadecast.cell.control import Limits
-from fadecast.cell.health import degradation, electrode_window, window_met
+from fadecast.cell.health import degradation, window_met
 from fadecast.cell.model import AMBIENT, CURRENT, Chemistry, build_cell, parameter_values
 from fadecast.cell.profile import Profile, Stepping, Totals, run_profile
 from fadecast.cell.reference import reference_run
 
-from .cells import LAM, LANES, LLI, aged, fitted_cell, fitted_chemistry, inputs_of, lift_at, noisy_power
+from .cells import (
+    LAM,
+    LANES,
+    LLI,
+    aged,
+    electrode_window,
+    fitted_cell,
+    fitted_chemistry,
+    inputs_of,
+    lift_at,
+    noisy_power,
+)
 
 # Small enough time steps that their error, which is studied elsewhere, hides nothing here.
 FINE = Stepping(nodes=6, tolerance=0.003)

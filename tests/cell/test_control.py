@@ -19,10 +19,9 @@ from fadecast.cell.control import (
     first_guess,
     hold,
 )
-from fadecast.cell.health import electrode_window
 from fadecast.cell.model import AMBIENT, CURRENT
 
-from .cells import aged, fitted_cell, inputs_of, lift_at
+from .cells import aged, electrode_window, fitted_cell, inputs_of, lift_at
 
 LANES = 16
 LIMITS = Limits(charge_c_rate=0.5, discharge_c_rate=1.0, soc_min=0.1, soc_max=0.9)

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from fadecast.cell.aged import lift, total_lithium
-from fadecast.cell.health import electrode_window, stoichiometry_at
+from fadecast.cell.health import stoichiometry_at
 from fadecast.cell.profile import Course, Profile, Stepping, run_profile
 
-from .cells import aged, fitted_cell, inputs_of, noisy_power
+from .cells import aged, electrode_window, fitted_cell, inputs_of, noisy_power
 from .test_stepper import WATCHED, WIDE
 
 LANES, TILE, STEPS = 64, 16, 120

@@ -7,10 +7,10 @@ import numpy as np
 from fadecast.cell.aged import lift
 from fadecast.cell.control import state_of_charge
 from fadecast.cell.extremes import Extremes, of_nothing, stacked
-from fadecast.cell.health import electrode_window, stoichiometry_at
+from fadecast.cell.health import stoichiometry_at
 from fadecast.cell.profile import Course, Profile, Stepping, run_profile
 
-from .cells import LAM, LLI, WIDE, aged, fitted_cell, inputs_of
+from .cells import LAM, LLI, WIDE, aged, electrode_window, fitted_cell, inputs_of
 
 LOAD_STEP, LANES = 900.0, len(LLI)
 SHARES = np.array([1.2, 0.1, -0.5, 0.3, -0.8, 0.2])

@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 
 from fadecast.cell.aged import Diagnosis, aged_state, lift
 from fadecast.cell.control import KELVIN, Limits, Window, derated, state_of_charge
-from fadecast.cell.health import electrode_window, fresh_mid_stoichiometry, stoichiometry_at
+from fadecast.cell.health import fresh_mid_stoichiometry, stoichiometry_at
 from fadecast.cell.model import AMBIENT, CURRENT
 from fadecast.cell.profile import Profile, Stepping, Totals, run_profile
 from fadecast.decades.service import Operation, day_change, judge
 from fadecast.outcome import Outcome
 
-from .cells import fitted_cell, inputs_of, noisy_power
+from .cells import electrode_window, fitted_cell, inputs_of, noisy_power
 
 LANES, LOAD_STEP = 64, 900.0
 USUAL = Limits()

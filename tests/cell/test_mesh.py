@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from cell_coverage import Result, check
-from fadecast.cell.health import electrode_window
 from fadecast.cell.model import build_cell
 from fadecast.cell.profile import Profile, Stepping, run_profile
 
-from .cells import WIDE, aged, fitted_chemistry, inputs_of, lift_at, noisy_power
+from .cells import WIDE, aged, electrode_window, fitted_chemistry, inputs_of, lift_at, noisy_power
 
 
 def test_a_stretched_mesh_is_pybamms_and_keeps_lithium():

@@ -10,14 +10,13 @@ from scipy.linalg import expm
 
 from fadecast.cell.balance import FARADAY
 from fadecast.cell.control import Limits
-from fadecast.cell.health import electrode_window
 from fadecast.cell.model import AMBIENT, CURRENT, CellModel, Chemistry, build_cell, parameter_values
 from fadecast.cell.modes import diffusion_modes
 from fadecast.cell.profile import Profile, Stepping, run_profile
 from fadecast.cell.ripple import _surface, particles, surface_response, three_points, unresolved
 from fadecast.duty.services import Regulation, regulation_power
 
-from .cells import WIDE, aged, fitted_cell, inputs_of, lift_at
+from .cells import WIDE, aged, electrode_window, fitted_cell, inputs_of, lift_at
 
 STRESS = ("crack_length", "active_fraction_ne", "active_fraction_pe")
 CELSIUS = (10.0, 25.0, 40.0)

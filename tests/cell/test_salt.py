@@ -9,13 +9,12 @@ import pytest
 import scipy.linalg
 
 from fadecast.cell.control import Limits
-from fadecast.cell.health import electrode_window
 from fadecast.cell.lowering import Inputs
 from fadecast.cell.model import AMBIENT, CURRENT, POROSITY, CellModel, Chemistry, build_cell
 from fadecast.cell.profile import Profile, Stepping, run_profile
 from fadecast.cell.salt import carried_by_salt
 
-from .cells import WIDE, aged, equal_steps, lift_at
+from .cells import WIDE, aged, electrode_window, equal_steps, lift_at
 from .test_coupled import SALT
 
 ALLOWED = (100.0, 4000.0)
@@ -65,14 +64,11 @@ def by_exponential(cell: CellModel, y: jax.Array, inputs: Inputs, seconds: float
     for lane in range(y.shape[1]):
         here = {name: value[:, lane : lane + 1] for name, value in inputs.items()}
 
-        def rates(salt, current, lane=lane, here=here):
-            state = y[:, lane].at[rows].set(salt)[:, None]
-            return cell.rhs(state, {**here, CURRENT: jnp.reshape(current, (1, 1))})[rows, 0]
-
         salt, n = y[rows, lane], rows.stop - rows.start
-        jacobian, by_ampere = jax.jacfwd(rates, argnums=(0, 1))(salt, 0.0)
+        jacobian, by_ampere = _slopes(cell, salt, 0.0, y[:, lane], here)
         block = np.zeros((n + 2, n + 2))
-        block[:n, :n], block[:n, n], block[:n, n + 1] = jacobian, rates(salt, 0.0), by_ampere
+        block[:n, :n], block[:n, n] = jacobian, _rates(cell, salt, 0.0, y[:, lane], here)
+        block[:n, n + 1] = by_ampere
         free, gained = scipy.linalg.expm(seconds * block)[:n, n:].T
         pores = cell.evaluate(y[:, lane : lane + 1], {**here, CURRENT: jnp.zeros((1, 1))})[POROSITY]
         low, high = (np.asarray(cell.scaled(each * pores, "electrolyte"))[:, 0] for each in ALLOWED)
@@ -82,12 +78,22 @@ def by_exponential(cell: CellModel, y: jax.Array, inputs: Inputs, seconds: float
     return np.array(found).T
 
 
+def rates_of_salt(cell: CellModel, salt: jax.Array, current: float, y: jax.Array, inputs: Inputs) -> jax.Array:
+    rows = cell.rows["electrolyte"]
+    return cell.rhs(y.at[rows].set(salt)[:, None], {**inputs, CURRENT: jnp.reshape(current, (1, 1))})[rows, 0]
+
+
+_rates = jax.jit(rates_of_salt, static_argnums=0)
+_slopes = jax.jit(jax.jacfwd(rates_of_salt, argnums=(1, 2)), static_argnums=0)
+_carried_by_salt = jax.jit(carried_by_salt, static_argnums=(0, 1))
+
+
 @pytest.mark.parametrize("seconds", [60.0, 900.0])
 def test_bounds_are_those_of_linear_diffusion(cell, inputs, start, held, seconds):
     """Of a profile at rest, and of one that a charge has bent."""
     bent = held(start, jnp.asarray([[-3.0, -2.0, -0.8]]), 600.0)
     for y in (start, bent):
-        bounds = carried_by_salt(cell, ALLOWED, y, inputs, jnp.asarray(seconds))
+        bounds = _carried_by_salt(cell, ALLOWED, y, inputs, jnp.asarray(seconds))
         truth = by_exponential(cell, y, inputs, seconds)
         np.testing.assert_allclose(np.concatenate(bounds), truth, rtol=0.01)
 

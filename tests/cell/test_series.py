@@ -9,12 +9,12 @@ import pytest
 
 from fadecast.cell.aged import lift, restrict, total_lithium
 from fadecast.cell.control import CURRENT, Bounds, Delivery, Held, Limits, Setting, current_bounds, first_guess, hold
-from fadecast.cell.health import electrode_window, stoichiometry_at
+from fadecast.cell.health import stoichiometry_at
 from fadecast.cell.model import AMBIENT
 from fadecast.cell.profile import Course, Profile, Stepping, run_profile
 from fadecast.cell.series import Series, in_series
 
-from .cells import WIDE, aged, fitted_cell, inputs_of, noisy_power
+from .cells import WIDE, aged, electrode_window, fitted_cell, inputs_of, noisy_power
 
 GROUPS, PACKS = 4, 4
 LANES = GROUPS * PACKS

@@ -7,7 +7,7 @@ import pytest
 
 from fadecast.cell.aged import total_lithium
 from fadecast.cell.control import Limits
-from fadecast.cell.health import electrode_window, stoichiometry_at
+from fadecast.cell.health import stoichiometry_at
 from fadecast.cell.model import AMBIENT, CURRENT, Chemistry, build_cell
 from fadecast.cell.modes import diffusion_modes
 from fadecast.cell.node import _diffusivity
@@ -15,7 +15,17 @@ from fadecast.cell.profile import Profile, Stepping, run_profile
 from fadecast.cell.quadrature import Rule, step_nodes, step_samples
 from fadecast.cell.reference import reference_run
 
-from .cells import WIDE, aged, equal_steps, fitted_cell, fitted_chemistry, inputs_of, lift_at, noisy_power
+from .cells import (
+    WIDE,
+    aged,
+    electrode_window,
+    equal_steps,
+    fitted_cell,
+    fitted_chemistry,
+    inputs_of,
+    lift_at,
+    noisy_power,
+)
 
 
 @pytest.mark.parametrize(("model", "stretch"), [("SPM", 0.0), ("SPM", 1.0), ("SPMe", 0.0)])
