@@ -78,12 +78,13 @@ def test_one_current_flows_and_the_power_of_a_pack_is_the_sum_of_its_groups():
 
 
 @pytest.mark.parametrize("groups", [2, 4])
-def test_equal_groups_are_one_cell_to_the_last_bit(groups):
+def test_equal_groups_are_one_cell(groups):
+    """To rounding: XLA compiles two programs, and puts products and sums of them together differently."""
     power = noisy_power(6, LANES // groups, 6.0)
     start = beginning(tuple(np.repeat(LLI[::groups], groups)), tuple(np.repeat(SOC[::groups], groups)))
     alone, packs = (follow(power, start, series, Limits()) for series in (None, Series.equal(groups)))
     for one, other in zip(jax.tree.leaves(alone), jax.tree.leaves(packs), strict=True):
-        np.testing.assert_array_equal(one, other)
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-14 * np.abs(other).max())
 
 
 def test_packs_of_one_group_need_no_words():
