@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fadecast.cell import aged as ageing
 from fadecast.cell import health
-from fadecast.cell.aged import Diagnosis, SlowState, aged_state, lift
+from fadecast.cell.aged import Diagnosis, SlowState, lift
 from fadecast.cell.control import Delivery, Held, Limits, Setting, hold
 from fadecast.cell.health import fresh_mid_stoichiometry, laboratory_protocol, stoichiometry_at
 from fadecast.cell.lowering import Inputs
@@ -34,6 +35,8 @@ LLI, LAM = [0.0, 0.09, 0.22, 0.3, 0.4, 0.49], [0.0, 0.05, 0.2, 0.28, 0.38, 0.46]
 LANES = len(LLI)
 
 # Step by step, each of hundreds of operations would be compiled by itself.
+aged_state = jax.jit(ageing.aged_state, static_argnums=(0, 2))
+check_up = jax.jit(health.check_up, static_argnums=0)
 electrode_window = jax.jit(health.electrode_window, static_argnums=0)
 
 
@@ -52,10 +55,7 @@ def aged(cell: CellModel, lli: list[float], lam: list[float]) -> SlowState:
     """Cells of given LLI, both electrodes having lost the same share."""
     losses = jnp.asarray([lli]), jnp.asarray([lam]), jnp.asarray([lam])
     hidden = jnp.full((1, len(lli)), 0.1), jnp.full((1, len(lli)), 2e-8)
-    return _aged_state(cell, Diagnosis(*losses, *hidden), fresh_mid_stoichiometry(cell))
-
-
-_aged_state = jax.jit(aged_state, static_argnums=(0, 2))
+    return aged_state(cell, Diagnosis(*losses, *hidden), fresh_mid_stoichiometry(cell))
 
 
 def inputs_of(cell: CellModel, lanes: int) -> Inputs:

@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cell.cells import electrode_window
 from fadecast.calibration.laws import SEI_DIFFUSIVITY
 from fadecast.cell.aged import SlowState, fresh_state, lift, restrict
 from fadecast.cell.control import Held, Limits
-from fadecast.cell.health import electrode_window, stoichiometry_at
+from fadecast.cell.health import stoichiometry_at
 from fadecast.cell.model import AMBIENT, Chemistry, build_cell
 from fadecast.cell.parameters import LAM_RATE
 from fadecast.cell.profile import Stepping

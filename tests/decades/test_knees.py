@@ -1,13 +1,13 @@
 """Fade that runs away: where the negative electrode becomes the smaller one, and where its loss feeds on itself."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fadecast.cell.aged import Diagnosis, SlowState, aged_state
+from cell.cells import aged_state, check_up
+from fadecast.cell.aged import Diagnosis, SlowState
 from fadecast.cell.control import Limits
-from fadecast.cell.health import check_up, fresh_mid_stoichiometry
+from fadecast.cell.health import fresh_mid_stoichiometry
 from fadecast.cell.model import Chemistry, build_cell
 from fadecast.cell.profile import Stepping
 from fadecast.decades.leap import march
@@ -19,8 +19,6 @@ from fadecast.population.evidence import single_fits
 
 from .repeated import SPIN_UP, Repeated
 from .test_typical_days import year
-
-_check_up = jax.jit(check_up, static_argnums=0)
 
 DAYS = 300
 RATE, EXPONENT = (f"Negative electrode LAM constant {term}" for term in ("proportional term [s-1]", "exponential term"))
@@ -54,7 +52,7 @@ class Knee:
     def soh(self, slow: SlowState) -> np.ndarray:
         """Return SOH, `(times, lanes)`."""
         rows = (SlowState(*(jnp.asarray(value[time]) for value in slow)) for time in range(len(slow.sei)))
-        capacity = [np.asarray(_check_up(self.operation.cell, row, self.inputs).capacity)[0] for row in rows]
+        capacity = [np.asarray(check_up(self.operation.cell, row, self.inputs).capacity)[0] for row in rows]
         return np.stack(capacity) / self.operation.cell.nominal_capacity
 
 

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cell.cells import aged_state, check_up, electrode_window
 from fadecast.cell.aged import (
     Diagnosis,
     SlowState,
-    aged_state,
     held_lithium,
     lift,
     restrict,
@@ -16,7 +16,7 @@ from fadecast.cell.aged import (
 )
 from fadecast.cell.control import Limits
 from fadecast.cell.extremes import Extremes
-from fadecast.cell.health import CLOSED, check_up, electrode_window, fresh_mid_stoichiometry, stoichiometry_at
+from fadecast.cell.health import CLOSED, fresh_mid_stoichiometry, stoichiometry_at
 from fadecast.cell.model import Chemistry, build_cell
 from fadecast.cell.profile import Stepping
 from fadecast.decades.direct import direct

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fadecast.cell.aged import Diagnosis, SlowState, aged_state, held_lithium
+from cell.cells import aged_state, check_up
+from fadecast.cell.aged import Diagnosis, SlowState, held_lithium
 from fadecast.cell.control import Limits, state_of_charge
 from fadecast.cell.extremes import Extremes
-from fadecast.cell.health import check_up, fresh_mid_stoichiometry
+from fadecast.cell.health import fresh_mid_stoichiometry
 from fadecast.cell.model import Chemistry, build_cell
 from fadecast.cell.profile import Stepping
 from fadecast.cell.series import Series

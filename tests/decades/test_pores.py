@@ -1,14 +1,14 @@
 """Films that close the pores: in service that ends a pack, whose last days are approached in short steps."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pybamm
 import pytest
 
-from fadecast.cell.aged import Diagnosis, SlowState, aged_state
+from cell.cells import aged_state, check_up, electrode_window
+from fadecast.cell.aged import Diagnosis, SlowState
 from fadecast.cell.control import Limits
-from fadecast.cell.health import check_up, electrode_window, fresh_mid_stoichiometry, window_met
+from fadecast.cell.health import fresh_mid_stoichiometry, window_met
 from fadecast.cell.model import Chemistry, build_cell
 from fadecast.cell.profile import Stepping
 from fadecast.decades.macro import Leap
@@ -59,14 +59,10 @@ class Closing:
         """SOH [1], resistance [ohm] and porosity [1], each `(times, lanes)`."""
         rows = [SlowState(*(jnp.asarray(value[time]) for value in slow)) for time in range(len(slow.sei))]
         cell = self.operation.cell
-        health = [_check_up(cell, row, self.inputs) for row in rows]
-        pores = [np.asarray(_window(cell, row, self.inputs).porosity)[0] for row in rows]
+        health = [check_up(cell, row, self.inputs) for row in rows]
+        pores = [np.asarray(electrode_window(cell, row, self.inputs).porosity)[0] for row in rows]
         soh, ohms = (np.stack([np.asarray(each[n])[0] for each in health]) for n in range(2))
         return soh / cell.nominal_capacity, ohms, np.stack(pores)
-
-
-_check_up = jax.jit(check_up, static_argnums=0)
-_window = jax.jit(electrode_window, static_argnums=0)
 
 
 @pytest.fixture(scope="module")

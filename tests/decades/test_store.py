@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fadecast.cell.aged import Diagnosis, aged_state
+from cell.cells import aged_state
+from fadecast.cell.aged import Diagnosis
 from fadecast.cell.control import Limits
 from fadecast.cell.health import fresh_mid_stoichiometry
 from fadecast.cell.model import Chemistry, build_cell
