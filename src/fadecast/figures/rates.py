@@ -56,8 +56,9 @@ def losses_of(fitted: pd.DataFrame) -> Figure:
 
 def _cycled(fitted: pd.DataFrame) -> Figure:
     ordered = fitted.sort_values(["quantity", "cell", "days"], kind="stable")
+    several = len(set(ordered["quantity"])) > 1
     titles = [
-        f"{_LABELS[quantity]}, {chr(ord('A') + cell)} {celsius:.0f} °C"
+        f"{_LABELS[quantity] + ', ' if several else ''}{chr(ord('A') + cell)} {celsius:.0f} °C"
         for quantity, celsius, cell in zip(ordered["quantity"], ordered["temperature"], ordered["cell"], strict=True)
     ]
     return losses_of(ordered.assign(title=titles))
