@@ -108,11 +108,6 @@ def lives_of(table: xr.Dataset) -> Lives:
     return Lives(jnp.asarray(values.reshape(ends, -1, starts, levels)), jnp.asarray(table["end"].to_numpy()))
 
 
-def spare_of(cell: CellModel, lam: np.ndarray, soh: np.ndarray) -> np.ndarray:
-    """Return what cells that lost some negative material have to spare for their capacity [1]."""
-    return _held(cell) * (1.0 - lam) / soh - 1.0
-
-
 def times_reached(
     lives: Lives, film: Array, stress: Array, exponent: Array, starts: np.ndarray
 ) -> Float[Array, "ends groups starts levels"]:
