@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 from lives import Lives, grid_of, lost_by, times_reached
 
-from fadecast.calibration.joint_model import FREEDOM, Prior, student
+from fadecast.calibration.joint_model import Prior
+from fadecast.calibration.likelihood import FREEDOM, student
 from fadecast.calibration.makes import MAKES
 
 LAW = MAKES["lfp"].laws["solvent"]
@@ -108,7 +109,7 @@ def log_density(model: Model, out: Float[Array, " cells"], z: Float[Array, " n"]
     What a cell had to spare is summed over.
     """
     found, cells = known(model, z), model.cells
-    likely = student((cells.lost[:, None] - lost(model, found)) / found.noise) - jnp.log(found.noise)
+    likely = student(cells.lost[:, None] - lost(model, found), found.noise**2)
     # A product: sums of rows by their number take several times as long.
     of_cells = jnp.asarray(np.eye(len(cells.group))[:, cells.cell]) @ likely
     each = jax.scipy.special.logsumexp(of_cells + weights(found)[None], axis=1)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, NamedTuple, Protocol, TypeVar
 
 import jax
@@ -315,11 +316,9 @@ def _cycled_table(law: AgeingLaw, measured: Measured, tolerance: float) -> Table
     cycled, groups = measured.cycled, conditions(measured.cycled.temperature)
     cell = build_cell(law.chemistry, tuple(unknown.parameter for unknown in law.cycled))
     place, steps = cycled_place(measured)
-    if cycled.start_soh is None:
-        return tabulate(cell, law.run_at, place, steps, cycled.days, groups, tolerance)
-    table = tabulate(cell, law.run_at, place, steps, cycled.days, groups, tolerance, every=_SECOND_LIFE_INTERVAL)
-    # Nothing but capacity was measured.
-    return table._replace(coefficients=table.coefficients[:, :1])
+    made = partial(tabulate, cell, law.run_at, place, steps, cycled.days, groups, tolerance)
+    # Of second lives nothing but capacity was measured.
+    return made() if cycled.start_soh is None else made(every=_SECOND_LIFE_INTERVAL, quantities=1)
 
 
 def cycled_place(measured: Measured) -> tuple[Place, tuple[CyclingStep, ...]]:

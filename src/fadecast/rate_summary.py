@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from fadecast.calibration.diagnostics import arviz
-from fadecast.calibration.joint_model import predicted, unfold
+from fadecast.calibration.joint_model import unfold
+from fadecast.calibration.likelihood import predicted
 from fadecast.calibration.rate_tables import QUANTITIES, unresolved
 from fadecast.rate_calibrating import FittedLaw, FittedRates
 

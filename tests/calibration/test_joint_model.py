@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy
 
-from fadecast.calibration import joint_model
+from fadecast.calibration import likelihood
 from fadecast.calibration.coordinates import spread_of
 from fadecast.calibration.joint_fit import Effort, sample, sample_folds
 from fadecast.calibration.joint_model import (
@@ -16,15 +16,13 @@ from fadecast.calibration.joint_model import (
     conditions,
     correlation,
     inverse,
-    log_density,
     overhang,
-    pointwise,
-    predicted,
     sizes,
     unfold,
 )
 from fadecast.calibration.law_weights import foretold, stacked
 from fadecast.calibration.left_out import left_out, redrawn, untold
+from fadecast.calibration.likelihood import log_density, pointwise, predicted
 from fadecast.calibration.makes import MAKES
 from fadecast.calibration.rate_tables import QUANTITIES, Place, tabulate, tabulated
 
@@ -222,6 +220,25 @@ def test_what_was_not_measured_has_no_density(evidence):
     assert np.isfinite(np.asarray(slope)).all()
 
 
+def test_the_density_is_that_of_every_check_up_that_was_measured(evidence):
+    """Whichever were not: what is asked for of each cell is then of another length."""
+    given, truth = evidence
+    rng = np.random.default_rng(3)
+    parts = {}
+    for name in ("stored", "cycled"):
+        series = getattr(given, name)
+        holes = rng.uniform(size=series.losses.shape) < 0.4
+        holes[0] = True
+        parts[name] = series._replace(losses=np.where(holes, np.nan, series.losses))
+    some, z = given._replace(**parts), jnp.asarray(truth)
+    each = [np.asarray(part).sum((1, 2)) for part in pointwise(LAW, some, z)]
+    assert each[0][0] == each[1][0] == 0.0
+    none = float(log_density(LAW, some, jnp.zeros(10), z))
+    for cell, likely in enumerate(np.concatenate(each)):
+        one = float(log_density(LAW, some, jnp.zeros(10).at[cell].set(1.0), z))
+        assert one - none == pytest.approx(likely, abs=1e-9)
+
+
 def test_energies_do_nothing_at_25_degrees_and_temperatures_are_grouped():
     assert inverse(np.array(25.0)) == pytest.approx(0.0, abs=1e-15)
     assert inverse(np.array(45.0)) > 0.0
@@ -334,7 +351,7 @@ def test_what_was_lost_before_is_summed_over_finely_enough(worn, monkeypatch):
     law, given, truth, _ = worn
     density = partial(log_density, law, given, jnp.ones(11), jnp.asarray(truth))
     coarse = float(density())
-    monkeypatch.setattr(joint_model, "_STARTS", 400)
+    monkeypatch.setattr(likelihood, "_STARTS", 400)
     assert coarse == pytest.approx(float(density()), abs=0.02)
     # Of one cell, by hand.
     only = np.zeros(11)
@@ -343,6 +360,7 @@ def test_what_was_lost_before_is_summed_over_finely_enough(worn, monkeypatch):
     true = unfold(law, given, jnp.asarray(truth))
     starts = np.linspace(*law.start[0].reach, 2001)
     logs = jnp.concatenate([jnp.tile(true.cycled[:1], (2001, 1)), jnp.asarray(starts)[:, None]], axis=1)
+    # Each part of a table that is of cells.
     table = given.cycled_table._replace(coefficients=jnp.tile(given.cycled_table.coefficients[:1], (2001,) + (1,) * 5))
     left = (given.cycled.losses[0, 0] - np.asarray(tabulated(table, logs))[:, 0]) / float(true.common["noise_second"])
     likely = np.exp(scipy.stats.t.logpdf(left, 5.0).sum(1) - 5.0 * np.log(true.common["noise_second"]))

@@ -15,9 +15,10 @@ from scipy.optimize import minimize
 
 from fadecast.calibration.coordinates import Density, Round, spread_of
 from fadecast.calibration.forgetting import Moved, forget
-from fadecast.calibration.joint_model import Evidence, log_density, sizes
+from fadecast.calibration.joint_model import Evidence, sizes
 from fadecast.calibration.laws import AgeingLaw
 from fadecast.calibration.left_out import redrawn, untold
+from fadecast.calibration.likelihood import log_density
 
 _DOUBLINGS = 9
 """Of the length of a path, at most."""

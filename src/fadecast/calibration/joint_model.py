@@ -1,4 +1,4 @@
-"""What is held likely of the ageing of cells of one make, and how likely what was measured of them then is.
+"""What is held likely of the ageing of cells of one make.
 
 One law for all: rates at 25 degC with Arrhenius corrections. On it, what the law does not explain, each part with a
 spread that is itself unknown: a smooth field over temperature and charge by which film growth departs from the law (a
@@ -22,26 +22,19 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from fadecast.calibration.laws import AgeingLaw
-from fadecast.calibration.rate_tables import QUANTITIES, Table, tabulated, tabulated_along
+from fadecast.calibration.rate_tables import Table
 from fadecast.calibration.rates import GAS_CONSTANT
 from fadecast.decades.service import KELVIN
 
 YEAR = 365.25
 SIDES = ("ne", "pe")
 
-FREEDOM = 5.0
-"""Of Student's distribution of what is left at a check-up: some are off by more than the rest suggest."""
-_TEST_CELLS = 3.0
-"""Cells behind the mean of a storage series."""
 _TRANSITION = 0.03
 """Width in charge of the passage of graphite from its second to its first stage [1]."""
 _JITTER = 1e-6
 _SPREADS = {"field": "field_sd", "growth": "growth_sd"}
 _SPREADS_WORN = {"condition": "condition_sd"}
 """Of cells in a second life: check-ups every other week tell what those of one first life lose."""
-_STARTS = 128
-"""Values of the material lost before that the likelihood of a cell in a second life is summed over: with half as many
-log densities of the posterior's draws are off by up to 1.3, with these by 0.02."""
 _FIELD_KELVIN, _FIELD_CHARGE = 30.0, 0.3
 """How far the field reaches in temperature [K] and charge [1]. Given: three temperatures cannot tell."""
 
@@ -263,117 +256,9 @@ def overhang(
     return amount[:, None] * jnp.tanh(jnp.sqrt(days / time[:, None]))
 
 
-def predicted(law: AgeingLaw, evidence: Evidence, z: Float[Array, " n"]) -> tuple[Array, Array, Unfolded]:
-    """Losses of stored and of cycled cells at their check-ups, `(cells, quantities, times)` [1].
-
-    Of cells in a second life, the mean over what they can have lost before, given their own check-ups.
-    """
-    found = unfold(law, evidence, z)
-    stored = len(evidence.stored.temperature)
-    of_stored = _losses(evidence.stored, evidence.stored_table, found.stored, found.growth[:stored], found.common)
-    if not law.start:
-        cycled = evidence.cycled, evidence.cycled_table, found.cycled, found.growth[stored:], found.common
-        return of_stored, _losses(*cycled), found
-    worn = _worn(law, evidence, found)
-    given = jax.nn.softmax(worn.likely.sum(1) + worn.weight[None], axis=1)
-    capacity = (worn.lost * given[:, None]).sum(2)[:, None]
-    return of_stored, jnp.pad(capacity, ((0, 0), (0, len(QUANTITIES) - 1), (0, 0))), found
-
-
-def pointwise(law: AgeingLaw, evidence: Evidence, z: Float[Array, " n"]) -> tuple[Array, Array]:
-    """Log densities of what was measured of stored and cycled cells, `(cells, quantities, times)`; 0 where not.
-
-    Of cells in a second life only capacity was, and each check-up stands alone.
-    """
-    found = unfold(law, evidence, z)
-    parts = _likely_new(law, evidence, found)
-    if not law.start:
-        return parts[0], parts[1]
-    worn = _worn(law, evidence, found)
-    known = np.isfinite(evidence.cycled.losses[:, :1])
-    alone = jax.scipy.special.logsumexp(worn.likely + worn.weight[None, None], axis=2)[:, None]
-    return parts[0], jnp.where(known, alone, 0.0)
-
-
-def student(left: Array) -> Array:
-    """Return the log density of Student's distribution."""
-    constant = (
-        jax.scipy.special.gammaln(0.5 * (FREEDOM + 1.0))
-        - jax.scipy.special.gammaln(0.5 * FREEDOM)
-        - 0.5 * np.log(FREEDOM * np.pi)
-    )
-    return constant - 0.5 * (FREEDOM + 1.0) * jnp.log1p(left**2 / FREEDOM)
-
-
-def log_density(law: AgeingLaw, evidence: Evidence, kept: Float[Array, " cells"], z: Float[Array, " n"]) -> Array:
-    """Log of the density of unknowns and measurements; `kept` is how much of each cell is known, stored first."""
-    found = unfold(law, evidence, z)
-    each = [part.sum((1, 2)) for part in _likely_new(law, evidence, found)]
-    if law.start:
-        worn = _worn(law, evidence, found)
-        # All check-ups of a cell have what it lost before in common.
-        each.append(jax.scipy.special.logsumexp(worn.likely.sum(1) + worn.weight[None], axis=1))
-    spreads = log_spreads(law, evidence, z)
-    return (kept * jnp.concatenate(each)).sum() - (0.5 * (z * jnp.exp(-spreads)) ** 2 + spreads).sum()
-
-
 def log_spreads(law: AgeingLaw, evidence: Evidence, z: Float[Array, " n"]) -> Float[Array, " n"]:
     """Return the logarithm of the spread of each unknown beforehand, given the common quantities in `z`."""
     at, spreads, names = sections(law, evidence), jnp.zeros(z.shape), list(evidence.priors)
     for name, spread in (_SPREADS | _SPREADS_WORN if law.start else _SPREADS).items():
         spreads = spreads.at[at[name]].set(evidence.priors[spread].sd * z[names.index(spread)])
     return spreads
-
-
-def _losses(series: Series, table: Table, logs: Array, growth: Array, common: Mapping[str, Array]) -> Array:
-    """Losses that check-ups of cells that were new find."""
-    root = jnp.sqrt(jnp.arange(1.0, series.days.shape[1] + 1.0))[None]
-    beside = overhang(common, series.temperature, series.charge, series.days)
-    beside = beside + growth[:, None] * series.days / YEAR + common["check_up"] * root
-    return tabulated(table, logs).at[:, 0].add(beside).at[:, 1].add(common["check_up_material"] * root)
-
-
-def _likely_new(law: AgeingLaw, evidence: Evidence, found: Unfolded) -> list[Array]:
-    """Log densities of stored cells, and of cycled ones where they were new."""
-    stored = len(evidence.stored.temperature)
-    cells = [
-        (evidence.stored, evidence.stored_table, found.stored, found.growth[:stored]),
-        (evidence.cycled, evidence.cycled_table, found.cycled, found.growth[stored:]),
-    ]
-    counts, parts = (jnp.array([1.0, 1.0, 0.0]), jnp.ones(3)), []
-    for (series, table, logs, growth), kinds in zip(cells[: 1 if law.start else 2], counts, strict=False):
-        values = _losses(series, table, logs, growth, found.common)
-        width = jnp.stack(
-            [
-                jnp.sqrt(found.common["noise"] ** 2 + series.spread**2 / _TEST_CELLS),
-                *(found.common["noise_material"] * jnp.ones_like(series.spread),) * 2,
-            ],
-            axis=1,
-        )
-        known = np.isfinite(series.losses)
-        left = (jnp.where(known, series.losses, 0.0) - values) / width
-        parts.append(jnp.where(known, student(left) - jnp.log(width), 0.0) * kinds[None, :, None])
-    return parts
-
-
-class _Worn(NamedTuple):
-    """Cells in a second life, by what they can have lost before."""
-
-    lost: Float[Array, "cells times starts"]
-    """Capacity [1]. They are worked whole all the time, and begin when the overhang has given what it had."""
-    likely: Float[Array, "cells times starts"]
-    """Log density of what was measured; 0 where not."""
-    weight: Float[Array, " starts"]
-    """Logarithm of how likely a start is beforehand."""
-
-
-def _worn(law: AgeingLaw, evidence: Evidence, found: Unfolded) -> _Worn:
-    starts, width = jnp.linspace(*law.start[0].reach, _STARTS), found.common["noise_second"]
-    lost = tabulated_along(evidence.cycled_table, found.cycled, starts)[:, 0]
-    known = np.isfinite(evidence.cycled.losses[:, 0])[..., None]
-    left = (jnp.where(known, np.nan_to_num(evidence.cycled.losses[:, 0])[..., None], 0.0) - lost) / width
-    apart = (starts - found.rates[-1]) / found.common["start_sd"]
-    # The trapezoidal rule.
-    share = np.log(np.where(np.isin(np.arange(_STARTS), (0, _STARTS - 1)), 0.5, 1.0))
-    likely = jnp.where(known, student(left) - jnp.log(width), 0.0)
-    return _Worn(lost, likely, jax.nn.log_softmax(share - 0.5 * apart**2))

@@ -9,9 +9,10 @@ from jaxtyping import Array, Float
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
-from fadecast.calibration.joint_model import Evidence, pointwise
+from fadecast.calibration.joint_model import Evidence
 from fadecast.calibration.laws import AgeingLaw
 from fadecast.calibration.left_out import Untold, left_out, redrawn, untold
+from fadecast.calibration.likelihood import pointwise
 
 _AGAIN = 8
 """Times that what is not told is drawn anew for each draw."""

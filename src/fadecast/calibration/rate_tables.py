@@ -62,8 +62,9 @@ class Start(NamedTuple):
 class Table(NamedTuple):
     """Losses of cells as polynomials of the logarithms of their unknowns."""
 
-    coefficients: Float[Array, "cells quantities times ..."]
-    """Of products of Chebyshev polynomials, of the logarithm of losses; an axis for each unknown."""
+    coefficients: Float[Array, "cells ..."]
+    """Of products of Chebyshev polynomials, of the logarithm of losses: axes of these, as made `quantities times`, then
+    one for each unknown."""
     low: Float[Array, "1 unknowns"]
     """Logarithms of the multiples that polynomials reach from."""
     high: Float[Array, "1 unknowns"]
@@ -139,6 +140,7 @@ def tabulate(
     tolerance: float,
     run: Callable[..., np.ndarray] = losses,
     every: float | None = None,
+    quantities: int = len(QUANTITIES),
 ) -> Table:
     """Run cells at every combination of their unknowns.
 
@@ -159,6 +161,8 @@ def tabulate(
     every
         Interval [day] at which the engine is read, where check-ups are at many different times: between, the logarithm
         of losses is taken to be linear in that of time; none: at each check-up.
+    quantities
+        How many of `QUANTITIES` are kept.
     """
     axes = [_points(unknown) for unknown in unknowns]
     grid = np.array(list(itertools.product(*axes)))
@@ -172,7 +176,7 @@ def tabulate(
     if every is not None:
         times = np.arange(0.0, times[-1] + every, every)
     found = run(cell, inputs, lanes, steps, times, tolerance).reshape(len(QUANTITIES), len(times), held, count)
-    logs = np.log(np.clip(np.nan_to_num(found, nan=_LARGEST), _SMALLEST, _LARGEST))
+    logs = np.log(np.clip(np.nan_to_num(found[:quantities], nan=_LARGEST), _SMALLEST, _LARGEST))
     # (cells, quantities, times, points)
     values = np.stack([_read(logs[:, :, at], times, each) for each, at in zip(days, where, strict=True)])
     coefficients = values.reshape(*values.shape[:3], *(len(axis) for axis in axes))
@@ -195,25 +199,34 @@ def _read(
     return np.asarray((1.0 - share) * logs[:, after - 1] + share * logs[:, after])
 
 
-def tabulated(table: Table, logs: Float[Array, "cells unknowns"]) -> Float[Array, "cells quantities times"]:
+def chosen(table: Table, losses: tuple[np.ndarray, ...]) -> Table:
+    """Return a table of some losses alone, by their numbers along each of their axes, each `(cells, some)`."""
+    cells = np.arange(len(table.coefficients))[:, None]
+    return table._replace(coefficients=np.asarray(table.coefficients)[(cells, *losses)])
+
+
+def tabulated(table: Table, logs: Float[Array, "cells unknowns"]) -> Float[Array, "cells ..."]:
     """Read losses of all cells at the logarithms of their multiples; beyond the reach, those at its end [1]."""
-    cells, quantities, times, *points = table.coefficients.shape
+    losses, points = _shape(table)
     basis = _products(_unit_of(table, logs), points)
-    values = jnp.einsum("cvk,ck->cv", table.coefficients.reshape(cells, quantities * times, basis.shape[1]), basis)
-    return jnp.exp(values.reshape(cells, quantities, times))
+    return jnp.exp(jnp.einsum("c...k,ck->c...", table.coefficients.reshape(*losses, -1), basis))
 
 
 def tabulated_along(
     table: Table, logs: Float[Array, "cells others"], last: Float[Array, " nodes"]
-) -> Float[Array, "cells quantities times nodes"]:
+) -> Float[Array, "cells ... nodes"]:
     """Read losses of all cells at many values of the last unknown, each at its own of the others [1]."""
-    cells, quantities, times, *points = table.coefficients.shape
+    losses, points = _shape(table)
     basis = _products(_unit_of(table, logs), points[:-1])
-    shape = cells, quantities * times, basis.shape[1], points[-1]
-    along = jnp.einsum("cvks,ck->cvs", table.coefficients.reshape(shape), basis)
+    along = jnp.einsum("c...ks,ck->c...s", table.coefficients.reshape(*losses, -1, points[-1]), basis)
     unit = 2.0 * (last - table.low[0, -1]) / (table.high[0, -1] - table.low[0, -1]) - 1.0
-    values = jnp.einsum("cvs,ns->cvn", along, _chebyshev(jnp.clip(unit, -1.0, 1.0), points[-1]))
-    return jnp.exp(values.reshape(cells, quantities, times, len(last)))
+    return jnp.exp(jnp.einsum("c...s,ns->c...n", along, _chebyshev(jnp.clip(unit, -1.0, 1.0), points[-1])))
+
+
+def _shape(table: Table) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the axes of losses, cells first, and how many polynomials each unknown has."""
+    unknowns = table.low.shape[1]
+    return table.coefficients.shape[:-unknowns], table.coefficients.shape[-unknowns:]
 
 
 def _unit_of(table: Table, logs: Float[Array, "cells some"]) -> Float[Array, "cells some"]:
@@ -248,7 +261,11 @@ def unresolved(table: Table) -> Float[np.ndarray, "cells quantities times"]:
 
 
 def _chebyshev(at: Float[Array, " cells"], count: int) -> Float[Array, "cells count"]:
-    return jnp.cos(jnp.arange(count)[None] * jnp.arccos(jnp.clip(at, -1.0 + 1e-12, 1.0 - 1e-12))[:, None])
+    # By recurrence: cosines take most of the time of a log density.
+    values = [jnp.ones_like(at), at]
+    while len(values) < count:
+        values.append(2.0 * at * values[-1] - values[-2])
+    return jnp.stack(values[:count], axis=1)
 
 
 def _unit(points: int) -> np.ndarray:

@@ -17,8 +17,9 @@ import xarray as xr
 from jaxtyping import Float
 from scipy.stats import truncnorm
 
-from fadecast.calibration.joint_model import FREEDOM, SIDES, YEAR, correlation, inverse, overhang
+from fadecast.calibration.joint_model import SIDES, YEAR, correlation, inverse, overhang
 from fadecast.calibration.laws import AgeingLaw
+from fadecast.calibration.likelihood import FREEDOM
 from fadecast.calibration.makes import MAKES
 from fadecast.netcdf_file import first_line, read_foreign
 
