@@ -9,10 +9,10 @@ demo: $(INSTALLED)
 	$(BIN)/fadecast run configs/demo.yaml
 
 test: $(INSTALLED)
-	$(BIN)/pytest -n 2 -m "not slow and not slurm"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not slurm"
 
 test-slow: $(INSTALLED)
-	$(BIN)/pytest -n 2 -m slow
+	$(BIN)/pytest -n 2 --dist loadfile -m slow
 
 # As root, with the Debian packages that docs/cluster.md names.
 test-slurm: $(INSTALLED)
