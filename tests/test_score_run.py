@@ -13,7 +13,7 @@ from fadecast.calibration.joint_model import COMMON
 from fadecast.calibration.makes import MAKES
 from fadecast.calibration.shipped_rates import Condition, Drawn
 from fadecast.cli import main
-from fadecast.score_run import _at_check_ups
+from fadecast.score_run import _at_check_ups, _Forecast
 from fadecast.scored_cells import SECOND_LIFE_STEPS, STORED, Case, beyond_fitted, may_know
 
 SUMMARY = re.compile(r"^cells: (\d+) median_abs_error_pp: ([\d.]+) coverage_90: ([\d.]+)$")
@@ -124,6 +124,37 @@ def test_a_second_life_is_forecast_from_the_capacity_it_starts_with(tmp_path):
     # A cell of less capacity passes less in a cycle, which takes less time.
     cycles = table["equivalent_full_cycles"]
     assert cycles["bad", 30.0] == pytest.approx(cycles["good", 30.0], rel=0.05)
+
+
+def test_a_cell_that_most_draws_cannot_follow_is_left_out_and_the_others_are_scored(
+    folder, tmp_path, capsys, monkeypatch
+):
+    def few(times, draws):
+        shape = times, draws
+        return [_Forecast(np.zeros(shape), np.zeros(shape), np.linspace(1.0, 0.9, draws * times).reshape(*shape, 1))]
+
+    monkeypatch.setattr("fadecast.score_run._forecasts", lambda *_: {"measured": few(3, 10), "hot": few(2, 9)})
+    with pytest.raises(SystemExit) as stop:
+        main(["score", str(folder / "two.yaml"), "--out", str(tmp_path / "out")])
+    assert stop.value.code == 0
+    said = capsys.readouterr().out.splitlines()
+    assert "not forecast: hot: 11 of 20 draws cannot follow the protocol to its end" in said
+    assert SUMMARY.match(said[-1])[1] == "1"
+    table = pd.read_csv(tmp_path / "out" / "forecast.csv").set_index("cell")
+    assert table.loc["hot", "days"].tolist() == [0.0, 100.0]
+    assert table.loc["hot", "draws"].tolist() == [9, 9]
+    assert table.loc["hot", "retention_p05":"retention_p95"].isna().all(axis=None)
+    assert table.loc["measured", "retention_p50"].notna().all()
+
+
+def test_where_no_cell_can_follow_its_protocol_nothing_is_written(folder, tmp_path, capsys, monkeypatch):
+    none = _Forecast(*(np.empty(shape) for shape in ((2, 0), (2, 0), (2, 0, 16))))
+    monkeypatch.setattr("fadecast.score_run._forecasts", lambda *_: {"measured": [none], "hot": [none]})
+    with pytest.raises(SystemExit) as stop:
+        main(["score", str(folder / "two.yaml"), "--out", str(tmp_path / "out")])
+    assert stop.value.code == 2
+    assert "hot: 20 of 20 draws cannot follow the protocol to its end" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_new_cell_that_cycles_as_worn_ones_did_is_none_that_was_fitted():

@@ -93,12 +93,15 @@ class Scored:
     forecast: pd.DataFrame
     """A row for each cell and check-up."""
     scores: pd.DataFrame
-    """A row for each cell that was measured."""
+    """A row for each cell that was measured and forecast."""
+    failed: tuple[str, ...]
+    """Why the others were not forecast."""
     seconds: float
 
 
 _BROKEN = (Outcome.NOT_FINITE, Outcome.STATE_OUT_OF_BOUNDS)
-_FEWEST_DRAWS = 20
+_FEWEST_DRAWS = 0.5
+"""Over all, that must follow the protocol of a cell to its end: else what the rest say is no forecast of it."""
 _READINGS = 16
 """Of what check-ups find beside ageing, for each draw of ageing: they cost next to nothing."""
 _REACH, _GRID = 1.1, 40
@@ -130,24 +133,27 @@ def run_scoring(
     """
     cases = list(_cases(scoring, document))
     began = time.perf_counter()
-    retention: dict[str, np.ndarray] = {}
-    times: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     try:
         found = _forecasts(scoring, cases, observe)
-        for case in cases:
-            parts = found[case.name]
-            retention[case.name] = np.concatenate([part.retention for part in parts], axis=1)
-            days, cycles = (np.concatenate([part[n] for part in parts], axis=1) for n in range(2))
-            times[case.name] = np.median(days, axis=1), np.median(cycles, axis=1)
-            if (kept := retention[case.name].shape[1]) < max(_FEWEST_DRAWS, 0.5 * scoring.draws):
-                lost = scoring.draws - kept
-                what = (
-                    "follow the protocol to its end" if case.start_soh is None else "start so, or not follow to the end"
-                )
-                raise ValueError(f"{case.name}: {lost} of {scoring.draws} draws cannot {what}")
     except ValueError as error:
         raise document.refuse([f"cells: {error}"]) from None
-    scored = Scored(_table(cases, times, retention), _scores(cases, times, retention), time.perf_counter() - began)
+    retention: dict[str, np.ndarray] = {}
+    times: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    failed = []
+    for case in cases:
+        days, cycles, retention[case.name] = (
+            np.concatenate([part[n] for part in found[case.name]], axis=1) for n in range(3)
+        )
+        lost = scoring.draws - days.shape[1]
+        if lost > (1.0 - _FEWEST_DRAWS) * scoring.draws:
+            what = "follow the protocol to its end" if case.start_soh is None else "start so, or not follow to the end"
+            failed.append(f"{case.name}: {lost} of {scoring.draws} draws cannot {what}")
+        else:
+            times[case.name] = np.median(days, axis=1), np.median(cycles, axis=1)
+    if len(failed) == len(cases):
+        raise document.refuse([f"cells: {'; '.join(failed)}"])
+    scores = _scores([case for case in cases if case.name in times], times, retention)
+    scored = Scored(_table(cases, times, retention), scores, tuple(failed), time.perf_counter() - began)
     with run.locked():
         content = yaml.safe_dump(scoring.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
         write_text(run.path / "score.yaml", content)
@@ -158,7 +164,7 @@ def run_scoring(
         with run.scratch("figures") as scratch:
             for path in draw_scores(scored.forecast, scored.scores, scratch):
                 write_whole(figures / path.name, partial(shutil.copyfile, path))
-        run.log("score", "done", cells=len(cases), seconds=round(scored.seconds, 3))
+        run.log("score", "done", cells=len(cases), failed=failed, seconds=round(scored.seconds, 3))
     return scored
 
 
@@ -315,9 +321,14 @@ def _table(
 ) -> pd.DataFrame:
     parts = []
     for case in cases:
-        days, cycles = times[case.name]
-        low, middle, high = levels_of(retention[case.name])
-        measured = np.full(len(days), np.nan) if case.measured is None else case.measured
+        asked = np.full(max(len(case.days), len(case.cycles)), np.nan)
+        if case.name in times:
+            days, cycles = times[case.name]
+            low, middle, high = levels_of(retention[case.name])
+        else:
+            days, cycles = (given if len(given) else asked for given in (case.days, case.cycles))
+            low = middle = high = asked
+        measured = asked if case.measured is None else case.measured
         parts.append(
             pd.DataFrame(
                 {
@@ -369,11 +380,10 @@ def _scores(
 
 def scoring_lines(scored: Scored) -> list[str]:
     """Return how forecasts came true, the summary last."""
-    scores = scored.scores
+    scores, lines = scored.scores, [f"not forecast: {why}" for why in scored.failed]
     if scores.empty:
-        cells = scored.forecast["cell"].nunique()
-        return [f"cells: {cells} median_abs_error_pp: not_measured coverage_90: not_measured"]
-    lines = []
+        cells = scored.forecast["cell"].nunique() - len(scored.failed)
+        return [*lines, f"cells: {cells} median_abs_error_pp: not_measured coverage_90: not_measured"]
     for name, rows in scores.groupby("set", sort=False):
         error, loss = rows["error_pp"].abs(), rows["measured_loss_pp"]
         lines.append(
