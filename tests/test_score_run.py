@@ -102,6 +102,9 @@ def test_readings_of_a_draw_have_its_own_check_ups():
     expected = retention - np.sqrt(np.arange(3.0))[:, None] * common["check_up"]
     np.testing.assert_allclose(found, np.broadcast_to(expected[..., None], found.shape), rtol=1e-9)
     assert found.shape[2] > 1
+    # Where no draw is left there are no readings.
+    none = _at_check_ups(case, held, days, np.zeros((3, 0)), np.zeros((3, 0)), drawn, np.random.default_rng(0))
+    assert [part.shape for part in none] == [(3, 0), (3, 0), (3, 0, found.shape[2])]
 
 
 def test_a_second_life_is_forecast_from_the_capacity_it_starts_with(tmp_path):

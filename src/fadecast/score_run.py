@@ -289,7 +289,9 @@ def _at_check_ups(
     rng: np.random.Generator,
 ) -> _Forecast:
     """Read a forecast at the check-ups of a cell, with what they find beside ageing."""
-    draws = retention.shape[1]
+    if not (draws := retention.shape[1]):
+        none = np.empty((max(len(case.cycles), len(case.days)), 0, _READINGS))
+        return _Forecast(none[..., 0], none[..., 0], none)
     if len(case.cycles):
         found = np.stack([np.interp(case.cycles, cycles[:, d], retention[:, d]) for d in range(draws)], axis=1)
         days = np.stack([np.interp(case.cycles, cycles[:, d], times) for d in range(draws)], axis=1)

@@ -120,9 +120,33 @@ def test_a_share_needs_a_current_and_an_earlier_instruction():
         run(cell, y, inputs, Instruction(CURRENTS, 1.0, share_of=(1, 0.5)), rest(1.0))
 
 
-def test_a_held_voltage_cannot_end_at_a_voltage():
+@pytest.mark.parametrize("limit", ["voltage", "passed"])
+def test_a_held_voltage_cannot_end_at_a_voltage_or_a_charge(limit):
     with pytest.raises(ValueError, match="give it a current or a duration"):
-        Instruction(VOLTAGES, 4.2, voltage=4.1)
+        Instruction(VOLTAGES, 4.2, **{limit: 4.1})
+
+
+def test_powers_end_where_all_that_was_passed_is_what_it_is_to_be():
+    """Counted from the start of the protocol, both ways, each lane its own; one that is there already stops at once."""
+    cell, inputs, y = setting()
+    target = jnp.linspace(0.5, 1.0, LANES)[None]
+    protocol = (
+        Instruction(POWERS, 12.0, passed=target),
+        Instruction(POWERS, -8.0, passed=0.1),
+        Instruction(CURRENTS, -1.0, passed=0.3),
+        Instruction(CURRENTS, 2.0, passed=0.6),
+    )
+    end, record = run(cell, y, inputs, *protocol)
+    passed = np.cumsum(record.charge, axis=0)
+    close = 2e-6 * cell.nominal_capacity
+    np.testing.assert_allclose(passed[0], target[0], atol=close)
+    np.testing.assert_allclose(passed[1], 0.1, atol=close)
+    np.testing.assert_allclose(record.charge[2], 0.0, atol=close)
+    np.testing.assert_allclose(passed[3], 0.6, atol=close)
+    np.testing.assert_allclose(record.duration[3], 0.5 * 3600.0 / 2.0, rtol=1e-5)
+    np.testing.assert_allclose(record.energy[:2], np.array([[12.0], [-8.0]]) * record.duration[:2] / 3600.0, rtol=1e-6)
+    assert (record.limited == 1).all()
+    np.testing.assert_allclose(total_lithium(cell, end), total_lithium(cell, y), rtol=1e-10)
 
 
 @pytest.mark.slow

@@ -39,6 +39,10 @@ def test_steps_become_instructions(cell):
     assert [each.held for each in found] == [Held.CURRENT, Held.VOLTAGE, Held.POWER, Held.CURRENT]
     assert [float(each.value) for each in found] == [-2.5, 4.2, 10.0, -1.0]
     assert (found[0].voltage, found[1].current, found[2].voltage) == (4.2, 0.25, 2.5)
+    # Where no voltage is named, the cell's limits are.
+    assert found[3].voltage == cell.voltage_limits[1]
+    (drawn,) = repeat_of(cell, (CyclingStep(power=5.0, hours=1.0),), SOC, CAPACITY).instructions
+    assert drawn.voltage == cell.voltage_limits[0]
 
 
 @pytest.mark.parametrize(
@@ -58,8 +62,25 @@ def test_steps_that_hold_or_end_nothing_are_refused(step, message):
 
 
 def test_states_of_charge_that_cannot_be_are_refused(cell):
-    with pytest.raises(ValueError, match="step 0: a current of 5 A does not lead to until_soc"):
-        repeat_of(cell, (CyclingStep(c_rate=1.0, until_soc=0.9),), SOC, CAPACITY)
-    unknown = CyclingStep(power=10.0, until_voltage=3.5), CyclingStep(c_rate=-1.0, until_soc=0.9)
-    with pytest.raises(ValueError, match="step 1: until_soc needs a known state of charge"):
-        repeat_of(cell, unknown, SOC, CAPACITY)
+    for step in (CyclingStep(c_rate=1.0, until_soc=0.9), CyclingStep(power=-5.0, until_soc=0.1)):
+        with pytest.raises(ValueError, match="step 0: does not lead to until_soc"):
+            repeat_of(cell, (step,), SOC, CAPACITY)
+
+
+def test_where_the_charge_that_a_step_passes_is_not_known_it_is_counted_from_the_start(cell):
+    """Of a power, and of a current after a step that ends at a voltage or power of which no charge is known."""
+    steps = (
+        CyclingStep(power=10.0, hours=0.1),
+        CyclingStep(c_rate=1.0, until_soc=0.3),
+        CyclingStep(c_rate=-1.0, until_soc=0.6),
+        CyclingStep(power=-10.0, until_soc=0.7),
+        CyclingStep(power=-10.0, until_soc=0.8, hours=1.0),
+        CyclingStep(c_rate=-1.0, until_soc=0.9),
+    )
+    found = repeat_of(cell, steps, SOC, CAPACITY)
+    passed = [each.passed for each in found.instructions]
+    assert [each is None for each in passed] == [True, False, True, False, False, False]
+    for number, soc in ((1, 0.3), (3, 0.7), (4, 0.8), (5, 0.9)):
+        np.testing.assert_allclose(passed[number], (SOC - soc) * CAPACITY)
+    np.testing.assert_allclose(found.instructions[2].duration, 3600.0 * 0.3 * CAPACITY / cell.nominal_capacity)
+    np.testing.assert_allclose(found.full_cycles, 0.5 * ((SOC - 0.3) + 0.6), rtol=1e-6)

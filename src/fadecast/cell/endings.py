@@ -33,6 +33,8 @@ class Signals(NamedTuple):
     """Discharge positive [A]."""
     temperature: Lanes
     """[K]; 0 where it is not a state."""
+    charge: Lanes
+    """Discharged since the cell was lifted, in all [A.h]."""
 
 
 class Ends(NamedTuple):
@@ -46,6 +48,8 @@ class Ends(NamedTuple):
     """[V]"""
     current: Lanes
     """Size to which it falls [A]."""
+    charge: Lanes
+    """[A.h]; a discharge meets it by rising."""
 
 
 class Attempt(NamedTuple):
@@ -91,7 +95,7 @@ def judge(ends: Ends, allowed: tuple[float, ...], nominal_capacity: float, attem
     nominal_capacity
         Scale of currents [A.h].
     """
-    close = _MET * jnp.asarray([[1.0], [nominal_capacity]], attempt.length.dtype)
+    close = _MET * jnp.asarray([[1.0], [nominal_capacity], [nominal_capacity]], attempt.length.dtype)
     bend = jax.lax.stop_gradient(_bend(allowed, attempt))
     accurate = bend <= 1.0
     before, margin = (_margins(ends, signals) for signals in (attempt.began, attempt.ended))
@@ -118,12 +122,14 @@ def judge(ends: Ends, allowed: tuple[float, ...], nominal_capacity: float, attem
     )
 
 
-def _margins(ends: Ends, signals: Signals) -> Float[Array, "2 lanes"]:
-    """Distances of voltage [V] and current [A] from their limits; 1 where there is none."""
+def _margins(ends: Ends, signals: Signals) -> Float[Array, "3 lanes"]:
+    """Distances of voltage [V], current [A] and charge [A.h] from their limits; 1 where there is none."""
     above = signals.voltage - ends.voltage
     voltage = jnp.where(jnp.isnan(ends.voltage), 1.0, jnp.where(ends.discharging, above, -above))
     current = jnp.where(jnp.isnan(ends.current), 1.0, jnp.abs(signals.current) - ends.current)
-    return jnp.concatenate([voltage, current])
+    left = ends.charge - signals.charge
+    charge = jnp.where(jnp.isnan(ends.charge), 1.0, jnp.where(ends.discharging, left, -left))
+    return jnp.concatenate([voltage, current, charge])
 
 
 def _bend(allowed: tuple[float, ...], attempt: Attempt) -> Lanes:
@@ -147,9 +153,9 @@ def _crossing(ends: Ends, attempt: Attempt) -> Lanes:
     span = jnp.maximum(jax.lax.stop_gradient(length), 1e-30)
     falling = jnp.where(ends.discharging, slopes.voltage, -slopes.voltage)
     shrinking = jnp.sign(jax.lax.stop_gradient(attempt.began.current)) * slopes.current
-    slope = jnp.concatenate(
-        [jnp.where(jnp.isnan(ends.voltage), 0.0, falling), jnp.where(jnp.isnan(ends.current), 0.0, shrinking)]
-    )
+    filling = jnp.where(ends.discharging, -slopes.charge, slopes.charge)
+    limits, rates = (ends.voltage, ends.current, ends.charge), (falling, shrinking, filling)
+    slope = jnp.concatenate([jnp.where(jnp.isnan(a), 0.0, b) for a, b in zip(limits, rates, strict=True)])
     bend = (high - low - slope * span) / span**2
     root = jnp.sqrt(jnp.maximum(slope**2 - 4.0 * bend * low, 0.0)) - slope
     crossings = jnp.where(root > 0.0, 2.0 * low / jnp.where(root > 0.0, root, 1.0), jnp.inf)

@@ -52,13 +52,18 @@ class Instruction:
     """Ends a current or power when the voltage has fallen (discharge) or risen (charge) to this [V]."""
     current: float | Lanes | None = None
     """Ends when the size of the current has fallen to this [A]."""
+    passed: float | Lanes | None = None
+    """Ends a current or power when the whole protocol has discharged this [A.h], less what it charged."""
     share_of: tuple[int, float] | None = None
     """Ends a current when it has passed a share of the charge of an earlier instruction, counted from 0."""
 
     def __post_init__(self) -> None:
-        """Check that a hold has no voltage limit."""
-        if self.held is Held.VOLTAGE and self.voltage is not None:
-            raise ValueError("a voltage is held and is to end at a voltage; give it a current or a duration to end at")
+        """Check that a hold has no limit of voltage or charge."""
+        for name, limit in (("voltage", self.voltage), ("charge", self.passed)):
+            if self.held is Held.VOLTAGE and limit is not None:
+                raise ValueError(
+                    f"a voltage is held and is to end at a {name}; give it a current or a duration to end at"
+                )
 
 
 def rest(seconds: float) -> Instruction:
@@ -83,7 +88,8 @@ class Precision:
 
     def allowed(self, cell: CellModel) -> tuple[float, ...]:
         """Return the bends of the signals that are allowed, in their units."""
-        return self.voltage, self.c_rate * cell.nominal_capacity, self.temperature
+        # However a charge bends, voltage and current say how finely to step.
+        return self.voltage, self.c_rate * cell.nominal_capacity, self.temperature, float("inf")
 
 
 USUAL = Precision()
@@ -103,7 +109,7 @@ class Record(NamedTuple):
     current: Float[Array, "n lanes"]
     """At its end, discharge positive [A]."""
     limited: Float[Array, "n lanes"]
-    """1 where a limit of voltage or current ended it, 0 where its duration or charge did."""
+    """1 where a limit of voltage, current or the charge of all ended it, 0 where its duration or share did."""
 
 
 class _Schedule(NamedTuple):
@@ -113,8 +119,9 @@ class _Schedule(NamedTuple):
     value: Float[Array, "n lanes"]
     duration: Float[Array, "n lanes"]
     voltage: Float[Array, "n lanes"]
-    """Not a number where there is no limit; so for the current."""
+    """Not a number where there is no limit; so for the current and the charge."""
     current: Float[Array, "n lanes"]
+    passed: Float[Array, "n lanes"]
     source: Int[Array, "n lanes"]
     """Instruction whose charge counts, -1 where none does."""
     share: Float[Array, "n lanes"]
@@ -191,7 +198,7 @@ def _schedule(protocol: Sequence[Instruction], y: Float[Array, "states lanes"]) 
         held=stacked([each.held for each in protocol], jnp.int32),
         **{
             name: stacked([getattr(each, name) for each in protocol], y.dtype)
-            for name in ("value", "duration", "voltage", "current")
+            for name in ("value", "duration", "voltage", "current", "passed")
         },
         source=stacked([source for source, _ in shares], jnp.int32),
         share=stacked([share for _, share in shares], y.dtype),
@@ -207,7 +214,7 @@ def _follow(
     schedule: _Schedule,
 ) -> tuple[Float[Array, "states lanes"], Record]:
     """Run time steps of all lanes until each has come to the end of the protocol or has failed."""
-    count = len(schedule.value)
+    count, before_all = len(schedule.value), cell.physical(y, "discharge_capacity")
 
     def running(moment: _Moment) -> Flags:
         return (moment.place < count) & (moment.tries < _MOST_TRIES)
@@ -225,7 +232,7 @@ def _follow(
         )
         delivery = control(step.y, step.delivery, 1)
         signals = _signals(cell, inputs, step.y, delivery)
-        ends = Ends(now.value >= 0.0, now.duration, now.voltage, now.current)
+        ends = Ends(now.value >= 0.0, now.duration, now.voltage, now.current, before_all + now.passed)
         before = moment.signals, moment.slopes, moment.elapsed, moment.repeats, moment.shift
         verdict = judge(ends, precision.allowed(cell), cell.nominal_capacity, Attempt(*before, length, signals))
         verdict = verdict._replace(accepted=verdict.accepted & active, finished=verdict.finished & active)
@@ -246,8 +253,8 @@ def _start(cell: CellModel, schedule: _Schedule, y: Float[Array, "states lanes"]
     return _Moment(
         y=y,
         delivery=Delivery(still, still, y[cell.differential :]),
-        signals=Signals(volts, still, still),
-        slopes=Signals(still, still, still),
+        signals=Signals(volts, still, still, still),
+        slopes=Signals(still, still, still, still),
         place=none,
         charge=still,
         energy=still,
@@ -281,7 +288,7 @@ def _at(inputs: Inputs, delivery: Delivery) -> Inputs:
 def _signals(cell: CellModel, inputs: Inputs, y: Float[Array, "states lanes"], delivery: Delivery) -> Signals:
     voltage = cell.voltage(with_algebraic(cell, y, delivery.algebraic), _at(inputs, delivery))
     kelvin = cell.physical(y, "temperature") if "temperature" in cell.rows else jnp.zeros_like(voltage)
-    return Signals(voltage, delivery.current, kelvin)
+    return Signals(voltage, delivery.current, kelvin, cell.physical(y, "discharge_capacity"))
 
 
 def _advanced(

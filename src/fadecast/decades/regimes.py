@@ -32,11 +32,11 @@ class CyclingStep:
     rest: bool = False
     """No current, for `hours`."""
     until_voltage: Annotated[float, Gt(0.0)] | None = None
-    """Ends a current or power [V]."""
+    """Ends a current or power [V]; where none is named, the limits of the cell do."""
     until_c_rate: Annotated[float, Gt(0.0)] | None = None
     """Ends a held voltage when the size of the current has fallen to this over nominal capacity [1/h]."""
     until_soc: Fraction | None = None
-    """Ends a current at this state of charge of the cell as it is [1]."""
+    """Ends a current or power at this state of charge of the cell as it is [1], by the charge since the start."""
     hours: Annotated[float, Gt(0.0), Le(_LONGEST_HOURS)] | None = None
     """Longest duration [h]."""
 
@@ -54,7 +54,6 @@ class CyclingStep:
         allowed = {
             "rest": {"hours"},
             "voltage": {"until_c_rate", "hours"},
-            "power": {"until_voltage", "hours"},
         }.get(held[0], {"until_voltage", "until_soc", "hours"})
         if not ends or not ends <= allowed:
             raise ValueError(f"a step of {held[0]} ends by {sorted(ends) or 'nothing'}; must end by {sorted(allowed)}")
@@ -95,13 +94,12 @@ def repeat_of(cell: CellModel, steps: Sequence[CyclingStep], start_soc: Lanes, c
     Raises
     ------
     ValueError
-        When a step is to end at a state of charge that its current does not lead to, or from one that is not known.
+        When a step is to end at a state of charge that it leads away from.
     """
     instructions, soc = [], start_soc
     known = True
     charges, hours, swept, low = (jnp.zeros_like(soc) for _ in range(4))
     for number, step in enumerate(steps):
-        amperes = step.current if step.c_rate is None else step.c_rate * cell.nominal_capacity
         longest = jnp.full_like(soc, _LONGEST_HOURS if step.hours is None else step.hours)
         after = soc
         if step.rest:
@@ -110,35 +108,68 @@ def repeat_of(cell: CellModel, steps: Sequence[CyclingStep], start_soc: Lanes, c
             until = None if step.until_c_rate is None else step.until_c_rate * cell.nominal_capacity
             instructions.append(Instruction(Held.VOLTAGE, step.voltage, duration=_SECONDS * longest, current=until))
             after, known = _at_limit(cell, step.voltage, soc)
-        elif step.power is not None:
-            instructions.append(
-                Instruction(Held.POWER, step.power, duration=_SECONDS * longest, voltage=step.until_voltage)
-            )
-            after, known = _at_limit(cell, step.until_voltage, soc)
         else:
-            assert amperes is not None
-            if step.until_soc is not None:
-                if not known:
-                    raise ValueError(f"step {number}: until_soc needs a known state of charge before; end it otherwise")
-                needed = (soc - step.until_soc) * capacity / amperes
-                # Of the charges alone: a cell that is at its end may have no capacity left.
-                if bool(((soc - step.until_soc) / amperes < -1e-9).any()):
-                    raise ValueError(f"step {number}: a current of {amperes:g} A does not lead to until_soc")
-                longest = jnp.minimum(longest, jnp.maximum(needed, 1e-6))
-            instructions.append(
-                Instruction(Held.CURRENT, amperes, duration=_SECONDS * longest, voltage=step.until_voltage)
-            )
-            if step.until_voltage is not None and step.until_soc is None:
-                after, known = _at_limit(cell, step.until_voltage, soc)
-                longest = jnp.abs(after - soc) * capacity / abs(amperes)
-            else:
-                after = jnp.clip(soc - amperes * longest / capacity, 0.0, 1.0)
+            driven = _driven(cell, step, start_soc, soc, known, capacity)
+            if driven is None:
+                raise ValueError(f"step {number}: does not lead to until_soc {step.until_soc:g}")
+            instructions.append(driven.instruction)
+            longest = driven.hours
+            after, known = driven.after, driven.known
         counted = jnp.where(longest >= _LONGEST_HOURS, 1.0, longest)
         charges, hours = charges + counted * 0.5 * (soc + after), hours + counted
         swept += 0.5 * jnp.abs(after - soc)
         low += 0.5 * jnp.abs(jnp.minimum(after, LOW) - jnp.minimum(soc, LOW)) / LOW
         soc = after
     return Repeat(tuple(instructions), charges / hours, swept, low)
+
+
+class _Driven(NamedTuple):
+    """A step of a current or power."""
+
+    instruction: Instruction
+    hours: Lanes
+    """That it takes, about where it is a power."""
+    after: Lanes
+    """State of charge at its end [1]."""
+    known: bool
+    """Whether that is known."""
+
+
+def _driven(
+    cell: CellModel, step: CyclingStep, start: Lanes, soc: Lanes, known: bool, capacity: Lanes
+) -> _Driven | None:
+    """Make the instruction of a current or power; none where it leads away from where it is to end.
+
+    Where the charge until there is not known beforehand, it is counted from the start.
+    """
+    amperes = step.current if step.c_rate is None else step.c_rate * cell.nominal_capacity
+    held, value = (Held.CURRENT, amperes) if step.power is None else (Held.POWER, step.power)
+    assert value is not None
+    if amperes is None:
+        amperes = value / (0.5 * sum(cell.voltage_limits))
+    hours, passed = jnp.full_like(soc, _LONGEST_HOURS if step.hours is None else step.hours), None
+    exact = known and held is Held.CURRENT
+    if step.until_soc is not None:
+        # Of the charges alone: a cell that is at its end may have no capacity left.
+        if known and bool(((soc - step.until_soc) / amperes < -1e-9).any()):
+            return None
+        if exact:
+            hours = jnp.minimum(hours, jnp.maximum((soc - step.until_soc) * capacity / amperes, 1e-6))
+        else:
+            passed = (start - step.until_soc) * capacity
+    # A cell that can no longer do what the step asks of it stops where a tester would.
+    low, high = cell.voltage_limits
+    limit = step.until_voltage or (low if value > 0.0 else high)
+    instruction = Instruction(held, value, _SECONDS * hours, voltage=limit, passed=passed)
+    if exact and (step.until_soc is not None or step.until_voltage is None):
+        return _Driven(instruction, hours, jnp.clip(soc - amperes * hours / capacity, 0.0, 1.0), known)
+    if step.until_soc is not None:
+        after, known = jnp.full_like(soc, step.until_soc), step.hours is None and step.until_voltage is None
+    elif step.until_voltage is not None:
+        after, known = _at_limit(cell, step.until_voltage, soc)
+    else:
+        after, known = jnp.clip(soc - amperes * hours / capacity, 0.0, 1.0), False
+    return _Driven(instruction, jnp.abs(after - soc) * capacity / abs(amperes), after, known)
 
 
 def _at_limit(cell: CellModel, voltage: float | None, soc: Lanes) -> tuple[Lanes, bool]:
