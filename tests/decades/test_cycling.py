@@ -17,6 +17,7 @@ from fadecast.cell.protocol import Instruction, rest, run_protocol
 from fadecast.decades.cycling import Regime, cycles_per_day, follow
 from fadecast.decades.leap import DayBatch, march
 from fadecast.decades.macro import Leap
+from fadecast.decades.regimes import CyclingStep, repeat_of
 from fadecast.decades.service import Operation
 
 LANES, REPEATS = 2, 120
@@ -93,3 +94,26 @@ def test_lithium_is_conserved_and_throughput_counted(operation):
     cycles = np.asarray(history.service.throughput)[-1, 0] / (2.0 * operation.cell.nominal_capacity)
     np.testing.assert_allclose(cycles, 30.0 * per_day, rtol=0.03)
     assert history.outcome.tolist() == [0, 0]
+
+
+def test_a_repeat_that_ends_elsewhere_than_it_began_passes_the_same_from_the_second_on(operation):
+    """And a cell that cannot pass what a step asks of it stops at its limits, and is charged no further for that."""
+    cell = operation.cell
+    inputs, start = rates(operation, [1.0, 1.0], [1.0, 1.0]), 0.9 * ONES
+    slow = fresh_state(cell, LANES, inputs)
+    window, lab = electrode_window(cell, slow, inputs), {**inputs, AMBIENT: 298.15 * ONES}
+    steps = (
+        CyclingStep(c_rate=1.0, until_soc=0.0),
+        CyclingStep(c_rate=-1.0, until_soc=0.7),
+        CyclingStep(rest=True, hours=0.3),
+    )
+    y = lift(cell, slow, stoichiometry_at(window, start), lab[AMBIENT], lab)
+    instructions = repeat_of(cell, steps, start, window.capacity).instructions
+    y, first = run_protocol(cell, y, lab, instructions)
+    _, again = run_protocol(cell, y, lab, instructions)
+    for record in (first, again):
+        np.testing.assert_allclose(record.voltage[0], cell.voltage_limits[0], atol=1e-5)
+    assert (np.asarray(first.charge[0]) < 0.9 * np.asarray(window.capacity[0])).all()
+    close = 3e-6 * cell.nominal_capacity
+    np.testing.assert_allclose(first.charge.sum(axis=0), 0.2 * window.capacity[0], atol=close)
+    np.testing.assert_allclose(again.charge.sum(axis=0), 0.0, atol=close)

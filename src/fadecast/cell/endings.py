@@ -13,8 +13,8 @@ from jaxtyping import Array, Bool, Float, Int
 Lanes = Float[Array, "1 lanes"]
 Flags = Bool[Array, "1 lanes"]
 
-# A limit counts as met within this of its voltage [V], or of its current over nominal capacity [1/h], once a repetition
-# moved the end of the time step by no more than this share.
+# A limit counts as met within this of its voltage [V], or of its current [1/h] or charge [1] over nominal capacity,
+# once a repetition moved the end of the time step by no more than this share.
 _MET, _SETTLED = 1e-6, 1e-3
 
 _MOST_REPEATS = 8
@@ -41,7 +41,7 @@ class Ends(NamedTuple):
     """What ends an instruction, each `(1, lanes)`; limits are not a number where there are none."""
 
     discharging: Flags
-    """Whether the voltage limit is met by falling."""
+    """Whether the voltage limit is met by falling, that of the charge by rising."""
     duration: Lanes
     """[s]"""
     voltage: Lanes
@@ -49,7 +49,7 @@ class Ends(NamedTuple):
     current: Lanes
     """Size to which it falls [A]."""
     charge: Lanes
-    """[A.h]; a discharge meets it by rising."""
+    """[A.h]"""
 
 
 class Attempt(NamedTuple):
@@ -93,7 +93,7 @@ def judge(ends: Ends, allowed: tuple[float, ...], nominal_capacity: float, attem
     allowed
         How far each of the `Signals` may leave a straight line.
     nominal_capacity
-        Scale of currents [A.h].
+        Scale of currents and charges [A.h].
     """
     close = _MET * jnp.asarray([[1.0], [nominal_capacity], [nominal_capacity]], attempt.length.dtype)
     bend = jax.lax.stop_gradient(_bend(allowed, attempt))

@@ -4,7 +4,7 @@ Each lane has its own place in the protocol and its own time steps: no lane wait
 protocol is done, and none changes what another does. Instructions are data, so that one compiled program runs every
 protocol of as many instructions.
 
-A time step is taken again where the voltage or the current leaves a straight line by more than the precision, and
+A time step is taken again where voltage, current or temperature leaves a straight line by more than the precision, and
 where a limit is passed, until it ends at the limit. Its length there moves with the limit, so that forward derivatives
 of durations, charges and states are those of the exact crossing.
 """
@@ -53,7 +53,7 @@ class Instruction:
     current: float | Lanes | None = None
     """Ends when the size of the current has fallen to this [A]."""
     passed: float | Lanes | None = None
-    """Ends a current or power when the whole protocol has discharged this [A.h], less what it charged."""
+    """Ends a current or power when the cell has discharged this since it was lifted, less what it was charged [A.h]."""
     share_of: tuple[int, float] | None = None
     """Ends a current when it has passed a share of the charge of an earlier instruction, counted from 0."""
 
@@ -88,7 +88,7 @@ class Precision:
 
     def allowed(self, cell: CellModel) -> tuple[float, ...]:
         """Return the bends of the signals that are allowed, in their units."""
-        # However a charge bends, voltage and current say how finely to step.
+        # How finely to step for a charge, the current says.
         return self.voltage, self.c_rate * cell.nominal_capacity, self.temperature, float("inf")
 
 
@@ -109,7 +109,7 @@ class Record(NamedTuple):
     current: Float[Array, "n lanes"]
     """At its end, discharge positive [A]."""
     limited: Float[Array, "n lanes"]
-    """1 where a limit of voltage, current or the charge of all ended it, 0 where its duration or share did."""
+    """1 where a limit of voltage, current or the charge since the cell was lifted ended it, else 0."""
 
 
 class _Schedule(NamedTuple):
@@ -214,7 +214,7 @@ def _follow(
     schedule: _Schedule,
 ) -> tuple[Float[Array, "states lanes"], Record]:
     """Run time steps of all lanes until each has come to the end of the protocol or has failed."""
-    count, before_all = len(schedule.value), cell.physical(y, "discharge_capacity")
+    count = len(schedule.value)
 
     def running(moment: _Moment) -> Flags:
         return (moment.place < count) & (moment.tries < _MOST_TRIES)
@@ -232,7 +232,7 @@ def _follow(
         )
         delivery = control(step.y, step.delivery, 1)
         signals = _signals(cell, inputs, step.y, delivery)
-        ends = Ends(now.value >= 0.0, now.duration, now.voltage, now.current, before_all + now.passed)
+        ends = Ends(now.value >= 0.0, now.duration, now.voltage, now.current, now.passed)
         before = moment.signals, moment.slopes, moment.elapsed, moment.repeats, moment.shift
         verdict = judge(ends, precision.allowed(cell), cell.nominal_capacity, Attempt(*before, length, signals))
         verdict = verdict._replace(accepted=verdict.accepted & active, finished=verdict.finished & active)

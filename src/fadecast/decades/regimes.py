@@ -36,7 +36,8 @@ class CyclingStep:
     until_c_rate: Annotated[float, Gt(0.0)] | None = None
     """Ends a held voltage when the size of the current has fallen to this over nominal capacity [1/h]."""
     until_soc: Fraction | None = None
-    """Ends a current or power at this state of charge of the cell as it is [1], by the charge since the start."""
+    """Ends a current or power at this state of charge of the cell as it is, by the charge since the start [1]. A step
+    that is there already is passed over."""
     hours: Annotated[float, Gt(0.0), Le(_LONGEST_HOURS)] | None = None
     """Longest duration [h]."""
 
@@ -70,7 +71,7 @@ class Repeat(NamedTuple):
 
     instructions: tuple[Instruction, ...]
     mean_state_of_charge: Lanes
-    """Over time where durations are known, else over steps [1]."""
+    """Over time, roughly where powers and voltages end steps [1]."""
     full_cycles: Lanes
     """Equivalent full cycles of the capacity of the cell."""
     low_passes: Lanes
@@ -94,7 +95,7 @@ def repeat_of(cell: CellModel, steps: Sequence[CyclingStep], start_soc: Lanes, c
     Raises
     ------
     ValueError
-        When a step is to end at a state of charge that it leads away from.
+        When a step is to end at a state of charge that it leads away from, and where it begins is known.
     """
     instructions, soc = [], start_soc
     known = True
@@ -109,12 +110,13 @@ def repeat_of(cell: CellModel, steps: Sequence[CyclingStep], start_soc: Lanes, c
             instructions.append(Instruction(Held.VOLTAGE, step.voltage, duration=_SECONDS * longest, current=until))
             after, known = _at_limit(cell, step.voltage, soc)
         else:
-            driven = _driven(cell, step, start_soc, soc, known, capacity)
-            if driven is None:
+            if known and _leads_away(step, soc):
                 raise ValueError(f"step {number}: does not lead to until_soc {step.until_soc:g}")
+            driven = _driven(cell, step, start_soc, soc, capacity)
             instructions.append(driven.instruction)
-            longest = driven.hours
-            after, known = driven.after, driven.known
+            # By hours from where nothing is known one comes to where nothing is.
+            known = driven.known and (known or step.until_voltage is not None or step.until_soc is not None)
+            longest, after = driven.hours, driven.after
         counted = jnp.where(longest >= _LONGEST_HOURS, 1.0, longest)
         charges, hours = charges + counted * 0.5 * (soc + after), hours + counted
         swept += 0.5 * jnp.abs(after - soc)
@@ -124,52 +126,46 @@ def repeat_of(cell: CellModel, steps: Sequence[CyclingStep], start_soc: Lanes, c
 
 
 class _Driven(NamedTuple):
-    """A step of a current or power."""
+    """A step of a current or power, at a cell that can do what it asks."""
 
     instruction: Instruction
     hours: Lanes
-    """That it takes, about where it is a power."""
+    """That it takes, roughly where it is a power."""
     after: Lanes
     """State of charge at its end [1]."""
     known: bool
     """Whether that is known."""
 
 
-def _driven(
-    cell: CellModel, step: CyclingStep, start: Lanes, soc: Lanes, known: bool, capacity: Lanes
-) -> _Driven | None:
-    """Make the instruction of a current or power; none where it leads away from where it is to end.
-
-    Where the charge until there is not known beforehand, it is counted from the start.
-    """
+def _driven(cell: CellModel, step: CyclingStep, start: Lanes, soc: Lanes, capacity: Lanes) -> _Driven:
+    """Make the instruction of a current or power that begins at `soc`, and the protocol at `start`."""
     amperes = step.current if step.c_rate is None else step.c_rate * cell.nominal_capacity
     held, value = (Held.CURRENT, amperes) if step.power is None else (Held.POWER, step.power)
     assert value is not None
     if amperes is None:
         amperes = value / (0.5 * sum(cell.voltage_limits))
-    hours, passed = jnp.full_like(soc, _LONGEST_HOURS if step.hours is None else step.hours), None
-    exact = known and held is Held.CURRENT
+    longest, passed = jnp.full_like(soc, _LONGEST_HOURS if step.hours is None else step.hours), None
     if step.until_soc is not None:
-        # Of the charges alone: a cell that is at its end may have no capacity left.
-        if known and bool(((soc - step.until_soc) / amperes < -1e-9).any()):
-            return None
-        if exact:
-            hours = jnp.minimum(hours, jnp.maximum((soc - step.until_soc) * capacity / amperes, 1e-6))
-        else:
-            passed = (start - step.until_soc) * capacity
-    # A cell that can no longer do what the step asks of it stops where a tester would.
-    low, high = cell.voltage_limits
-    limit = step.until_voltage or (low if value > 0.0 else high)
-    instruction = Instruction(held, value, _SECONDS * hours, voltage=limit, passed=passed)
-    if exact and (step.until_soc is not None or step.until_voltage is None):
-        return _Driven(instruction, hours, jnp.clip(soc - amperes * hours / capacity, 0.0, 1.0), known)
-    if step.until_soc is not None:
-        after, known = jnp.full_like(soc, step.until_soc), step.hours is None and step.until_voltage is None
+        passed, after = (start - step.until_soc) * capacity, jnp.full_like(soc, step.until_soc)
+        known = step.hours is None and step.until_voltage is None
     elif step.until_voltage is not None:
         after, known = _at_limit(cell, step.until_voltage, soc)
     else:
-        after, known = jnp.clip(soc - amperes * hours / capacity, 0.0, 1.0), False
-    return _Driven(instruction, jnp.abs(after - soc) * capacity / abs(amperes), after, known)
+        after, known = jnp.clip(soc - amperes * longest / capacity, 0.0, 1.0), held is Held.CURRENT
+    # A cell that can no longer do what the step asks of it stops where a tester would.
+    low, high = cell.voltage_limits
+    limit = step.until_voltage or (low if value > 0.0 else high)
+    instruction = Instruction(held, value, _SECONDS * longest, voltage=limit, passed=passed)
+    ends_somewhere = known or step.until_voltage is None or step.until_soc is not None
+    hours = jnp.minimum(longest, jnp.abs(after - soc) * capacity / abs(amperes)) if ends_somewhere else longest
+    return _Driven(instruction, hours, after, known)
+
+
+def _leads_away(step: CyclingStep, soc: Lanes) -> bool:
+    """Tell whether a current or power leads away from the state of charge that it is to end at."""
+    value = next(each for each in (step.c_rate, step.current, step.power) if each is not None)
+    # Of the charges alone: a cell that is at its end may have no capacity left.
+    return step.until_soc is not None and bool(((soc - step.until_soc) / value < -1e-9).any())
 
 
 def _at_limit(cell: CellModel, voltage: float | None, soc: Lanes) -> tuple[Lanes, bool]:
