@@ -13,7 +13,7 @@ from fadecast.calibration.joint_model import COMMON
 from fadecast.calibration.makes import MAKES
 from fadecast.calibration.shipped_rates import Condition, Drawn
 from fadecast.cli import main
-from fadecast.score_run import _at_check_ups, _Forecast
+from fadecast.score_run import _at_check_ups, _Forecast, _times
 from fadecast.scored_cells import SECOND_LIFE_STEPS, STORED, Case, beyond_fitted, may_know
 
 SUMMARY = re.compile(r"^cells: (\d+) median_abs_error_pp: ([\d.]+) coverage_90: ([\d.]+)$")
@@ -136,18 +136,32 @@ def test_a_cell_that_most_draws_cannot_follow_is_left_out_and_the_others_are_sco
         shape = times, draws
         return [_Forecast(np.zeros(shape), np.zeros(shape), np.linspace(1.0, 0.9, draws * times).reshape(*shape, 1))]
 
-    monkeypatch.setattr("fadecast.score_run._forecasts", lambda *_: {"measured": few(3, 10), "hot": few(2, 9)})
+    monkeypatch.setattr("fadecast.score_run._forecasts", lambda *_: {"measured": few(3, 19), "hot": few(2, 18)})
     with pytest.raises(SystemExit) as stop:
         main(["score", str(folder / "two.yaml"), "--out", str(tmp_path / "out")])
     assert stop.value.code == 0
     said = capsys.readouterr().out.splitlines()
-    assert "not forecast: hot: 11 of 20 draws cannot follow the protocol to its end" in said
+    assert "not forecast: hot: 2 of 20 draws cannot follow the protocol to its end" in said
     assert SUMMARY.match(said[-1])[1] == "1"
     table = pd.read_csv(tmp_path / "out" / "forecast.csv").set_index("cell")
     assert table.loc["hot", "days"].tolist() == [0.0, 100.0]
-    assert table.loc["hot", "draws"].tolist() == [9, 9]
+    assert table.loc["hot", "draws"].tolist() == [18, 18]
     assert table.loc["hot", "retention_p05":"retention_p95"].isna().all(axis=None)
     assert table.loc["measured", "retention_p50"].notna().all()
+
+
+def test_check_ups_by_cycles_are_reached_by_the_slowest_draw_that_passes_any_charge():
+    def case(name, days=(), cycles=()):
+        return Case(name, "cells", 25.0, 0.5, (), np.array(days), np.array(cycles), None, None)
+
+    batch = [case("by days", days=[0.0, 400.0]), case("by cycles", cycles=[0.0, 100.0])]
+    times = _times(batch, np.array([[1.0, 1.0, 1.0], [2.0, 0.5, np.nan]]))
+    assert 200.0 < times[-2] < 250.0
+    assert times[-1] == 400.0
+    # Of a cell that no draw can begin with, nothing is refused here.
+    assert len(_times(batch[1:], np.full((1, 3), np.nan))) == 2
+    with pytest.raises(ValueError, match="by cycles: the protocol passes no charge"):
+        _times(batch, np.array([[1.0, 1.0], [0.0, np.nan]]))
 
 
 def test_where_no_cell_can_follow_its_protocol_nothing_is_written(folder, tmp_path, capsys, monkeypatch):

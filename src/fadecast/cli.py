@@ -150,13 +150,14 @@ def _calibrate_rates(document: Document, out: Path | None) -> None:
 def score(config: Config, out: Out = None, overrides: Overrides = None) -> None:
     """Forecast cells under laboratory protocols, and hold them against what was measured: forecast.csv, scores.csv."""
     document = read_document(config, overrides or [])
-    from fadecast.score_run import check_scoring, run_scoring, scoring_lines
+    from fadecast.score_run import check_scoring, run_scoring
+    from fadecast.score_tables import score_lines
 
     scoring = check_scoring(document)
     folder = _own_folder(out, scoring.name)
     scored = run_scoring(scoring, document, folder, _say)
     print(f"{folder.path / 'forecast.csv'}  {folder.path / 'scores.csv'}  seconds: {scored.seconds:.1f}")
-    print("\n".join(scoring_lines(scored)))
+    print("\n".join(score_lines(scored.forecast, scored.scores, scored.failed)))
 
 
 @app.command(epilog="Example: fadecast report configs/demo.yaml --out results/trial")

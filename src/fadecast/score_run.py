@@ -31,16 +31,14 @@ from fadecast.files import write_text, write_whole
 from fadecast.measured.catalogue import MeasuredDataError, MissingDataError
 from fadecast.outcome import Outcome
 from fadecast.runs import RunFolder
+from fadecast.score_tables import Foretold, forecast_table, score_table
 from fadecast.scored_cells import (
     Case,
     CellUnderTest,
     SetName,
-    beyond_fitted,
     case_of,
     cases_of,
-    may_know,
 )
-from fadecast.scoring import levels_of, root_of_time, score
 from fadecast.validation import validated
 
 
@@ -100,8 +98,9 @@ class Scored:
 
 
 _BROKEN = (Outcome.NOT_FINITE, Outcome.STATE_OUT_OF_BOUNDS)
-_FEWEST_DRAWS = 0.5
-"""Over all, that must follow the protocol of a cell to its end: else what the rest say is no forecast of it."""
+_FEWEST_DRAWS, _LEAST_SHARE = 19, 0.5
+"""Draws that must follow the protocol of a cell to its end, for quantiles of 5 %, and their share of all: else what is
+left is no forecast of it."""
 _READINGS = 16
 """Of what check-ups find beside ageing, for each draw of ageing: they cost next to nothing."""
 _REACH, _GRID = 1.1, 40
@@ -137,23 +136,12 @@ def run_scoring(
         found = _forecasts(scoring, cases, observe)
     except ValueError as error:
         raise document.refuse([f"cells: {error}"]) from None
-    retention: dict[str, np.ndarray] = {}
-    times: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    failed = []
-    for case in cases:
-        days, cycles, retention[case.name] = (
-            np.concatenate([part[n] for part in found[case.name]], axis=1) for n in range(3)
-        )
-        lost = scoring.draws - days.shape[1]
-        if lost > (1.0 - _FEWEST_DRAWS) * scoring.draws:
-            what = "follow the protocol to its end" if case.start_soh is None else "start so, or not follow to the end"
-            failed.append(f"{case.name}: {lost} of {scoring.draws} draws cannot {what}")
-        else:
-            times[case.name] = np.median(days, axis=1), np.median(cycles, axis=1)
+    foretold = {case.name: _foretold(case, found[case.name], scoring.draws) for case in cases}
+    failed = [_failure(case, foretold[case.name], scoring.draws) for case in cases if not foretold[case.name].followed]
     if len(failed) == len(cases):
         raise document.refuse([f"cells: {'; '.join(failed)}"])
-    scores = _scores([case for case in cases if case.name in times], times, retention)
-    scored = Scored(_table(cases, times, retention), scores, tuple(failed), time.perf_counter() - began)
+    tables = forecast_table(cases, foretold), score_table(cases, foretold)
+    scored = Scored(*tables, tuple(failed), time.perf_counter() - began)
     with run.locked():
         content = yaml.safe_dump(scoring.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
         write_text(run.path / "score.yaml", content)
@@ -195,6 +183,21 @@ class _Forecast(NamedTuple):
     cycles: np.ndarray
     retention: np.ndarray
     """As read at check-ups, some readings of each draw: `(check-ups, draws, readings)`."""
+
+
+def _foretold(case: Case, parts: Sequence[_Forecast], draws: int) -> Foretold:
+    """Put draws of all laws together."""
+    days, cycles, retention = (np.concatenate([part[n] for part in parts], axis=1) for n in range(3))
+    if days.shape[1] >= max(_FEWEST_DRAWS, _LEAST_SHARE * draws):
+        return Foretold(np.median(days, axis=1), np.median(cycles, axis=1), retention, followed=True)
+    asked = [given if len(given) else np.full(len(days), np.nan) for given in (case.days, case.cycles)]
+    return Foretold(asked[0], asked[1], retention, followed=False)
+
+
+def _failure(case: Case, foretold: Foretold, draws: int) -> str:
+    lost = draws - foretold.retention.shape[1]
+    what = "follow the protocol to its end" if case.start_soh is None else "start so, or not follow to the end"
+    return f"{case.name}: {lost} of {draws} draws cannot {what}"
 
 
 def _forecasts(scoring: Scoring, cases: Sequence[Case], observe: Callable[[str], None]) -> dict[str, list[_Forecast]]:
@@ -257,7 +260,8 @@ def _forecast(
     retention = (capacity / capacity[0]).reshape(len(times), count, draws)
     throughput = np.asarray(history.service.throughput)[:, 0].reshape(len(times), count, draws)
     cycles = throughput / (2.0 * cell.nominal_capacity)
-    sound = (met & ~np.isin(history.outcome, _BROKEN)).reshape(count, draws)
+    by_days = np.array([[not len(case.cycles)] for case in batch])
+    sound = (met & ~np.isin(history.outcome, _BROKEN)).reshape(count, draws) & (by_days | (start > 0.0))
     for n, case in enumerate(batch):
         kept = sound[n]
         common = {name: values[kept] for name, values in predicted[n].common.items()}
@@ -270,13 +274,14 @@ def _times(batch: Sequence[Case], cycles_per_day: np.ndarray) -> np.ndarray:
     """Return the times of all check-ups of a batch; where they are by cycles, a grid that reaches the last of them."""
     days = [case.days for case in batch]
     for case, rates in zip(batch, cycles_per_day, strict=True):
-        if len(case.cycles):
-            slowest = np.nanmin(rates, initial=np.inf)
-            if not 0.0 < slowest < np.inf:
-                raise ValueError(f"{case.name}: the protocol passes no charge; give check_up_days, not check_up_cycles")
+        passing = rates[rates > 0.0]
+        if len(case.cycles) and len(passing):
             # As cells fade a repeat passes less charge and takes less time; a tenth more covers what does not cancel.
-            days.append(np.linspace(0.0, _REACH * case.cycles[-1] / slowest, _GRID))
-    return np.unique(np.concatenate([[0.0], *days]))
+            days.append(np.linspace(0.0, _REACH * case.cycles[-1] / passing.min(), _GRID))
+        elif len(case.cycles) and np.isfinite(rates).any():
+            raise ValueError(f"{case.name}: the protocol passes no charge; give check_up_days, not check_up_cycles")
+    # Where no draw can begin, a day tells as much as any time.
+    return np.unique(np.concatenate([[0.0], *days])) if any(map(len, days)) else np.array([0.0, 1.0])
 
 
 def _at_check_ups(
@@ -316,85 +321,3 @@ def _row(slow: object, number: int) -> object:
 @partial(jax.jit, static_argnums=0)
 def _capacity(cell: CellModel, slow: object, inputs: dict[str, jax.Array]) -> jax.Array:
     return check_up(cell, slow, inputs).capacity  # type: ignore[arg-type]
-
-
-def _table(
-    cases: Sequence[Case], times: dict[str, tuple[np.ndarray, np.ndarray]], retention: dict[str, np.ndarray]
-) -> pd.DataFrame:
-    parts = []
-    for case in cases:
-        asked = np.full(max(len(case.days), len(case.cycles)), np.nan)
-        if case.name in times:
-            days, cycles = times[case.name]
-            low, middle, high = levels_of(retention[case.name])
-        else:
-            days, cycles = (given if len(given) else asked for given in (case.days, case.cycles))
-            low = middle = high = asked
-        measured = asked if case.measured is None else case.measured
-        parts.append(
-            pd.DataFrame(
-                {
-                    "cell": case.name,
-                    "set": case.group,
-                    "days": days,
-                    "equivalent_full_cycles": cycles,
-                    "retention_p05": low,
-                    "retention_p50": middle,
-                    "retention_p95": high,
-                    "retention_measured": measured,
-                    "draws": retention[case.name].shape[1],
-                    "extrapolates": "; ".join(beyond_fitted(case)),
-                }
-            )
-        )
-    return pd.concat(parts, ignore_index=True)
-
-
-def _scores(
-    cases: Sequence[Case], times: dict[str, tuple[np.ndarray, np.ndarray]], retention: dict[str, np.ndarray]
-) -> pd.DataFrame:
-    rows = []
-    for case in cases:
-        if case.measured is None:
-            continue
-        found = score(retention[case.name], case.measured)
-        others = [o for o in cases if o.measured is not None and may_know(case, o)]
-        baseline = np.nan
-        if others and case.group != "cells":
-            days, fade = [times[o.name][0] for o in others], [o.measured for o in others if o.measured is not None]
-            baseline = root_of_time(days, fade, float(times[case.name][0][-1])) - case.measured[-1]
-        rows.append(
-            {
-                "cell": case.name,
-                "set": case.group,
-                "days": times[case.name][0][-1],
-                "measured_loss_pp": 100.0 * found.fade,
-                "error_pp": 100.0 * found.error,
-                "interval_width_pp": 100.0 * found.width,
-                "inside_90": int(found.inside),
-                "check_ups_inside_90": found.inside_share,
-                "crps_pp": 100.0 * found.crps,
-                "root_of_time_error_pp": 100.0 * baseline,
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def scoring_lines(scored: Scored) -> list[str]:
-    """Return how forecasts came true, the summary last."""
-    scores, lines = scored.scores, [f"not forecast: {why}" for why in scored.failed]
-    if scores.empty:
-        cells = scored.forecast["cell"].nunique() - len(scored.failed)
-        return [*lines, f"cells: {cells} median_abs_error_pp: not_measured coverage_90: not_measured"]
-    for name, rows in scores.groupby("set", sort=False):
-        error, loss = rows["error_pp"].abs(), rows["measured_loss_pp"]
-        lines.append(
-            f"{name}: {len(rows)} cells, error {error.median():.2f} pp (median), {(error / loss).median():.0%} of the "
-            f"loss, interval {rows['interval_width_pp'].median():.1f} pp, crps {rows['crps_pp'].mean():.2f} pp, "
-            f"root of time {rows['root_of_time_error_pp'].abs().median():.2f} pp"
-        )
-    return [
-        *lines,
-        f"cells: {len(scores)} median_abs_error_pp: {scores['error_pp'].abs().median():.3f} "
-        f"coverage_90: {scores['inside_90'].mean():.3f}",
-    ]
