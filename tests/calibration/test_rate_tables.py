@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from fadecast.calibration.laws import Unknown
-from fadecast.calibration.rate_tables import QUANTITIES, Place, tabulate, tabulated, unresolved
+from fadecast.calibration.rate_tables import (
+    QUANTITIES,
+    Place,
+    _chebyshev,
+    chosen,
+    tabulate,
+    tabulated,
+    unresolved,
+)
 
 ONE, OTHER = Unknown("one", 2.0, 1.0, (-2.0, 1.0), 7), Unknown("other", 5.0, 1.0, (-1.0, 2.0), 6)
 PLACE = Place(np.array([0.0, 25.0, 45.0]), np.array([0.1, 0.5, 0.9]))
@@ -105,4 +113,21 @@ def test_between_times_of_a_grid_losses_are_read_as_powers_of_time():
     logs = jnp.full((3, 1), 0.4)
     np.testing.assert_allclose(
         np.asarray(tabulated(made, logs))[:, 0], 1e-3 * np.sqrt(2.0 * np.exp(0.4) * (DAYS + 0.3)), rtol=1e-6
+    )
+
+
+def test_polynomials_are_those_of_chebyshev_with_their_slopes():
+    at = np.linspace(-1.0, 1.0, 21)
+    found, slopes = jax.jvp(lambda x: _chebyshev(x, 7), (jnp.asarray(at),), (jnp.ones(21),))
+    np.testing.assert_allclose(found, np.polynomial.chebyshev.chebvander(at, 6), atol=1e-14)
+    each = [np.polynomial.chebyshev.Chebyshev.basis(n).deriv()(at) for n in range(7)]
+    np.testing.assert_allclose(slopes, np.stack(each, axis=1), atol=1e-12)
+
+
+def test_losses_that_are_chosen_are_read_as_in_the_whole_table():
+    whole, logs = table(), jnp.full((3, 2), 0.4)
+    quantity, time = np.array([[0, 2], [1, 1], [2, 0]]), np.array([[1, 0], [0, 1], [1, 1]])
+    read = np.asarray(tabulated(whole, logs))
+    np.testing.assert_allclose(
+        tabulated(chosen(whole, quantity, time), logs), read[np.arange(3)[:, None], quantity, time], rtol=1e-12
     )

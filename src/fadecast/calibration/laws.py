@@ -77,8 +77,8 @@ _SOLVENT = Unknown(SEI_DIFFUSIVITY, 5e-21, 1.5, (-4.0, 2.5), 7)
 _ELECTRON = Unknown("SEI electron conductivity [S.m-1]", 2e-13, 1.5, (-4.0, 3.0), 7)
 _REACTION = Unknown(REACTION_LAM, 2e-5, 1.0, (-3.0, 1.0), 7)
 _COARSE = 5
-"""Values of film growth, and of what it brings, that cycled cells are run at: of LG M50, polynomials of higher degree
-make 0.3 % of a loss, those of stress more."""
+"""Values of film growth, and of what it brings, that cycled cells are run at. Of LG M50, polynomials of higher degree
+make 0.3 % of a loss, those of stress more; of iron phosphate in a second life, little of the loss is film."""
 
 
 def _law(
@@ -116,7 +116,7 @@ def laws_of(
     stress
         See `AgeingLaw.stress`.
     start
-        See `AgeingLaw.start`; little of what cells then lose is film.
+        See `AgeingLaw.start`.
     slowest
         Logarithm of the least multiple of solvent diffusivity that the engine is run at.
     """

@@ -1,5 +1,6 @@
 """How likely what was measured of cells is, given how they age (`joint_model`)."""
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -47,7 +48,7 @@ def pointwise(law: AgeingLaw, evidence: Evidence, z: Float[Array, " n"]) -> tupl
     found = unfold(law, evidence, z)
     stored, cycled = _rows_of(law, evidence, measured=False)
     parts = [
-        part.reshape(len(part), -1, series.days.shape[1])
+        part.reshape(series.losses.shape)
         for part, series in zip(_likely_new(law, found, stored, cycled), evidence[:2], strict=False)
     ]
     if not law.start:
@@ -80,7 +81,8 @@ def _of_tail(log_tail: Array, variance: Array, count: int | np.ndarray = 1) -> A
 
 @jax.custom_jvp
 def _log_product(values: Float[Array, "cells rows starts"]) -> Float[Array, "cells starts"]:
-    # One logarithm in place of many; with derivatives of JAX's own it would take longer than these.
+    # One logarithm in place of many; with derivatives of JAX's own it would take longer than these. It is still a number
+    # where thirty check-ups are each ten thousand times the noise away.
     return jnp.log(jnp.prod(values, axis=1))
 
 
@@ -122,7 +124,7 @@ class _Rows(NamedTuple):
 
 def _rows_of(law: AgeingLaw, evidence: Evidence, measured: bool) -> tuple[_Rows, _Rows]:
     """Return rows of stored and of cycled cells: of all check-ups, or of what was measured alone."""
-    # Of second lives it is capacity.
+    # Of second lives only capacity was measured.
     cycled_count = 1 if law.start else len(QUANTITIES)
     kinds = (
         (evidence.stored, evidence.stored_table, len(QUANTITIES)),
@@ -135,7 +137,7 @@ def _rows_of(law: AgeingLaw, evidence: Evidence, measured: bool) -> tuple[_Rows,
 
 
 def _rows(series: Series, table: Table, asked: Bool[np.ndarray, "cells quantities times"]) -> _Rows:
-    flat = asked.reshape(len(asked), -1)
+    flat = asked.reshape(len(asked), math.prod(asked.shape[1:]))
     order = np.argsort(~flat, axis=1, kind="stable")[:, : flat.sum(1).max(initial=1)]
     quantity, time = np.unravel_index(order, asked.shape[1:])
     cells = np.arange(len(asked))[:, None]
@@ -143,7 +145,7 @@ def _rows(series: Series, table: Table, asked: Bool[np.ndarray, "cells quantitie
     known = np.isfinite(loss)
     return _Rows(
         series,
-        chosen(table, (quantity, time)),
+        chosen(table, quantity, time),
         quantity,
         time + 1,
         series.days[cells, time],

@@ -7,6 +7,7 @@ Theory and Approximation Practice, ch. 3). `benchmarks/rate_tables.py` holds the
 """
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from fadecast.calibration.laws import START_LAM, Unknown
 from fadecast.calibration.second_life import second_life
@@ -63,8 +64,8 @@ class Table(NamedTuple):
     """Losses of cells as polynomials of the logarithms of their unknowns."""
 
     coefficients: Float[Array, "cells ..."]
-    """Of products of Chebyshev polynomials, of the logarithm of losses: axes of these, as made `quantities times`, then
-    one for each unknown."""
+    """Of products of Chebyshev polynomials, in the logarithm of a loss. The last axes are of polynomials, one axis for
+    each unknown; those between tell losses apart, `quantities times` in a table as it is made."""
     low: Float[Array, "1 unknowns"]
     """Logarithms of the multiples that polynomials reach from."""
     high: Float[Array, "1 unknowns"]
@@ -162,7 +163,7 @@ def tabulate(
         Interval [day] at which the engine is read, where check-ups are at many different times: between, the logarithm
         of losses is taken to be linear in that of time; none: at each check-up.
     quantities
-        How many of `QUANTITIES` are kept.
+        How many of `QUANTITIES` are kept, the first.
     """
     axes = [_points(unknown) for unknown in unknowns]
     grid = np.array(list(itertools.product(*axes)))
@@ -199,32 +200,33 @@ def _read(
     return np.asarray((1.0 - share) * logs[:, after - 1] + share * logs[:, after])
 
 
-def chosen(table: Table, losses: tuple[np.ndarray, ...]) -> Table:
-    """Return a table of some losses alone, by their numbers along each of their axes, each `(cells, some)`."""
+def chosen(table: Table, quantity: Int[np.ndarray, "cells rows"], time: Int[np.ndarray, "cells rows"]) -> Table:
+    """Return a table of some losses alone, by number of quantity and time."""
     cells = np.arange(len(table.coefficients))[:, None]
-    return table._replace(coefficients=np.asarray(table.coefficients)[(cells, *losses)])
+    return table._replace(coefficients=np.asarray(table.coefficients)[cells, quantity, time])
 
 
 def tabulated(table: Table, logs: Float[Array, "cells unknowns"]) -> Float[Array, "cells ..."]:
     """Read losses of all cells at the logarithms of their multiples; beyond the reach, those at its end [1]."""
-    losses, points = _shape(table)
+    rows, points = _shape(table)
     basis = _products(_unit_of(table, logs), points)
-    return jnp.exp(jnp.einsum("c...k,ck->c...", table.coefficients.reshape(*losses, -1), basis))
+    return jnp.exp(jnp.einsum("c...k,ck->c...", table.coefficients.reshape(*rows, math.prod(points)), basis))
 
 
 def tabulated_along(
     table: Table, logs: Float[Array, "cells others"], last: Float[Array, " nodes"]
 ) -> Float[Array, "cells ... nodes"]:
     """Read losses of all cells at many values of the last unknown, each at its own of the others [1]."""
-    losses, points = _shape(table)
-    basis = _products(_unit_of(table, logs), points[:-1])
-    along = jnp.einsum("c...ks,ck->c...s", table.coefficients.reshape(*losses, -1, points[-1]), basis)
+    rows, (*points, last_points) = _shape(table)
+    basis = _products(_unit_of(table, logs), points)
+    coefficients = table.coefficients.reshape(*rows, math.prod(points), last_points)
+    along = jnp.einsum("c...ks,ck->c...s", coefficients, basis)
     unit = 2.0 * (last - table.low[0, -1]) / (table.high[0, -1] - table.low[0, -1]) - 1.0
-    return jnp.exp(jnp.einsum("c...s,ns->c...n", along, _chebyshev(jnp.clip(unit, -1.0, 1.0), points[-1])))
+    return jnp.exp(jnp.einsum("c...s,ns->c...n", along, _chebyshev(jnp.clip(unit, -1.0, 1.0), last_points)))
 
 
 def _shape(table: Table) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the axes of losses, cells first, and how many polynomials each unknown has."""
+    """Return the axes that tell losses apart, cells first, and how many polynomials each unknown has."""
     unknowns = table.low.shape[1]
     return table.coefficients.shape[:-unknowns], table.coefficients.shape[-unknowns:]
 
