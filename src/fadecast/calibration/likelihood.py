@@ -81,7 +81,7 @@ def _of_tail(log_tail: Array, variance: Array, count: int | np.ndarray = 1) -> A
 
 @jax.custom_jvp
 def _log_product(values: Float[Array, "cells rows starts"]) -> Float[Array, "cells starts"]:
-    # One logarithm in place of many; with derivatives of JAX's own it would take longer than these. It is still a number
+    # One logarithm in place of many; with derivatives of JAX's own it would take longer than these. It is finite
     # where thirty check-ups are each ten thousand times the noise away.
     return jnp.log(jnp.prod(values, axis=1))
 
