@@ -123,7 +123,7 @@ def test_a_calibration_leaves_what_the_package_ships(config, tmp_path, capsys):
     # Check-ups cost capacity, whatever the chains: the data leave no doubt of it.
     assert rates.set_index("quantity").loc["check_up", "p05"] > 0.004
     data = arviz().from_netcdf(str(out / "posterior_solvent.nc"))
-    assert data.posterior.sizes["draw"] == 60
+    assert data.posterior.sizes["draw"] == 64
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "check_up_material" in page
     assert page.count("<figure>") == 4

@@ -50,6 +50,8 @@ class AgeingLaw:
     """Of loss of material by stress, negative electrode first; none where no cell was cycled that could tell."""
     start: tuple[Unknown, ...] = ()
     """Of cycled cells at their start, `START_LAM`; none where they were new."""
+    coarse: int | None = None
+    """Values of film growth that cycled cells are run at, where they lose little by it; none: those of stored cells."""
 
     @property
     def stored(self) -> tuple[Unknown, ...]:
@@ -69,16 +71,16 @@ class AgeingLaw:
     @property
     def run_at(self) -> tuple[Unknown, ...]:
         """What cycled cells are run at."""
-        return tuple(replace(each, points=_COARSE) for each in self.stored) + self.fitted[len(self.stored) :]
+        if self.coarse is None:
+            return self.fitted
+        return tuple(replace(each, points=self.coarse) for each in self.film) + self.fitted[len(self.film) :]
 
 
-STRESS = tuple(Unknown(LAM_RATE[side], 4e-6, 1.5, (-3.0, 1.8), points) for side, points in (("ne", 7), ("pe", 5)))
+STRESS = tuple(Unknown(name, 4e-6, 1.5, (-3.0, 1.8), 5) for name in LAM_RATE.values())
 _SOLVENT = Unknown(SEI_DIFFUSIVITY, 5e-21, 1.5, (-4.0, 2.5), 7)
 _ELECTRON = Unknown("SEI electron conductivity [S.m-1]", 2e-13, 1.5, (-4.0, 3.0), 7)
 _REACTION = Unknown(REACTION_LAM, 2e-5, 1.0, (-3.0, 1.0), 7)
 _COARSE = 5
-"""Values of film growth, and of what it brings, that cycled cells are run at. Of LG M50, polynomials of higher degree
-make 0.3 % of a loss, those of stress more; of iron phosphate in a second life, little of the loss is film."""
 
 
 def _law(
@@ -92,7 +94,7 @@ def _law(
 ) -> AgeingLaw:
     loss: MaterialLoss = "stress and reaction-driven" if material else "stress-driven"
     whole = replace(chemistry, sei=sei, loss_of_active_material=(loss, "stress-driven"))
-    return AgeingLaw(name, whole, (film,), material, stress, start)
+    return AgeingLaw(name, whole, (film,), material, stress, start, coarse=_COARSE if start else None)
 
 
 def laws_of(
@@ -116,7 +118,7 @@ def laws_of(
     stress
         See `AgeingLaw.stress`.
     start
-        See `AgeingLaw.start`.
+        See `AgeingLaw.start`; little of what cells then lose is film.
     slowest
         Logarithm of the least multiple of solvent diffusivity that the engine is run at.
     """
