@@ -239,6 +239,17 @@ def test_the_density_is_that_of_every_check_up_that_was_measured(evidence):
         assert one - none == pytest.approx(likely, abs=1e-9)
 
 
+def test_the_logarithm_of_a_product_is_the_sum_of_logarithms_with_its_slopes():
+    tails = jnp.asarray(np.random.default_rng(4).uniform(1.0, 1e6, (2, 11, 5)))
+    weight = jnp.arange(1.0, 6.0)[None]
+    one, other = (
+        jax.value_and_grad(lambda x, of=of: (weight * of(x)).sum())(tails)
+        for of in (likelihood._log_product, lambda x: jnp.log(x).sum(1))
+    )
+    np.testing.assert_allclose(one[0], other[0], rtol=1e-12)
+    np.testing.assert_allclose(one[1], other[1], rtol=1e-12)
+
+
 def test_energies_do_nothing_at_25_degrees_and_temperatures_are_grouped():
     assert inverse(np.array(25.0)) == pytest.approx(0.0, abs=1e-15)
     assert inverse(np.array(45.0)) > 0.0
